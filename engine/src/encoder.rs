@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What callers see of an encoder model: text in, vectors or labels out.
+
+use crate::control::CancelToken;
+use crate::error::EngineError;
+
+/// What a model is, for traces, `doctor` and provenance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Name in the model store, or the file stem.
+    pub name: String,
+    /// Architecture as the field names it, e.g. `BertModel`.
+    pub architecture: String,
+    /// Lower-case hex sha256 of the file the weights came from; empty when it was not computed.
+    pub sha256: String,
+    /// How the weights run, e.g. `int8` or `f32`.
+    pub precision: String,
+    /// Bytes of weights.
+    pub weight_bytes: u64,
+    /// Kernel backend the forward pass runs on, e.g. `avx512_vnni`.
+    pub isa: String,
+    /// Threads a forward pass may use.
+    pub threads: usize,
+}
+
+/// How a text longer than the model's window was handled.
+///
+/// Nothing is dropped silently: callers read this to report it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Tokens of the text, without the special ones.
+    pub tokens: usize,
+    /// Windows the text was read in; 1 for a text that fits, 0 for one without tokens.
+    pub windows: usize,
+    /// Tokens at the end of the text that no window covered (only under a window limit).
+    pub truncated: usize,
+}
+
+/// A text as a vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// `[dim]`, L2-normalised; all zero for a text without tokens.
+    pub vector: Vec<f32>,
+    /// How much of the text the vector covers.
+    pub coverage: Coverage,
+}
+
+impl Embedding {
+    /// Cosine similarity with another normalised embedding of the same length, in -1..=1.
+    pub fn cosine(&self, other: &Self) -> f32 {
+        self.vector.iter().zip(&other.vector).map(|(a, b)| a * b).sum::<f32>().clamp(-1.0, 1.0)
+    }
+}
+
+/// Probabilities of the labels of one text (or pair of texts).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classification {
+    /// `(label, logit, probability)` in the model's order.
+    pub labels: Vec<LabelScore>,
+    /// How much of the text the decision covers.
+    pub coverage: Coverage,
+}
+
+/// One label with its score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelScore {
+    /// Label name from the model's `id2label`, or `LABEL_<n>`.
+    pub label: String,
+    /// Raw output of the head.
+    pub logit: f32,
+    /// Softmax over the labels.
+    pub probability: f32,
+}
+
+/// One labelled token of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLabel {
+    /// Byte range of the token in the text.
+    pub span: std::ops::Range<usize>,
+    /// The most probable label.
+    pub label: String,
+    /// Its probability (softmax over the labels).
+    pub probability: f32,
+}
+
+/// An encoder model, ready to use from any thread.
+///
+/// Every method stops between layers when `cancel` does and then returns
+/// [`EngineError::Cancelled`]. Texts longer than the model's window are read in overlapping
+/// windows; [`Coverage`] says so.
+pub trait Encoder: Send + Sync {
+    /// What this model is.
+    fn info(&self) -> &ModelInfo;
+
+    /// Length of the vectors [`Encoder::embed`] returns.
+    fn dim(&self) -> usize;
+
+    /// Embeds each text: pooled as the model says (mean by default), L2-normalised.
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`], or a tokenizer failure.
+    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError>;
+
+    /// Classifies each text, or pair of texts, with the model's sequence-classification head.
+    ///
+    /// # Errors
+    /// [`EngineError::NoHead`] when the model has none; else as [`Encoder::embed`].
+    fn classify(
+        &self,
+        texts: &[(&str, Option<&str>)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Classification>, EngineError>;
+
+    /// Labels each token of each text with the model's token-classification head.
+    ///
+    /// # Errors
+    /// [`EngineError::NoHead`] when the model has none; else as [`Encoder::embed`].
+    fn tag(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Vec<TokenLabel>>, EngineError>;
+}

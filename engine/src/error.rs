@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The one error of this crate.
+
+use std::path::PathBuf;
+
+use crate::control::Cancelled;
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The work was stopped by its [`crate::CancelToken`].
+    #[error("cancelled before it finished")]
+    Cancelled,
+    /// A file could not be opened or mapped.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A tensor does not have the shape the layer needs.
+    #[error("tensor {tensor}: expected {expected}, found {found}")]
+    Shape {
+        /// Tensor or layer name.
+        tensor: String,
+        /// What the layer needs.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+    /// The kernels refused.
+    #[error(transparent)]
+    Kernel(#[from] bho_kernels::KernelError),
+    /// The input does not fit the model (token id past the vocabulary, sequence past the positions).
+    #[error("input: {0}")]
+    Input(String),
+    /// The text could not be tokenized.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// The model has no head for this task.
+    #[error("model {model} has no {head} head; it has: {available}")]
+    NoHead {
+        /// Model name.
+        model: String,
+        /// The head asked for.
+        head: &'static str,
+        /// The heads it has.
+        available: String,
+    },
+    /// The compute threads could not be started.
+    #[error("cannot start compute threads: {0}")]
+    Threads(String),
+}
+
+impl From<Cancelled> for EngineError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The guard: finds personal data and jailbreak attempts in a text, redacts or blocks by a policy, and says so in a card.
+//!
+//! ```
+//! use bho_guard::{Action, Guard, Mode, Policy};
+//!
+//! let guard = Guard::new(Policy::default())?;
+//! let card = guard.check("parse:pre", "Write to ann@example.org, please.", Mode::Input)?.card;
+//! assert_eq!(card.text, "Write to [EMAIL], please.");
+//! assert_eq!(card.actions, [Action::Redact]);
+//! assert_eq!(card.redactions[0].span, [9, 24]); // bytes of the text before redaction
+//! # Ok::<(), bho_guard::GuardError>(())
+//! ```
+//!
+//! What is here: e-mail addresses, phone numbers, payment cards, IBANs, US social security numbers and IP addresses,
+//! each validated, and jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
+//! 0.0 unless a detector for it is added through [`Guard::builder`]; [`Guard::capabilities`] says which signals are live.
+//!
+//! Everything works in time linear in the text, whatever the text is, and opens no file and no socket.
+//!
+//! A detector is one file under `detectors/` and one line in its registry; a [`Detector`] of another crate is added with
+//! [`GuardBuilder::detector`].
+#![forbid(unsafe_code)]
+
+mod card;
+mod detector;
+pub mod detectors;
+mod error;
+mod finding;
+mod guard;
+mod policy;
+mod redact;
+mod settings;
+mod templates;
+mod text;
+
+pub use card::{Action, GUARD_VERSION, Labels, ModerationCard, Mode, Redaction};
+pub use detector::{DetectContext, Detector, Signal};
+pub use error::GuardError;
+pub use finding::{Category, Finding, PiiType};
+pub use guard::{Capability, Guard, GuardBuilder, Verdict};
+pub use policy::{Policy, PolicyFault, SafeTemplates, Thresholds, known_pii_types};
+pub use settings::{
+    GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
+    TINYBERT_TOKENIZER_DIR,
+};
+pub use templates::safe_text;
