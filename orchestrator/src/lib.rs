@@ -1,2 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Placeholder, replaced below.
+//! `pipeline.v1`: configuration, validation, planning, scheduling, agents and traces.
+
+#![forbid(unsafe_code)]
+
+pub mod agents;
+pub mod config;
+pub mod reasoner;

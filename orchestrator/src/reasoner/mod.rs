@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What agents ask of models, whatever is behind: an encoder today, a decoder or a trained
+//! classifier tomorrow.
+
+use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
+
+/// The models as agents see them.
+pub trait Reasoner: Send + Sync {
+    /// The models behind it, for traces and provenance.
+    fn models(&self) -> Vec<ModelInfo>;
+
+    /// Embeds each text as one vector; see [`bho_engine::Encoder::embed`].
+    ///
+    /// # Errors
+    /// [`EngineError::Cancelled`] or a model failure.
+    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError>;
+}
