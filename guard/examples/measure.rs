@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Measures the guard on labelled files: `cargo run --release -p bho-guard --example measure -- FILE.jsonl...`
+//!
+//! Each line is `{"text": ..., "label": 0 or 1}` (1: jailbreak; missing: 1). Prints, per file, how many of each label
+//! score 0.6 or more, and the throughput. With `--show 0|1`, prints the texts of that label that were judged wrongly.
+
+use std::time::Instant;
+
+use bho_guard::{Guard, Mode, Policy};
+
+fn main() {
+    let mut show = None;
+    let mut files = Vec::new();
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--show" {
+            show = args.next().and_then(|s| s.parse::<u64>().ok());
+        } else {
+            files.push(arg);
+        }
+    }
+    let guard = Guard::new(Policy::default()).expect("the default policy is valid");
+    for file in files {
+        let content = match std::fs::read_to_string(&file) {
+            Ok(content) => content,
+            Err(error) => {
+                eprintln!("{file}: {error}");
+                continue;
+            }
+        };
+        let json = file.ends_with(".jsonl");
+        let rows: Vec<(String, u64)> = if json {
+            content
+                .lines()
+                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+                .filter_map(|row| {
+                    let text = row.get("text")?.as_str()?.to_owned();
+                    Some((text, row.get("label").and_then(serde_json::Value::as_u64).unwrap_or(1)))
+                })
+                .collect()
+        } else {
+            vec![(content, 0)]
+        };
+        let mut counts = [[0usize; 2]; 2];
+        let mut redacted = 0;
+        let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
+        let start = Instant::now();
+        for (text, label) in &rows {
+            let verdict = guard.check("measure", text, Mode::Input).expect("built-in detectors do not fail");
+            let positive = !verdict.card.allowed;
+            redacted += verdict.card.redactions.len();
+            counts[usize::from(*label > 0)][usize::from(positive)] += 1;
+            if show == Some(*label) && positive != (*label > 0) {
+                let flat: String = text.chars().take(220).collect::<String>().replace('\n', " / ");
+                println!("  {:.2} {flat}  [{}]", verdict.card.labels.jailbreak, verdict.card.why);
+            }
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let rate = |c: [usize; 2]| 100.0 * c[1] as f64 / (c[0] + c[1]).max(1) as f64;
+        println!(
+            "{file}: recall {:.1}% of {}, false positives {:.2}% of {}, {redacted} redactions, {:.0} MB/s",
+            rate(counts[1]),
+            counts[1].iter().sum::<usize>(),
+            rate(counts[0]),
+            counts[0].iter().sum::<usize>(),
+            bytes as f64 / 1e6 / seconds,
+        );
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The moderation card: one decision of the guard, as it is shown, traced and stored.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the card's format, the value of [`ModerationCard::guard_version`].
+pub const GUARD_VERSION: &str = "v0.2";
+
+/// On which side of a model the text stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Text on its way in: a user's words, a document, what a node is about to read.
+    Input,
+    /// Text on its way out: what a node or the pipeline produced.
+    Output,
+}
+
+/// What the guard did to the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Personal data was replaced by placeholders.
+    Redact,
+    /// The text was withheld and a safe template stands in its place.
+    Block,
+}
+
+/// How strongly each signal was seen, 0..=1, rounded to four decimals.
+///
+/// `f64` so that a card reads `0.02` and not `0.019999999552965164` however it is serialised.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Labels {
+    /// The highest toxicity score.
+    pub toxicity: f64,
+    /// The highest jailbreak score.
+    pub jailbreak: f64,
+    /// The highest score of any personal data seen, whether or not the policy had it redacted.
+    pub pii: f64,
+}
+
+/// One replaced stretch of the text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redaction {
+    /// `[start, end)` in bytes of the text **before** redaction.
+    pub span: [usize; 2],
+    /// The type, e.g. `PII.email`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// A decision of the guard about one text.
+///
+/// Field order is the order in JSON. No field ever holds raw personal data or blocked text: `text` is the redacted
+/// text or, when `allowed` is false, a safe template; `why` names signals, scores and thresholds only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModerationCard {
+    /// Where the check happened, e.g. `parse:post`.
+    pub node: String,
+    /// Which side of the model.
+    pub mode: Mode,
+    /// [`GUARD_VERSION`].
+    pub guard_version: String,
+    /// False when the text was blocked.
+    pub allowed: bool,
+    /// The text that may be passed on.
+    pub text: String,
+    /// Signals seen.
+    pub labels: Labels,
+    /// What was done: `redact` before `block`; both when both applied.
+    pub actions: Vec<Action>,
+    /// What was replaced, sorted, without overlap. Recorded for a blocked text too.
+    pub redactions: Vec<Redaction>,
+    /// `ok`, or a short explanation.
+    pub why: String,
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The trait every signal of the guard implements, and what it is told about the text.
+
+use std::sync::OnceLock;
+
+use crate::card::Mode;
+use crate::error::GuardError;
+use crate::finding::{Finding, PiiType};
+use crate::text::numbers::Numbers;
+
+/// Finds one kind of thing in a text.
+///
+/// Implementations work in time linear in the text, keep no state between calls and never put text into names, rules or
+/// errors. A detector that runs a model calls [`DetectContext::check_cancelled`] between windows or layers.
+pub trait Detector: Send + Sync {
+    /// A stable short name, e.g. `email`.
+    fn name(&self) -> &'static str;
+
+    /// The signal this detector feeds, for `doctor` and `validate`.
+    fn signal(&self) -> Signal;
+
+    /// The PII types it may report; these become keys of `policies.redactions`.
+    fn pii_types(&self) -> &'static [PiiType] {
+        &[]
+    }
+
+    /// Appends what it finds in `text` to `out`, in any order.
+    ///
+    /// `ctx` was made for this very `text`. Findings may be of any score; the policy's thresholds decide.
+    ///
+    /// # Errors
+    /// [`GuardError::Cancelled`] when asked to stop, [`GuardError::Detector`] when it cannot do its work.
+    fn detect(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError>;
+}
+
+/// The signals the guard reports, one label of a card each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// `labels.toxicity`
+    Toxicity,
+    /// `labels.jailbreak`
+    Jailbreak,
+    /// `labels.pii`
+    Pii,
+}
+
+impl Signal {
+    /// The label's name in a card.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Toxicity => "toxicity",
+            Self::Jailbreak => "jailbreak",
+            Self::Pii => "pii",
+        }
+    }
+}
+
+/// What detectors share while they look at one text.
+pub struct DetectContext<'a> {
+    text: &'a str,
+    mode: Mode,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+    numbers: OnceLock<Numbers>,
+}
+
+impl<'a> DetectContext<'a> {
+    /// A context for one text that is never cancelled.
+    #[must_use]
+    pub fn new(text: &'a str, mode: Mode) -> Self {
+        Self::with_cancel(text, mode, &|| false)
+    }
+
+    /// A context for one text; `cancelled` is asked now and then and returns true when the work is no longer wanted.
+    #[must_use]
+    pub fn with_cancel(
+        text: &'a str,
+        mode: Mode,
+        cancelled: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        Self {
+            text,
+            mode,
+            cancelled,
+            numbers: OnceLock::new(),
+        }
+    }
+
+    /// On which side of the model the text stands.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns early from a detector when the caller no longer waits for it.
+    ///
+    /// # Errors
+    /// [`GuardError::Cancelled`].
+    pub fn check_cancelled(&self) -> Result<(), GuardError> {
+        if (self.cancelled)() {
+            Err(GuardError::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The digit groups of the text, found once for all detectors of numbers.
+    pub(crate) fn numbers(&self) -> &Numbers {
+        self.numbers.get_or_init(|| Numbers::scan(self.text))
+    }
+}

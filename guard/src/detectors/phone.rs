@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Telephone numbers: international (ITU-T E.164), North American, national forms, and weak forms beside a word.
+
+use std::ops::Range;
+
+use crate::detector::{DetectContext, Detector, Signal};
+use crate::error::GuardError;
+use crate::finding::{Finding, PiiType};
+use crate::text::context::{Context, Cues};
+use crate::text::numbers::{Gap, Group, gap};
+use crate::text::{char_after, char_before, is_wordlike};
+
+/// The PII type this detector reports.
+pub const PHONE: PiiType = PiiType::new("phone");
+
+/// Finds telephone numbers, an extension included.
+///
+/// The score adds a form, an extension (0.1) and a word nearby ("phone", "call": 0.45; "order", "id": −0.35):
+///
+/// | form | example | score |
+/// |---|---|---|
+/// | `+`, country code and a length that country has | `+44 20 7946 0958` | 0.85 |
+/// | `+`, country code, another length | `+44 20 7946` | 0.5 |
+/// | `00` or `011` instead of `+`, in groups | `0044 20 7946 0958` | 0.75 |
+/// | North American with parentheses | `(415) 555-0100` | 0.85 |
+/// | North American in groups | `415-555-0100` | 0.8 |
+/// | the same, with an area or exchange code that is not given out | `123-123-4567` | 0.5 |
+/// | five pairs from 0 (France) | `01 23 45 67 89` | 0.75 |
+/// | from 0, in groups | `020 7946 0958` | 0.6 |
+/// | ten bare digits, North American | `4155550100` | 0.4 |
+/// | any other 7 to 15 digits | `555-0100` | 0.3 |
+///
+/// So a weak form needs a word nearby to reach the default threshold of 0.7.
+///
+/// Not numbers, whatever stands nearby: dates and times, year ranges, thousands and decimals, IPv4 addresses, ISBNs, and
+/// whatever is part of a longer identifier (a GUID, a log id, a version).
+pub struct PhoneDetector;
+
+const CUES: Cues = Cues {
+    positive: &[
+        "phone", "phones", "telephone", "tel", "telefon", "teléfono", "telefono", "téléphone", "telefone", "mobile",
+        "mobil", "móvil", "celular", "cell", "cellphone", "handy", "call", "calls", "calling", "called", "dial",
+        "dialing", "ring", "fax", "telefax", "sms", "whatsapp", "hotline", "helpline", "pager", "voicemail", "landline",
+        "ph", "anrufen", "rufnummer", "appelez", "llame", "llámame", "rappeler", "телефон", "тел",
+    ],
+    negative: &[
+        "order", "invoice", "id", "ids", "ref", "reference", "account", "acct", "case", "ticket", "isbn", "issn",
+        "version", "ver", "part", "serial", "sku", "tracking", "date", "epoch", "timestamp", "pid", "uid", "uuid",
+        "guid", "port", "build", "commit", "hash", "zip", "iban", "card", "ssn", "price", "cost", "total", "amount",
+        "year", "years", "lat", "lon", "latitude", "longitude", "doi", "pmid", "arxiv", "model", "patent", "routing",
+        "log", "block", "barcode", "ean", "upc", "rfc", "license", "licence", "passport", "population",
+    ],
+};
+
+/// A number found in a run: its groups, what precedes the first of them, and its score before context.
+struct Match {
+    last: usize,
+    start: usize,
+    base: f32,
+    rule: &'static str,
+}
+
+impl Detector for PhoneDetector {
+    fn name(&self) -> &'static str {
+        "phone"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Pii
+    }
+
+    fn pii_types(&self) -> &'static [PiiType] {
+        &[PHONE]
+    }
+
+    fn detect(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        for run in ctx.numbers().runs() {
+            let mut first = 0;
+            let mut any = false;
+            while first < run.len() {
+                if let Some(after) = date(text, run, first) {
+                    any = true;
+                    first = after;
+                    continue;
+                }
+                let Some(found) = strong_from(text, run, first) else {
+                    first += 1;
+                    continue;
+                };
+                any = true;
+                first = found.last + 1;
+                self.push(text, run, &found, out);
+            }
+            if !any && let Some(found) = weak(text, run) {
+                self.push(text, run, &found, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PhoneDetector {
+    fn push(&self, text: &str, run: &[Group], found: &Match, out: &mut Vec<Finding>) {
+        let mut end = run[found.last].end;
+        let mut score = found.base;
+        if let Some(extension) = extension_end(text, end) {
+            end = extension;
+            score += 0.1;
+        }
+        let span = found.start..end;
+        score += match CUES.around(text, &span) {
+            Context::For => 0.45,
+            Context::Against => -0.35,
+            Context::Silent => 0.0,
+        };
+        // A heuristic is never certain.
+        let score = score.min(0.95);
+        out.push(Finding::pii(PHONE, span, score, self.name(), found.rule));
+    }
+}
+
+/// A number that its own form makes likely, beginning with group `first`.
+fn strong_from(text: &str, run: &[Group], first: usize) -> Option<Match> {
+    if first > 0 && !parts_numbers(text, run, first) {
+        return None;
+    }
+    international(text, run, first)
+        .or_else(|| north_american(text, run, first))
+        .or_else(|| national(text, run, first))
+        .filter(|m| {
+            begins_alone(text, m.start) && ends_alone(text, run, m.last)
+        })
+}
+
+/// Whether one number may end and another begin before group `i`.
+fn parts_numbers(text: &str, run: &[Group], i: usize) -> bool {
+    matches!(gap(text, run[i - 1], run[i]), Gap::Space | Gap::Slash | Gap::Mixed)
+}
+
+/// `+CC ...`, `00CC ...`, `011 CC ...`.
+fn international(text: &str, run: &[Group], first: usize) -> Option<Match> {
+    let start = run[first].start;
+    let digits = run[first].digits(text);
+    let (start, skip, base) = if text[..start].ends_with('+') {
+        (start - 1, 0, 0.85)
+    } else if text[..start].ends_with("+(") {
+        (start - 2, 0, 0.85)
+    } else if digits.starts_with("011") {
+        (start, 3, 0.75)
+    } else if digits.starts_with("00") {
+        (start, 2, 0.75)
+    } else {
+        return None;
+    };
+    // "(+44) 20 ..."
+    let start = match text[..start].strip_suffix('(') {
+        Some(before) if run.get(first + 1).is_some_and(|next| text[run[first].end..next.start].starts_with(')')) => {
+            before.len()
+        }
+        _ => start,
+    };
+    let mut number = [0u8; 17];
+    let mut len = 0;
+    let mut trunk = 0;
+    let mut best = None;
+    let mut any = None;
+    for (last, group) in run.iter().enumerate().skip(first) {
+        let digits = &group.digits(text)[if last == first { skip } else { 0 }..];
+        // "+44 (0)20": the trunk zero is written but not dialled.
+        if last > first && digits == "0" && text[..group.start].ends_with('(') {
+            trunk += 1;
+            continue;
+        }
+        if len + digits.len() > 15 || last - first > 9 {
+            break;
+        }
+        number[len..len + digits.len()].copy_from_slice(digits.as_bytes());
+        len += digits.len();
+        let Some((code, national)) = country(&number[..len]) else {
+            if len >= 3 {
+                break;
+            }
+            continue;
+        };
+        let rest = len - code;
+        if national.contains(&rest) {
+            best = Some(last);
+        } else if len >= 7 {
+            any = Some(last);
+        }
+        if rest >= national.end {
+            break;
+        }
+    }
+    if trunk > 1 {
+        return None;
+    }
+    let grouped = best.or(any)? > first;
+    match (best, any) {
+        (Some(last), _) => Some(Match {
+            last,
+            start,
+            base: if skip > 0 && !grouped { 0.5 } else { base },
+            rule: "international",
+        }),
+        (None, Some(last)) if skip == 0 => Some(Match {
+            last,
+            start,
+            base: 0.5,
+            rule: "international_odd_length",
+        }),
+        _ => None,
+    }
+}
+
+/// `(AAA) EEE-NNNN`, `AAA-EEE-NNNN`, with or without a leading 1.
+fn north_american(text: &str, run: &[Group], first: usize) -> Option<Match> {
+    let one = usize::from(run[first].digits(text) == "1" && run.len() > first + 3);
+    let [area, exchange, line] = *run.get(first + one..first + one + 3)? else {
+        return None;
+    };
+    if (area.len(), exchange.len(), line.len()) != (3, 3, 4) {
+        return None;
+    }
+    let last = first + one + 2;
+    let parenthesised = text[..area.start].ends_with('(') && text[area.end..].starts_with(')');
+    let between = [gap(text, area, exchange), gap(text, exchange, line)];
+    if between[1] == Gap::Mixed && text[exchange.end..line.start].trim() != "-" {
+        return None;
+    }
+    let given_out = [area, exchange]
+        .iter()
+        .all(|g| matches!(text.as_bytes()[g.start], b'2'..=b'9'));
+    // "555-123-4567" is how people make a number up: an exchange from 1 still reads as a telephone number.
+    let area_given_out = matches!(text.as_bytes()[area.start], b'2'..=b'9');
+    let base = match (parenthesised, given_out, area_given_out) {
+        (true, _, true) => 0.85,
+        (_, true, _) => 0.8,
+        (_, _, true) => 0.75,
+        _ => 0.5,
+    };
+    let start = if parenthesised && one == 0 {
+        area.start - 1
+    } else {
+        run[first].start
+    };
+    Some(Match {
+        last,
+        start,
+        base,
+        rule: "north_american",
+    })
+}
+
+/// A number from 0 in groups, as most countries outside North America write theirs.
+fn national(text: &str, run: &[Group], first: usize) -> Option<Match> {
+    let head = run[first].digits(text);
+    if !head.starts_with('0') || head.starts_with("00") || head.len() > 6 {
+        return None;
+    }
+    let parenthesised =
+        text[..run[first].start].ends_with('(') && text[run[first].end..].starts_with(')');
+    let mut digits = 0;
+    let mut pairs = true;
+    let mut last = None;
+    for (i, group) in run.iter().enumerate().skip(first) {
+        if i > first && matches!(gap(text, run[i - 1], *group), Gap::Mixed) && !(parenthesised && i == first + 1) {
+            break;
+        }
+        if i - first > 5 || digits + group.len() > 12 || group.len() > 8 {
+            break;
+        }
+        digits += group.len();
+        pairs &= group.len() == 2;
+        if i > first && (9..=12).contains(&digits) {
+            last = Some((i, pairs && digits == 10));
+        }
+        if pairs && digits == 10 {
+            break;
+        }
+    }
+    let (last, french) = last?;
+    let start = run[first].start - usize::from(parenthesised);
+    Some(Match {
+        last,
+        start,
+        base: if french { 0.75 } else { 0.6 },
+        rule: "national",
+    })
+}
+
+/// The whole run as a number of no certain form.
+fn weak(text: &str, run: &[Group]) -> Option<Match> {
+    let digits: usize = run.iter().map(|g| g.len()).take(16).sum();
+    let last = run.len() - 1;
+    let start = run[0].start;
+    if run.len() > 6 || !(7..=15).contains(&digits) {
+        return None;
+    }
+    if !begins_alone(text, start) || !ends_alone(text, run, last) || is_quantity(text, run) {
+        return None;
+    }
+    let bare = run[0].digits(text);
+    let north_american = run.len() == 1 && {
+        let ten = bare.strip_prefix('1').filter(|_| bare.len() == 11).unwrap_or(bare);
+        let b = ten.as_bytes();
+        b.len() == 10 && matches!((b[0], b[3]), (b'2'..=b'9', b'2'..=b'9'))
+    };
+    Some(Match {
+        last,
+        start,
+        base: if north_american { 0.4 } else { 0.3 },
+        rule: if north_american { "bare" } else { "digits" },
+    })
+}
+
+/// A run that counts or measures something: years, thousands, decimals, an IPv4 address, an ISBN, money.
+fn is_quantity(text: &str, run: &[Group]) -> bool {
+    let start = run[0].start;
+    let end = run[run.len() - 1].end;
+    let money = |c: Option<char>| c.is_some_and(|c| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '%' | '°'));
+    if money(char_before(text, start)) || money(char_after(text, end)) {
+        return true;
+    }
+    // "1.234.567,89" and "1,234567"
+    if text[end..].starts_with(',') && char_after(text, end + 1).is_some_and(|c| c.is_ascii_digit())
+        || text[..start].ends_with(',') && char_before(text, start - 1).is_some_and(|c| c.is_ascii_digit())
+    {
+        return true;
+    }
+    let lens: Vec<usize> = run.iter().map(|g| g.len()).collect();
+    let gaps: Vec<Gap> = run.windows(2).map(|w| gap(text, w[0], w[1])).collect();
+    let dotted = !gaps.is_empty() && gaps.iter().all(|g| *g == Gap::Dot);
+    let year = |g: &Group| matches!(g.digits(text), d if d.len() == 4 && (d.starts_with("19") || d.starts_with("20")));
+    let decimal = lens.len() == 2 && dotted;
+    let thousands = lens.len() > 1
+        && (1..=3).contains(&lens[0])
+        && lens[1..].iter().all(|n| *n == 3)
+        && gaps.iter().all(|g| matches!(g, Gap::Dot | Gap::Space))
+        && (lens[0] < 3 || dotted);
+    let ipv4 = dotted && lens.len() == 4 && lens.iter().all(|n| *n <= 3);
+    let years = lens.len() == 2 && run.iter().all(year);
+    // An ISBN-13 in groups: prefix 978 or 979 and thirteen digits.
+    let isbn = matches!(run[0].digits(text).get(..3), Some("978" | "979")) && lens.iter().sum::<usize>() == 13;
+    decimal || thousands || ipv4 || years || isbn
+}
+
+/// A date in groups (and the hour that may follow it) beginning with group `first`: the group after it.
+fn date(text: &str, run: &[Group], first: usize) -> Option<usize> {
+    let [a, b, c] = *run.get(first..first + 3)? else {
+        return None;
+    };
+    let between = gap(text, a, b);
+    if between == Gap::Mixed || gap(text, b, c) != between {
+        return None;
+    }
+    let value = |g: Group| {
+        (g.len() <= 4).then(|| {
+            g.digits(text)
+                .bytes()
+                .fold(0u32, |n, d| n * 10 + u32::from(d - b'0'))
+        })
+    };
+    let (x, y, z) = (value(a)?, value(b)?, value(c)?);
+    let year = |g: Group, v: u32| g.len() == 4 && (1000..=2999).contains(&v);
+    let day_month = |p: u32, q: u32| (1..=31).contains(&p) && (1..=31).contains(&q) && (p <= 12 || q <= 12);
+    let short = |g: Group| g.len() <= 2;
+    let found = year(a, x) && short(b) && short(c) && day_month(y, z)
+        || short(a) && short(b) && year(c, z) && day_month(x, y);
+    if !found {
+        return None;
+    }
+    let mut after = first + 3;
+    // "2021-03-04 12" of "2021-03-04 12:30"
+    while after < run.len() && run[after].len() <= 2 && gap(text, run[after - 1], run[after]) != Gap::Dash {
+        after += 1;
+    }
+    Some(after)
+}
+
+/// Whether a number may begin at `start`: nothing before it that it would be a part of.
+fn begins_alone(text: &str, start: usize) -> bool {
+    let Some(before) = char_before(text, start) else {
+        return true;
+    };
+    if is_wordlike(before) || before == '+' || before == '@' {
+        return false;
+    }
+    let beyond = char_before(text, start - before.len_utf8());
+    match before {
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' => !beyond.is_some_and(is_wordlike),
+        // "tel.415..." is fine, "0.415..." and "12:3045..." are not.
+        '.' | ',' | ':' => !beyond.is_some_and(|c| c.is_ascii_digit()),
+        // A date or a path; a link to a number ("wa.me/14155550100") is lost with them.
+        '/' | '\\' => !beyond.is_some_and(char::is_alphanumeric),
+        '#' | '$' | '€' | '£' | '¥' => false,
+        _ => true,
+    }
+}
+
+/// Whether a number may end with group `last`.
+fn ends_alone(text: &str, run: &[Group], last: usize) -> bool {
+    if last + 1 < run.len() {
+        return parts_numbers(text, run, last + 1);
+    }
+    let end = run[last].end;
+    let Some(after) = char_after(text, end) else {
+        return true;
+    };
+    if is_wordlike(after) {
+        return extension_end(text, end).is_some();
+    }
+    let beyond = char_after(text, end + after.len_utf8());
+    match after {
+        '-' | '\u{2010}'..='\u{2015}' => !beyond.is_some_and(is_wordlike),
+        ':' => !beyond.is_some_and(|c| c.is_ascii_digit()),
+        '@' | '%' => false,
+        _ => true,
+    }
+}
+
+/// Where an extension that follows a number ends: `x123`, ` ext. 12`, `, extension 4`.
+fn extension_end(text: &str, end: usize) -> Option<usize> {
+    const WORDS: [&str; 5] = ["extension", "ext.", "ext", "x.", "x"];
+    // All of it fits into this many bytes; the bound keeps the look-ahead constant.
+    let rest = &text.as_bytes()[end..text.len().min(end + 24)];
+    let skip = |at: usize| at + rest[at..].iter().take_while(|b| matches!(b, b' ' | b',')).count().min(3);
+    let at = skip(0);
+    let word = WORDS
+        .iter()
+        .find(|w| rest.len() >= at + w.len() && rest[at..at + w.len()].eq_ignore_ascii_case(w.as_bytes()))?;
+    let from = skip(at + word.len());
+    let digits = rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let to = end + from + digits;
+    ((1..=6).contains(&digits) && !char_after(text, to).is_some_and(is_wordlike)).then_some(to)
+}
+
+/// The country code a number begins with: its digits, and how many digits that country's numbers then have.
+///
+/// Codes: ITU-T E.164, list of assigned country codes. Lengths: the numbering plans of the countries most written here;
+/// the recommendation's own limits elsewhere.
+fn country(number: &[u8]) -> Option<(usize, Range<usize>)> {
+    let digit = |i: usize| number.get(i).map(|b| b - b'0');
+    let (a, b) = (digit(0)?, digit(1));
+    let one = match a {
+        1 => Some(10..11),
+        7 => Some(10..11),
+        _ => None,
+    };
+    if let Some(range) = one {
+        return Some((1, range));
+    }
+    let two = match (a, b?) {
+        (2, 0) | (9, 0 | 1 | 8) => Some(8..11),
+        (2, 7) | (3, 3 | 4) | (4, 0 | 1 | 8) | (5, 6) | (6, 1) | (9, 3 | 4) => Some(9..10),
+        (3, 0) | (5, 8) => Some(10..11),
+        (3, 1) => Some(9..11),
+        (3, 2 | 6) | (5, 1) | (6, 6) => Some(8..10),
+        (3, 9) => Some(6..12),
+        (4, 3 | 9) => Some(5..13),
+        (4, 4) => Some(9..11),
+        (4, 5) | (4, 7) | (6, 5) => Some(8..9),
+        (4, 6) => Some(7..10),
+        (5, 2 | 4 | 5) => Some(10..12),
+        (5, 3) => Some(6..9),
+        (5, 7) => Some(8..11),
+        (6, 0) => Some(7..11),
+        (6, 2) => Some(7..13),
+        (6, 3 | 4) => Some(8..11),
+        (8, 1) => Some(9..11),
+        (8, 2) => Some(8..12),
+        (8, 4) => Some(7..11),
+        (8, 6) => Some(10..12),
+        (9, 2 | 5) => Some(7..12),
+        _ => None,
+    };
+    if let Some(range) = two {
+        return Some((2, range));
+    }
+    let assigned = match (a, b?, digit(2)?) {
+        (2, 1, c) => matches!(c, 1 | 2 | 3 | 6 | 8),
+        (2, 2..=4 | 6, _) => true,
+        (2, 5, c) => c != 9,
+        (2, 9, c) => matches!(c, 0 | 1 | 7 | 8 | 9),
+        (3, 5, _) => true,
+        (3, 7, _) => true,
+        (3, 8, c) => !matches!(c, 4 | 8),
+        (4, 2, c) => matches!(c, 0 | 1 | 3),
+        (5, 0 | 9, _) => true,
+        (6, 7, c) => c != 1,
+        (6, 8, _) => true,
+        (6, 9, c) => c <= 2,
+        (8, 0, c) => matches!(c, 0 | 8),
+        (8, 5, c) => matches!(c, 0 | 2 | 3 | 5 | 6),
+        (8, 7, c) => matches!(c, 0 | 8),
+        (8, 8, c) => matches!(c, 0 | 1 | 2 | 3 | 6 | 8),
+        (9, 6, c) => c != 9,
+        (9, 7, c) => c != 8,
+        (9, 9, c) => matches!(c, 2..=6 | 8),
+        _ => false,
+    };
+    assigned.then_some((3, 5..13))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::testing::{assert_clean, assert_table, scored};
+
+    #[test]
+    fn numbers_are_found_exactly() {
+        assert_table(
+            &PhoneDetector,
+            &[
+                ("+1 415 555 0100", &["+1 415 555 0100"]),
+                ("+14155550100", &["+14155550100"]),
+                ("+1 (415) 555-0100", &["+1 (415) 555-0100"]),
+                ("+44 20 7946 0958.", &["+44 20 7946 0958"]),
+                ("+44 (0)20 7946 0958", &["+44 (0)20 7946 0958"]),
+                ("(+49) 30 901820", &["(+49) 30 901820"]),
+                ("+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89", &["+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89"]),
+                ("+91 98765 43210", &["+91 98765 43210"]),
+                ("+351 21 123 4567", &["+351 21 123 4567"]),
+                ("+41 78 123 45 67", &["+41 78 123 45 67"]),
+                ("0044 20 7946 0958", &["0044 20 7946 0958"]),
+                ("001-553-281-0000x123", &["001-553-281-0000x123"]),
+                ("011 44 20 7946 0958", &["011 44 20 7946 0958"]),
+                ("(415) 555-0100", &["(415) 555-0100"]),
+                ("415-555-0100", &["415-555-0100"]),
+                ("415.555.0100", &["415.555.0100"]),
+                ("555-123-4567", &["555-123-4567"]),
+                ("1-800-555-0199", &["1-800-555-0199"]),
+                ("415-555-0100 ext. 42", &["415-555-0100 ext. 42"]),
+                ("415-555-0100x42, ok", &["415-555-0100x42"]),
+                ("415\u{2013}555\u{2013}0100", &["415\u{2013}555\u{2013}0100"]),
+                ("01 23 45 67 89", &["01 23 45 67 89"]),
+                ("call 020 7946 0958", &["020 7946 0958"]),
+                ("Tel.: (030) 901820 12", &["(030) 901820 12"]),
+                ("my cell is 4155550100", &["4155550100"]),
+                ("4155550100 (mobile)", &["4155550100"]),
+                ("phone: 555-0100", &["555-0100"]),
+                ("phone 6123 4567", &["6123 4567"]),
+                ("fax 0655 210 83 64", &["0655 210 83 64"]),
+                ("415-555-0100, 415-555-0101", &["415-555-0100", "415-555-0101"]),
+                ("415-555-0100 415-555-0101", &["415-555-0100", "415-555-0101"]),
+                ("tel:+14155550100;", &["+14155550100"]),
+                ("on 2021-03-04 call 415-555-0100", &["415-555-0100"]),
+                ("טלפון +972 3 555 1234", &["+972 3 555 1234"]),
+            ],
+        );
+    }
+
+    #[test]
+    fn other_numbers_are_left() {
+        assert_clean(
+            &PhoneDetector,
+            &[
+                "",
+                "+",
+                "550e8400-e29b-41d4-a716-446655440000",
+                "call 550e8400-e29b-41d4-a716-446655440000",
+                "12345678-1234-1234-1234-123456789012",
+                "2021-03-04",
+                "2021-03-04 12:30:45.123456",
+                "2021-03-04T12:30:45Z",
+                "call on 04/03/2021 12",
+                "called 2021-03-04 12:30",
+                "[2024-01-15 10:30:45,123] INFO 20240115103045",
+                "20240115T103045Z",
+                "1705312245123",
+                "call 192.168.100.200",
+                "10.15.7.20210101",
+                "$1,234,567.89",
+                "1.234.567,89 €",
+                "1 234 567",
+                "call price 1.234.567",
+                "4111 1111 1111 1111",
+                "3782 822463 10005",
+                "2019-2021",
+                "call of 2019-2021",
+                "3.14159265358979",
+                "-122.4194155",
+                "ISBN 978-3-16-148410-0",
+                "ISBN 0-306-40615-2",
+                "phone 978-3-16-148410-0",
+                "order 415-555-0100",
+                "id: 4155550100",
+                "4155550100",
+                "555-0100",
+                "ID-4155550100",
+                "req_4155550100",
+                "#4155550100",
+                "a4155550100b",
+                "4155550100@example.org",
+                "078-05-1120",
+                "12:30:4567890",
+                "1 2 3 4 5 6 7 8 9 10",
+                "population 331449281",
+                "phone +999 1",
+                "+1+1+1+1+1+1+1+1",
+                "0.4155550100",
+                "SKU 415-555-01000",
+            ],
+        );
+    }
+
+    #[test]
+    fn words_move_the_score_and_the_nearest_one_decides() {
+        let score = |text| scored(&PhoneDetector, text)[0].1;
+        assert!(score("phone 4155550100") > score("4155550100"));
+        assert!(score("4155550100") > score("order 4155550100"));
+        assert!(score("order by phone: 4155550100") >= 0.7);
+        assert!(score("phone order: 4155550100") < 0.7);
+        // "call" inside another word is no word.
+        assert!(score("locally 4155550100") < 0.7);
+    }
+
+    #[test]
+    fn country_codes_are_those_assigned() {
+        let code = |s: &str| country(s.as_bytes()).map(|(n, _)| n);
+        assert_eq!(code("1415"), Some(1));
+        assert_eq!(code("4420"), Some(2));
+        assert_eq!(code("35121"), Some(3));
+        assert_eq!(code("999"), None);
+        assert_eq!(code("210"), None);
+        assert_eq!(code("4"), None);
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What a detector reports: where, what kind, how sure. Offsets only, never the text itself.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A kind of personal data, named as in `policies.redactions` of a pipeline.
+///
+/// A detector declares its own types as constants, so a new kind of PII needs no change outside the detector's file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PiiType {
+    key: &'static str,
+}
+
+impl PiiType {
+    /// Names a kind of PII.
+    ///
+    /// # Panics
+    /// If `key` is empty or holds anything but `a-z`, `0-9` and `_`. In a `const`, where detectors declare their
+    /// types, that is a compile error.
+    #[must_use]
+    pub const fn new(key: &'static str) -> Self {
+        let bytes = key.as_bytes();
+        assert!(!bytes.is_empty(), "a PII type needs a name");
+        let mut i = 0;
+        while i < bytes.len() {
+            assert!(
+                bytes[i].is_ascii_lowercase() || bytes[i].is_ascii_digit() || bytes[i] == b'_',
+                "a PII type is named with a-z, 0-9 and _"
+            );
+            i += 1;
+        }
+        Self { key }
+    }
+
+    /// The key in `policies.redactions`, e.g. `email`.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        self.key
+    }
+
+    /// The type as a card writes it, e.g. `PII.email`.
+    #[must_use]
+    pub fn label(self) -> String {
+        format!("PII.{}", self.key)
+    }
+
+    /// What replaces the text, e.g. `[EMAIL]`.
+    #[must_use]
+    pub fn placeholder(self) -> String {
+        format!("[{}]", self.key.to_ascii_uppercase())
+    }
+}
+
+impl fmt::Debug for PiiType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PII.{}", self.key)
+    }
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Category {
+    /// Abuse, hate, threats, sexual harassment.
+    Toxicity,
+    /// An attempt to make a model drop its instructions or its limits.
+    Jailbreak,
+    /// Personal data of the given type.
+    Pii(PiiType),
+}
+
+/// One thing a detector saw.
+///
+/// Holds offsets and names only, so that printing a finding can never reveal what was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What it is.
+    pub category: Category,
+    /// Where: byte offsets into the text as it was given, on `char` boundaries.
+    pub span: Range<usize>,
+    /// How sure, 0..=1. Compared with the policy's threshold by `>=`.
+    pub score: f32,
+    /// The detector's name.
+    pub detector: &'static str,
+    /// Which of the detector's rules or labels decided, e.g. `instruction_override`.
+    pub rule: &'static str,
+}
+
+impl Finding {
+    /// A finding of personal data.
+    #[must_use]
+    pub fn pii(
+        kind: PiiType,
+        span: Range<usize>,
+        score: f32,
+        detector: &'static str,
+        rule: &'static str,
+    ) -> Self {
+        Self {
+            category: Category::Pii(kind),
+            span,
+            score: score.clamp(0.0, 1.0),
+            detector,
+            rule,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_has_a_key_a_label_and_a_placeholder() {
+        const KIND: PiiType = PiiType::new("us_passport");
+        assert_eq!(KIND.key(), "us_passport");
+        assert_eq!(KIND.label(), "PII.us_passport");
+        assert_eq!(KIND.placeholder(), "[US_PASSPORT]");
+        assert_eq!(format!("{KIND:?}"), "PII.us_passport");
+    }
+
+    #[test]
+    #[should_panic(expected = "a-z, 0-9")]
+    fn a_type_key_that_no_yaml_key_would_match_is_refused() {
+        let _ = PiiType::new("E-Mail");
+    }
+}

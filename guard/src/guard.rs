@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The guard itself: runs the detectors, applies the policy, writes the card.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::card::{Action, GUARD_VERSION, Labels, ModerationCard, Mode, Redaction};
+use crate::detector::{DetectContext, Detector, Signal};
+use crate::detectors;
+use crate::error::GuardError;
+use crate::finding::{Category, Finding, PiiType};
+use crate::policy::Policy;
+use crate::redact::{self, Target};
+use crate::templates;
+
+/// A set of detectors under one policy.
+///
+/// Cheap to share between threads; a check keeps nothing of the text.
+#[derive(Clone)]
+pub struct Guard {
+    policy: Policy,
+    detectors: Arc<[Box<dyn Detector>]>,
+}
+
+/// The outcome of one check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// The decision, as it is shown and stored.
+    pub card: ModerationCard,
+    /// Everything the detectors reported, below the thresholds too, sorted by start, then detector. Offsets only.
+    pub findings: Vec<Finding>,
+}
+
+/// A signal of the guard and what feeds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// The signal.
+    pub signal: Signal,
+    /// Names of the detectors that feed it; empty when the signal is not live.
+    pub detectors: Vec<&'static str>,
+}
+
+impl Capability {
+    /// Whether anything feeds the signal. A signal that nothing feeds is always 0.0 in a card.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.detectors.is_empty()
+    }
+}
+
+/// Builds a [`Guard`] with detectors of the caller's own.
+#[derive(Default)]
+pub struct GuardBuilder {
+    policy: Policy,
+    extra: Vec<Box<dyn Detector>>,
+}
+
+impl GuardBuilder {
+    /// Sets the policy (else the default one).
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Adds a detector to the built-in ones.
+    #[must_use]
+    pub fn detector(mut self, detector: impl Detector + 'static) -> Self {
+        self.extra.push(Box::new(detector));
+        self
+    }
+
+    /// Makes the guard.
+    ///
+    /// # Errors
+    /// [`GuardError::InvalidPolicy`] with every fault; the PII types of the added detectors count as known.
+    pub fn build(self) -> Result<Guard, GuardError> {
+        let mut detectors = detectors::builtin();
+        detectors.extend(self.extra);
+        let types: Vec<PiiType> = detectors
+            .iter()
+            .flat_map(|d| d.pii_types().iter().copied())
+            .collect();
+        let faults = self.policy.validate_with(&types);
+        if !faults.is_empty() {
+            return Err(GuardError::InvalidPolicy { faults });
+        }
+        Ok(Guard {
+            policy: self.policy,
+            detectors: detectors.into(),
+        })
+    }
+}
+
+impl Guard {
+    /// A guard with the built-in detectors.
+    ///
+    /// # Errors
+    /// [`GuardError::InvalidPolicy`] with every fault.
+    pub fn new(policy: Policy) -> Result<Self, GuardError> {
+        Self::builder().policy(policy).build()
+    }
+
+    /// Starts a guard with detectors of the caller's own besides the built-in ones.
+    #[must_use]
+    pub fn builder() -> GuardBuilder {
+        GuardBuilder::default()
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Which signals are live and what feeds them, in the order of a card's labels.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<Capability> {
+        [Signal::Toxicity, Signal::Jailbreak, Signal::Pii]
+            .into_iter()
+            .map(|signal| Capability {
+                signal,
+                detectors: self
+                    .detectors
+                    .iter()
+                    .filter(|d| d.signal() == signal)
+                    .map(|d| d.name())
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Checks a text: `node` says where, as the card will.
+    ///
+    /// # Errors
+    /// [`GuardError::Detector`] or [`GuardError::BadFinding`] when a detector fails: then nothing of the text may be
+    /// passed on, since it was not wholly checked.
+    pub fn check(&self, node: &str, text: &str, mode: Mode) -> Result<Verdict, GuardError> {
+        self.check_with_cancel(node, text, mode, &|| false)
+    }
+
+    /// Like [`Guard::check`]; stops when `cancelled` returns true.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`], and [`GuardError::Cancelled`].
+    pub fn check_with_cancel(
+        &self,
+        node: &str,
+        text: &str,
+        mode: Mode,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Verdict, GuardError> {
+        let ctx = DetectContext::with_cancel(text, mode, cancelled);
+        let mut findings = Vec::new();
+        for detector in self.detectors.iter() {
+            ctx.check_cancelled()?;
+            let first = findings.len();
+            detector.detect(text, &ctx, &mut findings)?;
+            for finding in &findings[first..] {
+                if let Some(reason) = fault(finding, text) {
+                    return Err(GuardError::BadFinding {
+                        detector: detector.name(),
+                        reason,
+                    });
+                }
+            }
+        }
+        findings.sort_by(|a, b| {
+            (a.span.start, a.span.end, a.detector, a.rule).cmp(&(
+                b.span.start,
+                b.span.end,
+                b.detector,
+                b.rule,
+            ))
+        });
+        let card = self.decide(node, text, mode, &findings);
+        Ok(Verdict { card, findings })
+    }
+
+    fn decide(&self, node: &str, text: &str, mode: Mode, findings: &[Finding]) -> ModerationCard {
+        let mut worst: [Option<&Finding>; 3] = [None; 3];
+        let mut targets = Vec::new();
+        for finding in findings {
+            let slot = match finding.category {
+                Category::Toxicity => 0,
+                Category::Jailbreak => 1,
+                Category::Pii(kind) => {
+                    if finding.score >= self.policy.thresholds.pii_redact && self.policy.redacts(kind)
+                    {
+                        targets.push(Target {
+                            span: finding.span.clone(),
+                            kind,
+                            score: finding.score,
+                        });
+                    }
+                    2
+                }
+            };
+            if worst[slot].is_none_or(|w| finding.score > w.score) {
+                worst[slot] = Some(finding);
+            }
+        }
+        let [toxicity, jailbreak, pii] = worst;
+
+        let targets = redact::resolve(text, targets);
+        let mut actions = Vec::new();
+        let mut why = String::new();
+        if !targets.is_empty() {
+            actions.push(Action::Redact);
+            explain_redactions(&mut why, &targets);
+        }
+        let blocks: Vec<_> = [
+            (toxicity, "toxicity", self.policy.thresholds.toxicity_block),
+            (jailbreak, "jailbreak", self.policy.thresholds.jailbreak_block),
+        ]
+        .into_iter()
+        .filter_map(|(worst, label, limit)| {
+            let finding = worst.filter(|f| f.score >= limit)?;
+            Some((finding, label, limit))
+        })
+        .collect();
+        for (finding, label, limit) in &blocks {
+            if !why.is_empty() {
+                why.push_str("; ");
+            }
+            let _ = write!(
+                why,
+                "blocked: {label} {:.2} >= {limit:.2} ({}, {})",
+                finding.score, finding.detector, finding.rule
+            );
+        }
+        let cause = blocks.first().map(|(finding, _, _)| finding.category);
+        if cause.is_some() {
+            actions.push(Action::Block);
+        }
+        if why.is_empty() {
+            why.push_str("ok");
+        }
+
+        ModerationCard {
+            node: node.to_owned(),
+            mode,
+            guard_version: GUARD_VERSION.to_owned(),
+            allowed: cause.is_none(),
+            text: match cause {
+                None => redact::apply(text, &targets),
+                Some(cause) if self.policy.safe_templates.fallback_enabled => {
+                    templates::safe_text(cause, mode).to_owned()
+                }
+                Some(_) => String::new(),
+            },
+            labels: Labels {
+                toxicity: label(toxicity),
+                jailbreak: label(jailbreak),
+                pii: label(pii),
+            },
+            actions,
+            redactions: targets
+                .iter()
+                .map(|t| Redaction {
+                    span: [t.span.start, t.span.end],
+                    kind: t.kind.label(),
+                })
+                .collect(),
+            why,
+        }
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.detectors.iter().map(|d| d.name()).collect();
+        f.debug_struct("Guard")
+            .field("policy", &self.policy)
+            .field("detectors", &names)
+            .finish()
+    }
+}
+
+fn label(worst: Option<&Finding>) -> f64 {
+    worst.map_or(0.0, |f| (f64::from(f.score) * 1e4).round() / 1e4)
+}
+
+/// "redacted 2 email, 1 phone": counts by type, sorted by type.
+fn explain_redactions(why: &mut String, targets: &[Target]) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for target in targets {
+        *counts.entry(target.kind.key()).or_default() += 1;
+    }
+    why.push_str("redacted ");
+    for (i, (kind, n)) in counts.into_iter().enumerate() {
+        let comma = if i == 0 { "" } else { ", " };
+        let _ = write!(why, "{comma}{n} {kind}");
+    }
+}
+
+/// What makes a finding unusable, if anything does. Moderation may concern an empty text, redaction may not.
+fn fault(finding: &Finding, text: &str) -> Option<&'static str> {
+    let span = &finding.span;
+    if !(0.0..=1.0).contains(&finding.score) {
+        Some("the score is not within 0 and 1")
+    } else if text.get(span.clone()).is_none() {
+        Some("the span is outside the text or splits a character")
+    } else if span.is_empty() && matches!(finding.category, Category::Pii(_)) {
+        Some("the span is empty")
+    } else {
+        None
+    }
+}
