@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod agents;
+pub mod binding;
 pub mod config;
 pub mod reasoner;
