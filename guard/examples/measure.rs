@@ -2,19 +2,23 @@
 //! Measures the guard on labelled files: `cargo run --release -p bho-guard --example measure -- FILE.jsonl...`
 //!
 //! Each line is `{"text": ..., "label": 0 or 1}` (1: jailbreak; missing: 1). Prints, per file, how many of each label
-//! score 0.6 or more, and the throughput. With `--show 0|1`, prints the texts of that label that were judged wrongly.
+//! score 0.6 or more, and the throughput. A file that is no `.jsonl` is one benign text. With `--detectors`, prints the
+//! throughput of each detector by itself. With `--show 0|1`, prints the texts of that label that were judged wrongly.
 
 use std::time::Instant;
 
-use bho_guard::{Guard, Mode, Policy};
+use bho_guard::{DetectContext, Guard, Mode, Policy, detectors};
 
 fn main() {
     let mut show = None;
+    let mut each = false;
     let mut files = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         if arg == "--show" {
             show = args.next().and_then(|s| s.parse::<u64>().ok());
+        } else if arg == "--detectors" {
+            each = true;
         } else {
             files.push(arg);
         }
@@ -46,7 +50,8 @@ fn main() {
         let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
         let start = Instant::now();
         for (text, label) in &rows {
-            let verdict = guard.check("measure", text, Mode::Input).expect("built-in detectors do not fail");
+            let verdict =
+                guard.check("measure", text, Mode::Input).expect("built-in detectors do not fail");
             let positive = !verdict.card.allowed;
             redacted += verdict.card.redactions.len();
             counts[usize::from(*label > 0)][usize::from(positive)] += 1;
@@ -56,6 +61,20 @@ fn main() {
             }
         }
         let seconds = start.elapsed().as_secs_f64();
+        if each {
+            for detector in detectors::builtin() {
+                let start = Instant::now();
+                let mut found = Vec::new();
+                for (text, _) in &rows {
+                    let context = DetectContext::new(text, Mode::Input);
+                    detector
+                        .detect(text, &context, &mut found)
+                        .expect("built-in detectors do not fail");
+                }
+                let rate = bytes as f64 / 1e6 / start.elapsed().as_secs_f64();
+                println!("  {:>10}: {rate:6.0} MB/s, {} findings", detector.name(), found.len());
+            }
+        }
         let rate = |c: [usize; 2]| 100.0 * c[1] as f64 / (c[0] + c[1]).max(1) as f64;
         println!(
             "{file}: recall {:.1}% of {}, false positives {:.2}% of {}, {redacted} redactions, {:.0} MB/s",

@@ -83,12 +83,7 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        Self {
-            text,
-            mode,
-            cancelled,
-            numbers: OnceLock::new(),
-        }
+        Self { text, mode, cancelled, numbers: OnceLock::new() }
     }
 
     /// On which side of the model the text stands.
@@ -102,11 +97,7 @@ impl<'a> DetectContext<'a> {
     /// # Errors
     /// [`GuardError::Cancelled`].
     pub fn check_cancelled(&self) -> Result<(), GuardError> {
-        if (self.cancelled)() {
-            Err(GuardError::Cancelled)
-        } else {
-            Ok(())
-        }
+        if (self.cancelled)() { Err(GuardError::Cancelled) } else { Ok(()) }
     }
 
     /// The digit groups of the text, found once for all detectors of numbers.

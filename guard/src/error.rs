@@ -59,9 +59,5 @@ pub enum GuardError {
 }
 
 fn join(faults: &[PolicyFault]) -> String {
-    faults
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

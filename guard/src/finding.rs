@@ -97,13 +97,7 @@ impl Finding {
         detector: &'static str,
         rule: &'static str,
     ) -> Self {
-        Self {
-            category: Category::Pii(kind),
-            span,
-            score: score.clamp(0.0, 1.0),
-            detector,
-            rule,
-        }
+        Self { category: Category::Pii(kind), span, score: score.clamp(0.0, 1.0), detector, rule }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::card::{Action, GUARD_VERSION, Labels, ModerationCard, Mode, Redaction};
+use crate::card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
 use crate::error::GuardError;
@@ -78,18 +78,13 @@ impl GuardBuilder {
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
         detectors.extend(self.extra);
-        let types: Vec<PiiType> = detectors
-            .iter()
-            .flat_map(|d| d.pii_types().iter().copied())
-            .collect();
+        let types: Vec<PiiType> =
+            detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
         let faults = self.policy.validate_with(&types);
         if !faults.is_empty() {
             return Err(GuardError::InvalidPolicy { faults });
         }
-        Ok(Guard {
-            policy: self.policy,
-            detectors: detectors.into(),
-        })
+        Ok(Guard { policy: self.policy, detectors: detectors.into() })
     }
 }
 
@@ -159,10 +154,7 @@ impl Guard {
             detector.detect(text, &ctx, &mut findings)?;
             for finding in &findings[first..] {
                 if let Some(reason) = fault(finding, text) {
-                    return Err(GuardError::BadFinding {
-                        detector: detector.name(),
-                        reason,
-                    });
+                    return Err(GuardError::BadFinding { detector: detector.name(), reason });
                 }
             }
         }
@@ -186,7 +178,8 @@ impl Guard {
                 Category::Toxicity => 0,
                 Category::Jailbreak => 1,
                 Category::Pii(kind) => {
-                    if finding.score >= self.policy.thresholds.pii_redact && self.policy.redacts(kind)
+                    if finding.score >= self.policy.thresholds.pii_redact
+                        && self.policy.redacts(kind)
                     {
                         targets.push(Target {
                             span: finding.span.clone(),
@@ -258,10 +251,7 @@ impl Guard {
             actions,
             redactions: targets
                 .iter()
-                .map(|t| Redaction {
-                    span: [t.span.start, t.span.end],
-                    kind: t.kind.label(),
-                })
+                .map(|t| Redaction { span: [t.span.start, t.span.end], kind: t.kind.label() })
                 .collect(),
             why,
         }
@@ -271,10 +261,7 @@ impl Guard {
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.detectors.iter().map(|d| d.name()).collect();
-        f.debug_struct("Guard")
-            .field("policy", &self.policy)
-            .field("detectors", &names)
-            .finish()
+        f.debug_struct("Guard").field("policy", &self.policy).field("detectors", &names).finish()
     }
 }
 

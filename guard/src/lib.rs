@@ -34,7 +34,7 @@ mod settings;
 mod templates;
 mod text;
 
-pub use card::{Action, GUARD_VERSION, Labels, ModerationCard, Mode, Redaction};
+pub use card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 pub use detector::{DetectContext, Detector, Signal};
 pub use error::GuardError;
 pub use finding::{Category, Finding, PiiType};

@@ -20,11 +20,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self {
-            toxicity_block: 0.5,
-            pii_redact: 0.7,
-            jailbreak_block: 0.6,
-        }
+        Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6 }
     }
 }
 
@@ -37,9 +33,7 @@ pub struct SafeTemplates {
 
 impl Default for SafeTemplates {
     fn default() -> Self {
-        Self {
-            fallback_enabled: true,
-        }
+        Self { fallback_enabled: true }
     }
 }
 
@@ -93,11 +87,9 @@ impl fmt::Display for PolicyFault {
             Self::Threshold { key, value } => {
                 write!(f, "thresholds.{key} is {value}, but must be within 0 and 1")
             }
-            Self::UnknownRedaction { key, known } => write!(
-                f,
-                "redactions.{key} names no known PII type (known: {})",
-                known.join(", ")
-            ),
+            Self::UnknownRedaction { key, known } => {
+                write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
+            }
         }
     }
 }
@@ -133,10 +125,7 @@ impl Policy {
                 let mut known: Vec<&'static str> = types.iter().map(|kind| kind.key()).collect();
                 known.sort_unstable();
                 known.dedup();
-                faults.push(PolicyFault::UnknownRedaction {
-                    key: key.clone(),
-                    known,
-                });
+                faults.push(PolicyFault::UnknownRedaction { key: key.clone(), known });
             }
         }
         faults
@@ -187,18 +176,11 @@ mod tests {
         policy.redactions.insert("phone".into(), false);
         let faults = policy.validate();
         assert_eq!(faults.len(), 4);
-        let all = faults
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n");
+        let all = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(all.contains("thresholds.toxicity_block is -0.1"), "{all}");
         assert!(all.contains("thresholds.pii_redact is NaN"), "{all}");
         assert!(all.contains("thresholds.jailbreak_block is 1.5"), "{all}");
-        assert!(
-            all.contains("redactions.emial") && all.contains("email, iban"),
-            "{all}"
-        );
+        assert!(all.contains("redactions.emial") && all.contains("email, iban"), "{all}");
     }
 
     #[test]

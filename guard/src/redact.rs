@@ -50,13 +50,7 @@ pub(crate) fn resolve(text: &str, mut targets: Vec<Target>) -> Vec<Target> {
         let whole = free.len() == 1 && free[0] == target.span;
         for span in free {
             if whole || text[span.clone()].contains(char::is_alphanumeric) {
-                taken.insert(
-                    span.start,
-                    Target {
-                        span,
-                        ..target.clone()
-                    },
-                );
+                taken.insert(span.start, Target { span, ..target.clone() });
             }
         }
     }
@@ -88,46 +82,28 @@ mod tests {
     }
 
     fn spans(resolved: &[Target]) -> Vec<(usize, usize, &'static str)> {
-        resolved
-            .iter()
-            .map(|t| (t.span.start, t.span.end, t.kind.key()))
-            .collect()
+        resolved.iter().map(|t| (t.span.start, t.span.end, t.kind.key())).collect()
     }
 
     #[test]
     fn the_higher_score_keeps_its_span() {
-        let got = resolve(
-            "0123456789",
-            vec![target(0..6, A, 0.7), target(2..6, B, 0.9)],
-        );
+        let got = resolve("0123456789", vec![target(0..6, A, 0.7), target(2..6, B, 0.9)]);
         assert_eq!(spans(&got), [(0, 2, "a"), (2, 6, "b")]);
     }
 
     #[test]
     fn equal_scores_go_to_the_longer_then_to_the_earlier() {
-        let got = resolve(
-            "0123456789",
-            vec![target(0..4, A, 0.9), target(2..9, B, 0.9)],
-        );
+        let got = resolve("0123456789", vec![target(0..4, A, 0.9), target(2..9, B, 0.9)]);
         assert_eq!(spans(&got), [(0, 2, "a"), (2, 9, "b")]);
-        let got = resolve(
-            "0123456789",
-            vec![target(3..6, B, 0.9), target(1..4, A, 0.9)],
-        );
+        let got = resolve("0123456789", vec![target(3..6, B, 0.9), target(1..4, A, 0.9)]);
         assert_eq!(spans(&got), [(1, 4, "a"), (4, 6, "b")]);
     }
 
     #[test]
     fn a_contained_loser_vanishes_and_a_wide_loser_is_split() {
-        let got = resolve(
-            "0123456789",
-            vec![target(2..4, A, 0.8), target(0..9, B, 0.9)],
-        );
+        let got = resolve("0123456789", vec![target(2..4, A, 0.8), target(0..9, B, 0.9)]);
         assert_eq!(spans(&got), [(0, 9, "b")]);
-        let got = resolve(
-            "0123456789",
-            vec![target(0..9, B, 0.8), target(3..5, A, 0.9)],
-        );
+        let got = resolve("0123456789", vec![target(0..9, B, 0.8), target(3..5, A, 0.9)]);
         assert_eq!(spans(&got), [(0, 3, "b"), (3, 5, "a"), (5, 9, "b")]);
     }
 
@@ -139,11 +115,7 @@ mod tests {
 
     #[test]
     fn order_of_input_does_not_matter() {
-        let all = [
-            target(0..5, A, 0.9),
-            target(3..8, B, 0.9),
-            target(7..10, A, 0.7),
-        ];
+        let all = [target(0..5, A, 0.9), target(3..8, B, 0.9), target(7..10, A, 0.7)];
         let forward = resolve("0123456789", all.to_vec());
         let backward = resolve("0123456789", all.iter().rev().cloned().collect());
         assert_eq!(forward, backward);

@@ -67,7 +67,8 @@ impl GuardEnv {
             }
             env.model = Some((name, path));
         }
-        const NO_MODEL_YET: &str = "accepted, not yet in effect: this version has no learned guard model";
+        const NO_MODEL_YET: &str =
+            "accepted, not yet in effect: this version has no learned guard model";
         if let Some((name, _)) = env.model {
             env.without_effect.push((name, NO_MODEL_YET));
         }
@@ -79,7 +80,7 @@ impl GuardEnv {
 }
 
 fn flag(name: &'static str, text: &OsString) -> Result<bool, GuardError> {
-    let text = text.to_str().map(str::trim).unwrap_or("?");
+    let text = text.to_str().map_or("?", str::trim);
     let any = |words: &[&str]| words.iter().any(|w| text.eq_ignore_ascii_case(w));
     if any(&["1", "true", "yes", "on"]) {
         Ok(true)
@@ -96,10 +97,7 @@ mod tests {
 
     fn env(pairs: &[(&str, &str)]) -> Result<GuardEnv, GuardError> {
         GuardEnv::from_lookup(|name| {
-            pairs
-                .iter()
-                .find(|(k, _)| *k == name)
-                .map(|(_, v)| OsString::from(v))
+            pairs.iter().find(|(k, _)| *k == name).map(|(_, v)| OsString::from(v))
         })
     }
 
@@ -115,7 +113,8 @@ mod tests {
     #[test]
     fn a_model_is_accepted_under_both_names_and_reported_as_without_effect() {
         for name in [TINYBERT_PATH, TINYBERT_ONNX_PATH] {
-            let got = env(&[(name, "m/guard.safetensors"), (TINYBERT_TOKENIZER_DIR, "tok")]).unwrap();
+            let got =
+                env(&[(name, "m/guard.safetensors"), (TINYBERT_TOKENIZER_DIR, "tok")]).unwrap();
             assert_eq!(got.model, Some((name, PathBuf::from("m/guard.safetensors"))));
             assert_eq!(got.tokenizer_dir, Some(PathBuf::from("tok")));
             let names: Vec<_> = got.without_effect.iter().map(|(n, _)| *n).collect();
@@ -133,11 +132,8 @@ mod tests {
 
     #[test]
     fn the_new_name_wins() {
-        let got = env(&[
-            (TINYBERT_ONNX_PATH, "old.onnx"),
-            (TINYBERT_PATH, "new.safetensors"),
-        ])
-        .unwrap();
+        let got =
+            env(&[(TINYBERT_ONNX_PATH, "old.onnx"), (TINYBERT_PATH, "new.safetensors")]).unwrap();
         assert_eq!(got.model, Some((TINYBERT_PATH, PathBuf::from("new.safetensors"))));
         assert!(got.without_effect.iter().any(|(n, _)| *n == TINYBERT_ONNX_PATH));
     }

@@ -91,7 +91,9 @@ fn domain_end(text: &str, from: usize) -> Option<(usize, &str)> {
     let ascii = char_after(text, from)?.is_ascii();
     let rest = &text[from..];
     let stop = rest
-        .find(|c: char| !(c == '.' || c == '-' || c.is_alphanumeric() && !(ascii && is_unspaced_script(c))))
+        .find(|c: char| {
+            !(c == '.' || c == '-' || c.is_alphanumeric() && !(ascii && is_unspaced_script(c)))
+        })
         .unwrap_or(rest.len());
     // Whole labels only, up to the first that cannot be one; then the last that can be a top-level domain.
     let mut end = None;
@@ -115,7 +117,8 @@ fn domain_end(text: &str, from: usize) -> Option<(usize, &str)> {
 /// A top-level domain: letters of any script, or the ASCII form of one (`xn--p1ai`).
 fn is_tld(label: &str) -> bool {
     let letters = label.chars().all(char::is_alphabetic) && label.chars().nth(1).is_some();
-    letters || label.len() > 4 && label.is_char_boundary(4) && label[..4].eq_ignore_ascii_case("xn--")
+    letters
+        || label.len() > 4 && label.is_char_boundary(4) && label[..4].eq_ignore_ascii_case("xn--")
 }
 
 /// Han, kana, Hangul, Thai, Lao, Khmer, Burmese: written without spaces, or with particles stuck to a foreign word.
@@ -149,8 +152,9 @@ fn is_repository(local: &str, text: &str, end: usize) -> bool {
 /// Endings of files that are no top-level domains.
 fn is_file_suffix(tld: &str) -> bool {
     [
-        "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "ico", "css", "js", "json", "html", "htm", "php", "exe",
-        "dll", "txt", "xml", "yml", "yaml", "tar", "gz", "pdf", "jar", "whl", "tgz",
+        "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "ico", "css", "js", "json", "html",
+        "htm", "php", "exe", "dll", "txt", "xml", "yml", "yaml", "tar", "gz", "pdf", "jar", "whl",
+        "tgz",
     ]
     .iter()
     .any(|s| tld.eq_ignore_ascii_case(s))

@@ -129,10 +129,7 @@ const LENGTHS: &[([u8; 2], usize)] = &[
 
 fn length_of(country: [u8; 2]) -> Option<usize> {
     let country = country.map(|b| b.to_ascii_uppercase());
-    LENGTHS
-        .binary_search_by_key(&country, |(code, _)| *code)
-        .ok()
-        .map(|i| LENGTHS[i].1)
+    LENGTHS.binary_search_by_key(&country, |(code, _)| *code).ok().map(|i| LENGTHS[i].1)
 }
 
 #[cfg(test)]
@@ -161,8 +158,10 @@ mod tests {
                 ("LC55HEMM000100010012001200023015", &["LC55HEMM000100010012001200023015"]),
                 ("UA213223130000026007233566001", &["UA213223130000026007233566001"]),
                 ("AT61 1904 3002 3457 3201 is mine", &["AT61 1904 3002 3457 3201"]),
-                ("PL61\u{a0}1090\u{a0}1014\u{a0}0000\u{a0}0712\u{a0}1981\u{a0}2874",
-                    &["PL61\u{a0}1090\u{a0}1014\u{a0}0000\u{a0}0712\u{a0}1981\u{a0}2874"]),
+                (
+                    "PL61\u{a0}1090\u{a0}1014\u{a0}0000\u{a0}0712\u{a0}1981\u{a0}2874",
+                    &["PL61\u{a0}1090\u{a0}1014\u{a0}0000\u{a0}0712\u{a0}1981\u{a0}2874"],
+                ),
             ],
         );
     }

@@ -20,10 +20,30 @@ pub const IP: PiiType = PiiType::new("ip");
 pub struct IpDetector;
 
 const CUES: Cues = Cues {
-    positive: &["ip", "ips", "ipv4", "ipv6", "address", "addr", "host", "server", "dns", "gateway", "subnet"],
+    positive: &[
+        "ip", "ips", "ipv4", "ipv6", "address", "addr", "host", "server", "dns", "gateway",
+        "subnet",
+    ],
     negative: &[
-        "version", "versions", "ver", "v", "release", "releases", "build", "firmware", "rev", "revision", "driver",
-        "section", "chapter", "clause", "paragraph", "upgrade", "upgraded", "update", "patch",
+        "version",
+        "versions",
+        "ver",
+        "v",
+        "release",
+        "releases",
+        "build",
+        "firmware",
+        "rev",
+        "revision",
+        "driver",
+        "section",
+        "chapter",
+        "clause",
+        "paragraph",
+        "upgrade",
+        "upgraded",
+        "update",
+        "patch",
     ],
 };
 
@@ -77,10 +97,8 @@ impl IpDetector {
         let mut at = 0;
         while let Some(offset) = bytes[at..].iter().position(u8::is_ascii_digit) {
             let start = at + offset;
-            let len = bytes[start..]
-                .iter()
-                .position(|b| !is_part(b))
-                .unwrap_or(bytes.len() - start);
+            let len =
+                bytes[start..].iter().position(|b| !is_part(b)).unwrap_or(bytes.len() - start);
             at = start + len;
             let body = text[start..at].trim_end_matches('.');
             let end = start + body.len();
@@ -107,16 +125,10 @@ impl IpDetector {
                 continue;
             }
             // Hex digits to the left belong to it; the scan cannot go back past what was looked at before.
-            let left = bytes[at..colon]
-                .iter()
-                .rev()
-                .take_while(|b| b.is_ascii_hexdigit())
-                .count();
+            let left = bytes[at..colon].iter().rev().take_while(|b| b.is_ascii_hexdigit()).count();
             let start = colon - left;
-            let len = bytes[colon..]
-                .iter()
-                .position(|b| !is_part(b))
-                .unwrap_or(bytes.len() - colon);
+            let len =
+                bytes[colon..].iter().position(|b| !is_part(b)).unwrap_or(bytes.len() - colon);
             at = colon + len;
             let body = text[start..at].trim_end_matches('.');
             // "2001:db8::1:" at the end of a clause.
@@ -198,7 +210,10 @@ mod tests {
                 ("(255.254.253.252)", &["255.254.253.252"]),
                 ("ip 127.0.0.1", &["127.0.0.1"]),
                 ("2001:db8::8a2e:370:7334", &["2001:db8::8a2e:370:7334"]),
-                ("2001:0db8:85a3:0000:0000:8a2e:0370:7334", &["2001:0db8:85a3:0000:0000:8a2e:0370:7334"]),
+                (
+                    "2001:0db8:85a3:0000:0000:8a2e:0370:7334",
+                    &["2001:0db8:85a3:0000:0000:8a2e:0370:7334"],
+                ),
                 ("[fe80::1]:443", &["fe80::1"]),
                 ("fe80::1ff:fe23:4567:890a%eth0", &["fe80::1ff:fe23:4567:890a"]),
                 ("::ffff:192.0.2.128 mapped", &["::ffff:192.0.2.128"]),
@@ -250,12 +265,10 @@ mod tests {
     fn findings_of_both_versions_do_not_overlap() {
         assert_table(
             &IpDetector,
-            &[("::ffff:192.0.2.1 192.0.2.2 2001:db8::5 192.0.2.3", &[
-                "::ffff:192.0.2.1",
-                "192.0.2.2",
-                "2001:db8::5",
-                "192.0.2.3",
-            ])],
+            &[(
+                "::ffff:192.0.2.1 192.0.2.2 2001:db8::5 192.0.2.3",
+                &["::ffff:192.0.2.1", "192.0.2.2", "2001:db8::5", "192.0.2.3"],
+            )],
         );
     }
 }

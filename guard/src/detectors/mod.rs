@@ -53,7 +53,9 @@ pub(crate) mod testing {
         let wrong: Vec<String> = table
             .iter()
             .filter(|(text, want)| found(detector, text) != *want)
-            .map(|(text, want)| format!("{text:?}: want {want:?}, got {:?}", scored(detector, text)))
+            .map(|(text, want)| {
+                format!("{text:?}: want {want:?}, got {:?}", scored(detector, text))
+            })
             .collect();
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     }

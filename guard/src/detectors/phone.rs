@@ -38,17 +38,108 @@ pub struct PhoneDetector;
 
 const CUES: Cues = Cues {
     positive: &[
-        "phone", "phones", "telephone", "tel", "telefon", "teléfono", "telefono", "téléphone", "telefone", "mobile",
-        "mobil", "móvil", "celular", "cell", "cellphone", "handy", "call", "calls", "calling", "called", "dial",
-        "dialing", "ring", "fax", "telefax", "sms", "whatsapp", "hotline", "helpline", "pager", "voicemail", "landline",
-        "ph", "anrufen", "rufnummer", "appelez", "llame", "llámame", "rappeler", "телефон", "тел",
+        "phone",
+        "phones",
+        "telephone",
+        "tel",
+        "telefon",
+        "teléfono",
+        "telefono",
+        "téléphone",
+        "telefone",
+        "mobile",
+        "mobil",
+        "móvil",
+        "celular",
+        "cell",
+        "cellphone",
+        "handy",
+        "call",
+        "calls",
+        "calling",
+        "called",
+        "dial",
+        "dialing",
+        "ring",
+        "fax",
+        "telefax",
+        "sms",
+        "whatsapp",
+        "hotline",
+        "helpline",
+        "pager",
+        "voicemail",
+        "landline",
+        "ph",
+        "anrufen",
+        "rufnummer",
+        "appelez",
+        "llame",
+        "llámame",
+        "rappeler",
+        "телефон",
+        "тел",
     ],
     negative: &[
-        "order", "invoice", "id", "ids", "ref", "reference", "account", "acct", "case", "ticket", "isbn", "issn",
-        "version", "ver", "part", "serial", "sku", "tracking", "date", "epoch", "timestamp", "pid", "uid", "uuid",
-        "guid", "port", "build", "commit", "hash", "zip", "iban", "card", "ssn", "price", "cost", "total", "amount",
-        "year", "years", "lat", "lon", "latitude", "longitude", "doi", "pmid", "arxiv", "model", "patent", "routing",
-        "log", "block", "barcode", "ean", "upc", "rfc", "license", "licence", "passport", "population",
+        "order",
+        "invoice",
+        "id",
+        "ids",
+        "ref",
+        "reference",
+        "account",
+        "acct",
+        "case",
+        "ticket",
+        "isbn",
+        "issn",
+        "version",
+        "ver",
+        "part",
+        "serial",
+        "sku",
+        "tracking",
+        "date",
+        "epoch",
+        "timestamp",
+        "pid",
+        "uid",
+        "uuid",
+        "guid",
+        "port",
+        "build",
+        "commit",
+        "hash",
+        "zip",
+        "iban",
+        "card",
+        "ssn",
+        "price",
+        "cost",
+        "total",
+        "amount",
+        "year",
+        "years",
+        "lat",
+        "lon",
+        "latitude",
+        "longitude",
+        "doi",
+        "pmid",
+        "arxiv",
+        "model",
+        "patent",
+        "routing",
+        "log",
+        "block",
+        "barcode",
+        "ean",
+        "upc",
+        "rfc",
+        "license",
+        "licence",
+        "passport",
+        "population",
     ],
 };
 
@@ -132,9 +223,7 @@ fn strong_from(text: &str, run: &[Group], first: usize) -> Option<Match> {
     international(text, run, first)
         .or_else(|| north_american(text, run, first))
         .or_else(|| national(text, run, first))
-        .filter(|m| {
-            begins_alone(text, m.start) && ends_alone(text, run, m.last)
-        })
+        .filter(|m| begins_alone(text, m.start) && ends_alone(text, run, m.last))
 }
 
 /// Whether one number may end and another begin before group `i`.
@@ -159,7 +248,11 @@ fn international(text: &str, run: &[Group], first: usize) -> Option<Match> {
     };
     // "(+44) 20 ..."
     let start = match text[..start].strip_suffix('(') {
-        Some(before) if run.get(first + 1).is_some_and(|next| text[run[first].end..next.start].starts_with(')')) => {
+        Some(before)
+            if run
+                .get(first + 1)
+                .is_some_and(|next| text[run[first].end..next.start].starts_with(')')) =>
+        {
             before.len()
         }
         _ => start,
@@ -208,12 +301,9 @@ fn international(text: &str, run: &[Group], first: usize) -> Option<Match> {
             base: if skip > 0 && !grouped { 0.5 } else { base },
             rule: "international",
         }),
-        (None, Some(last)) if skip == 0 => Some(Match {
-            last,
-            start,
-            base: 0.5,
-            rule: "international_odd_length",
-        }),
+        (None, Some(last)) if skip == 0 => {
+            Some(Match { last, start, base: 0.5, rule: "international_odd_length" })
+        }
         _ => None,
     }
 }
@@ -233,9 +323,8 @@ fn north_american(text: &str, run: &[Group], first: usize) -> Option<Match> {
     if between[1] == Gap::Mixed && text[exchange.end..line.start].trim() != "-" {
         return None;
     }
-    let given_out = [area, exchange]
-        .iter()
-        .all(|g| matches!(text.as_bytes()[g.start], b'2'..=b'9'));
+    let given_out =
+        [area, exchange].iter().all(|g| matches!(text.as_bytes()[g.start], b'2'..=b'9'));
     // "555-123-4567" is how people make a number up: an exchange from 1 still reads as a telephone number.
     let area_given_out = matches!(text.as_bytes()[area.start], b'2'..=b'9');
     let base = match (parenthesised, given_out, area_given_out) {
@@ -244,17 +333,8 @@ fn north_american(text: &str, run: &[Group], first: usize) -> Option<Match> {
         (_, _, true) => 0.75,
         _ => 0.5,
     };
-    let start = if parenthesised && one == 0 {
-        area.start - 1
-    } else {
-        run[first].start
-    };
-    Some(Match {
-        last,
-        start,
-        base,
-        rule: "north_american",
-    })
+    let start = if parenthesised && one == 0 { area.start - 1 } else { run[first].start };
+    Some(Match { last, start, base, rule: "north_american" })
 }
 
 /// A number from 0 in groups, as most countries outside North America write theirs.
@@ -269,7 +349,10 @@ fn national(text: &str, run: &[Group], first: usize) -> Option<Match> {
     let mut pairs = true;
     let mut last = None;
     for (i, group) in run.iter().enumerate().skip(first) {
-        if i > first && matches!(gap(text, run[i - 1], *group), Gap::Mixed) && !(parenthesised && i == first + 1) {
+        if i > first
+            && matches!(gap(text, run[i - 1], *group), Gap::Mixed)
+            && !(parenthesised && i == first + 1)
+        {
             break;
         }
         if i - first > 5 || digits + group.len() > 12 || group.len() > 8 {
@@ -286,12 +369,7 @@ fn national(text: &str, run: &[Group], first: usize) -> Option<Match> {
     }
     let (last, french) = last?;
     let start = run[first].start - usize::from(parenthesised);
-    Some(Match {
-        last,
-        start,
-        base: if french { 0.75 } else { 0.6 },
-        rule: "national",
-    })
+    Some(Match { last, start, base: if french { 0.75 } else { 0.6 }, rule: "national" })
 }
 
 /// The whole run as a number of no certain form.
@@ -323,13 +401,15 @@ fn weak(text: &str, run: &[Group]) -> Option<Match> {
 fn is_quantity(text: &str, run: &[Group]) -> bool {
     let start = run[0].start;
     let end = run[run.len() - 1].end;
-    let money = |c: Option<char>| c.is_some_and(|c| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '%' | '°'));
+    let money =
+        |c: Option<char>| c.is_some_and(|c| matches!(c, '$' | '€' | '£' | '¥' | '₹' | '%' | '°'));
     if money(char_before(text, start)) || money(char_after(text, end)) {
         return true;
     }
     // "1.234.567,89" and "1,234567"
     if text[end..].starts_with(',') && char_after(text, end + 1).is_some_and(|c| c.is_ascii_digit())
-        || text[..start].ends_with(',') && char_before(text, start - 1).is_some_and(|c| c.is_ascii_digit())
+        || text[..start].ends_with(',')
+            && char_before(text, start - 1).is_some_and(|c| c.is_ascii_digit())
     {
         return true;
     }
@@ -346,7 +426,8 @@ fn is_quantity(text: &str, run: &[Group]) -> bool {
     let ipv4 = dotted && lens.len() == 4 && lens.iter().all(|n| *n <= 3);
     let years = lens.len() == 2 && run.iter().all(year);
     // An ISBN-13 in groups: prefix 978 or 979 and thirteen digits.
-    let isbn = matches!(run[0].digits(text).get(..3), Some("978" | "979")) && lens.iter().sum::<usize>() == 13;
+    let isbn = matches!(run[0].digits(text).get(..3), Some("978" | "979"))
+        && lens.iter().sum::<usize>() == 13;
     decimal || thousands || ipv4 || years || isbn
 }
 
@@ -360,15 +441,13 @@ fn date(text: &str, run: &[Group], first: usize) -> Option<usize> {
         return None;
     }
     let value = |g: Group| {
-        (g.len() <= 4).then(|| {
-            g.digits(text)
-                .bytes()
-                .fold(0u32, |n, d| n * 10 + u32::from(d - b'0'))
-        })
+        (g.len() <= 4)
+            .then(|| g.digits(text).bytes().fold(0u32, |n, d| n * 10 + u32::from(d - b'0')))
     };
     let (x, y, z) = (value(a)?, value(b)?, value(c)?);
     let year = |g: Group, v: u32| g.len() == 4 && (1000..=2999).contains(&v);
-    let day_month = |p: u32, q: u32| (1..=31).contains(&p) && (1..=31).contains(&q) && (p <= 12 || q <= 12);
+    let day_month =
+        |p: u32, q: u32| (1..=31).contains(&p) && (1..=31).contains(&q) && (p <= 12 || q <= 12);
     let short = |g: Group| g.len() <= 2;
     let found = year(a, x) && short(b) && short(c) && day_month(y, z)
         || short(a) && short(b) && year(c, z) && day_month(x, y);
@@ -377,7 +456,10 @@ fn date(text: &str, run: &[Group], first: usize) -> Option<usize> {
     }
     let mut after = first + 3;
     // "2021-03-04 12" of "2021-03-04 12:30"
-    while after < run.len() && run[after].len() <= 2 && gap(text, run[after - 1], run[after]) != Gap::Dash {
+    while after < run.len()
+        && run[after].len() <= 2
+        && gap(text, run[after - 1], run[after]) != Gap::Dash
+    {
         after += 1;
     }
     Some(after)
@@ -429,11 +511,12 @@ fn extension_end(text: &str, end: usize) -> Option<usize> {
     const WORDS: [&str; 5] = ["extension", "ext.", "ext", "x.", "x"];
     // All of it fits into this many bytes; the bound keeps the look-ahead constant.
     let rest = &text.as_bytes()[end..text.len().min(end + 24)];
-    let skip = |at: usize| at + rest[at..].iter().take_while(|b| matches!(b, b' ' | b',')).count().min(3);
+    let skip =
+        |at: usize| at + rest[at..].iter().take_while(|b| matches!(b, b' ' | b',')).count().min(3);
     let at = skip(0);
-    let word = WORDS
-        .iter()
-        .find(|w| rest.len() >= at + w.len() && rest[at..at + w.len()].eq_ignore_ascii_case(w.as_bytes()))?;
+    let word = WORDS.iter().find(|w| {
+        rest.len() >= at + w.len() && rest[at..at + w.len()].eq_ignore_ascii_case(w.as_bytes())
+    })?;
     let from = skip(at + word.len());
     let digits = rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let to = end + from + digits;
@@ -457,14 +540,14 @@ fn country(number: &[u8]) -> Option<(usize, Range<usize>)> {
     }
     let two = match (a, b?) {
         (2, 0) | (9, 0 | 1 | 8) => Some(8..11),
-        (2, 7) | (3, 3 | 4) | (4, 0 | 1 | 8) | (5, 6) | (6, 1) | (9, 3 | 4) => Some(9..10),
+        (2, 7) | (3 | 9, 3 | 4) | (4, 0 | 1 | 8) | (5, 6) | (6, 1) => Some(9..10),
         (3, 0) | (5, 8) => Some(10..11),
         (3, 1) => Some(9..11),
         (3, 2 | 6) | (5, 1) | (6, 6) => Some(8..10),
         (3, 9) => Some(6..12),
         (4, 3 | 9) => Some(5..13),
         (4, 4) => Some(9..11),
-        (4, 5) | (4, 7) | (6, 5) => Some(8..9),
+        (4 | 6, 5) | (4, 7) => Some(8..9),
         (4, 6) => Some(7..10),
         (5, 2 | 4 | 5) => Some(10..12),
         (5, 3) => Some(6..9),
@@ -523,7 +606,10 @@ mod tests {
                 ("+44 20 7946 0958.", &["+44 20 7946 0958"]),
                 ("+44 (0)20 7946 0958", &["+44 (0)20 7946 0958"]),
                 ("(+49) 30 901820", &["(+49) 30 901820"]),
-                ("+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89", &["+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89"]),
+                (
+                    "+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89",
+                    &["+33\u{a0}1\u{a0}23\u{a0}45\u{a0}67\u{a0}89"],
+                ),
                 ("+91 98765 43210", &["+91 98765 43210"]),
                 ("+351 21 123 4567", &["+351 21 123 4567"]),
                 ("+41 78 123 45 67", &["+41 78 123 45 67"]),

@@ -21,8 +21,25 @@ pub struct SsnDetector;
 const CUES: Cues = Cues {
     positive: &["ssn", "ssns", "social", "socials", "ss", "itin", "taxpayer", "ssa"],
     negative: &[
-        "order", "invoice", "ticket", "tracking", "serial", "part", "sku", "zip", "phone", "tel", "fax", "routing",
-        "isbn", "version", "id", "ref", "reference", "case", "date",
+        "order",
+        "invoice",
+        "ticket",
+        "tracking",
+        "serial",
+        "part",
+        "sku",
+        "zip",
+        "phone",
+        "tel",
+        "fax",
+        "routing",
+        "isbn",
+        "version",
+        "id",
+        "ref",
+        "reference",
+        "case",
+        "date",
     ],
 };
 

@@ -40,14 +40,8 @@ impl Cues {
             }
         }
         let stop = floor_boundary(text, span.end.saturating_add(AFTER));
-        let after = text[span.end..stop]
-            .split(['\n', '.', ';', '!', '?'])
-            .next()
-            .unwrap_or("");
-        if after
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|word| is_one_of(word, self.positive))
-        {
+        let after = text[span.end..stop].split(['\n', '.', ';', '!', '?']).next().unwrap_or("");
+        if after.split(|c: char| !c.is_alphanumeric()).any(|word| is_one_of(word, self.positive)) {
             return Context::For;
         }
         Context::Silent
@@ -60,15 +54,11 @@ pub(crate) fn words_before(text: &str, at: usize) -> impl Iterator<Item = &str> 
     let window = &text[start..at];
     let cut = char_before(text, start).is_some_and(char::is_alphanumeric);
     let window = if cut {
-        window
-            .find(|c: char| !c.is_alphanumeric())
-            .map_or("", |i| &window[i..])
+        window.find(|c: char| !c.is_alphanumeric()).map_or("", |i| &window[i..])
     } else {
         window
     };
-    window
-        .rsplit(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
+    window.rsplit(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 fn is_one_of(word: &str, list: &[&str]) -> bool {
@@ -82,10 +72,7 @@ fn is_one_of(word: &str, list: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    const CUES: Cues = Cues {
-        positive: &["lic", "téléphone"],
-        negative: &["order"],
-    };
+    const CUES: Cues = Cues { positive: &["lic", "téléphone"], negative: &["order"] };
 
     fn judge(before: &str, after: &str) -> Context {
         let text = format!("{before}123{after}");

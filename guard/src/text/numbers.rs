@@ -127,10 +127,7 @@ mod tests {
     use super::*;
 
     fn runs(text: &str) -> Vec<Vec<&str>> {
-        Numbers::scan(text)
-            .runs()
-            .map(|run| run.iter().map(|g| g.digits(text)).collect())
-            .collect()
+        Numbers::scan(text).runs().map(|run| run.iter().map(|g| g.digits(text)).collect()).collect()
     }
 
     #[test]

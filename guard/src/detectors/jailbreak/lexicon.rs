@@ -6,30 +6,35 @@
 #[rustfmt::skip]
 pub(super) const CLASSES: &[(&str, &str)] = &[
     // To drop what one was told.
-    ("override", "ignore ignoring ignored disregard disregarding forget forgetting override overriding neglect dismiss discard \
-        overlook drop erase abandon abort unlearn skip cancel reject violate disobey \
+    ("override", "ignore ignoring ignored disregard disregarding disregards forget forgetting override overriding neglect dismiss \
+        discard overlook unlearn disobey \
         ignoriere ignorieren ignorier vergiss vergessen vergesst missachte missachten vernachlässige \
         olvida olvide olvidar olviden ignora ignorar ignore ignores oublie oubliez oublier ignorez \
         dimentica dimenticare ignorate esqueça esquecer desconsidere забудь забудьте игнорируй игнорируйте zaboravi zanemari zapomnij"),
+    // The same of things one also drops in daily life.
+    ("drop", "drop erase abandon abort skip cancel reject remove delete leave violate bypass"),
     ("overridden", "ignored disregarded forgotten overridden void cancelled canceled irrelevant obsolete invalid revoked superseded \
         ignorieren vergessen irrelevant hinfällig"),
     ("previous", "previous prior preceding earlier former foregoing past above before preexisting existing initial original \
         vorherigen vorherige vorigen bisherigen bisherige vorangegangenen vorangehenden obigen früheren vorangegangene davor \
-        anteriores anterior previas previos précédentes précédents précédente precedenti precedente предыдущие прошлые prethodne"),
+        anteriores anterior previas previos précédentes précédents précédente precedentes precedenti precedente предыдущие прошлые prethodne"),
     ("all", "all any every your whole entire everything alle alles allen ihre deine todas todos todo tus toutes tous tes vos tutte \
         tutti todas все всё ваши sve svoje wszystkie"),
     ("directive", "instruction instructions prompt prompts directive directives directions programming guideline guidelines command \
-        commands orders constraints restrictions protocol protocols rules rule instrcutions instuctions regulations \
+        commands constraints restrictions protocol protocols rules rule instrcutions instuctions \
         anweisungen anweisung instruktionen instruktion befehle befehlen aufträge anordnungen vorgaben regeln richtlinien \
         instrucciones órdenes ordenes reglas indicaciones instructions consignes ordres règles istruzioni regole \
         instruções regras инструкции указания правила команды instrukcije upute naredbe polecenia"),
+    // What only a model has.
+    ("instruction", "instruction instructions prompt prompts directive directives programming guidelines instrcutions \
+        instuctions anweisungen instruktionen instrucciones istruzioni instruções инструкции instrukcije consignes"),
     // Weaker than a directive: also what a person has on a desk.
     ("task", "task tasks assignment assignments context conversation conversations information informations input inputs \
         text articles documents article artikels aufgaben informationen angaben ausführungen training contents"),
     ("answer_verb", "write say print output answer respond reply tell generate do schreibe schreib sag sage schreiben antworte \
         gib di decir dime dites écris escribe dì скажи скажите"),
     ("reveal", "reveal show print display output repeat tell give leak dump expose disclose share recite list echo copy \
-        summarize paste spell zeige zeig verrate gib wiederhole nenne muestra muéstrame revela repite montre affiche révèle répète mostra \
+        summarize paste spell zeige zeig verrate gib wiederhole nenne muestra muéstrame revela repite montre affiche révèle répète mostra mostrami revela rivela dévoile \
         outputting printing revealing showing return provide write send"),
     ("hidden", "system initial original hidden secret internal full entire complete whole exact underlying preprompt base \
         confidential first previous geheimen ursprünglichen gesamten"),
@@ -37,7 +42,7 @@ pub(super) const CLASSES: &[(&str, &str)] = &[
         prompttexte anweisungen instruktionen"),
     // Being without limits.
     ("unlimited", "unfiltered uncensored unrestricted unmoderated unhinged amoral immoral unethical nonmoral limitless unaligned \
-        lawless unbound ruthless sociopath sociopathic psychopath psychopathic"),
+        lawless unbound uninhibited ruthless sociopath sociopathic psychopath psychopathic"),
     ("bot", "ai ais model models assistant chatbot bot language version persona personality character chatgpt gpt gpt3 gpt4 \
         llm machine entity response responses answer answers output outputs mode advice advisor confidant writer"),
     ("limit", "restriction restrictions filter filters filtering limitation limitations limit limits censorship constraints \
@@ -46,11 +51,11 @@ pub(super) const CLASSES: &[(&str, &str)] = &[
         conscience empathy remorse"),
     ("bad", "illegal unethical immoral harmful dangerous offensive inappropriate explicit nsfw unlawful derogatory \
         discriminatory racist sexist violent vulgar inhumane hateful toxic malicious unsafe obscene disgusting"),
-    ("without", "no without zero lacks lacking free freed absent bypass bypasses bypassing disable disables disabled \
+    ("without", "no without zero disregards disregard lacks lacking free freed absent bypass bypasses bypassing disable disables disabled \
         remove removed removes ignores not doesnt dont isnt never neither nor lifted beyond unbound nicht keine ohne sin sans"),
-    ("evade", "bypass bypassing circumvent circumventing evade evading disable disabling deactivate sidestep defeat \
+    ("evade", "skip skipping bypass bypassing circumvent circumventing evade evading disable disabling deactivate sidestep defeat \
         remove subvert override overriding disregard disregarding ignore ignoring violate violating break breaking"),
-    ("safety", "safety content moderation ethical ethics security openai openais open alignment usage censorship"),
+    ("safety", "safety content moderation ethical ethics security openai openais open alignment usage censorship confidentiality"),
     ("policy", "policy policies guideline guidelines rule rules filter filters restrictions protocols protocol standards measures \
         terms guardrails mechanisms restriction safeguards checks"),
     ("never", "never cannot cant wont not dont doesnt not neither nunca nie niemals without"),
@@ -69,5 +74,4 @@ pub(super) const CLASSES: &[(&str, &str)] = &[
     ("comply", "comply obey follow execute respond answer do run act perform carry"),
     ("encoding", "base64 rot13 hex hexadecimal binary leetspeak morse cipher ciphertext encoded caesar b64 atbash"),
     ("decode", "decode decoded decoding decrypt decipher deciphering unscramble translate convert"),
-    ("vendor", "openai openais anthropic google chatgpt chatgpts gpt ais ai"),
 ];

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::Hit;
 use super::rules::{Rules, Step};
+use super::{Family, Hit};
 use crate::detector::DetectContext;
 use crate::error::GuardError;
 
@@ -19,6 +19,9 @@ pub(super) const REACH: usize = 64;
 const BLOCK: usize = 4096;
 /// Words of more bytes are in no vocabulary.
 pub(super) const MAX_WORD: usize = 32;
+
+/// What "do not ignore the previous instructions" keeps of the weight of its contrary.
+const DENIED: f32 = 0.4;
 
 /// Words by their [`key`].
 pub(super) type Vocabulary = HashMap<u128, usize, BuildHasherDefault<KeyHasher>>;
@@ -69,11 +72,13 @@ pub(super) fn find(
     let rules = Rules::get();
     let mut words: Vec<Word> = Vec::new();
     let mut reader = Reader::new(text, &rules.vocabulary);
+    let mut denied = false;
     loop {
         let more = reader.fill(&mut words, BLOCK + REACH);
         let complete = if more { BLOCK } else { words.len() };
         for at in 0..complete {
-            match_at(rules, &words[at..], hits);
+            match_at(rules, &words[at..], denied && !words[at].opens, hits);
+            denied = rules.denials.contains(words[at].id);
         }
         if !more {
             return Ok(());
@@ -83,8 +88,8 @@ pub(super) fn find(
     }
 }
 
-/// Tries every rule that may begin with the first word.
-fn match_at(rules: &Rules, words: &[Word], hits: &mut Vec<Hit>) {
+/// Tries every rule that may begin with the first word; `denied`: a "not" stands right before it.
+fn match_at(rules: &Rules, words: &[Word], denied: bool, hits: &mut Vec<Hit>) {
     for &index in &rules.by_opener[words[0].id] {
         let rule = &rules.all[index];
         if let Some(last) = reach(&rule.steps[1..], words) {
@@ -92,7 +97,13 @@ fn match_at(rules: &Rules, words: &[Word], hits: &mut Vec<Hit>) {
                 span: words[0].start..words[last].end,
                 family: rule.family,
                 rule: index,
-                weight: rule.weight,
+                weight: if denied
+                    && matches!(rule.family, Family::InstructionOverride | Family::SafetyBypass)
+                {
+                    rule.weight * DENIED
+                } else {
+                    rule.weight
+                },
             });
         }
     }
@@ -109,11 +120,11 @@ fn reach(steps: &[Step], words: &[Word]) -> Option<usize> {
         while left != 0 {
             let from = left.trailing_zeros() as usize;
             left &= left - 1;
-            for to in from + 1..=(from + 1 + step.gap).min(words.len().saturating_sub(1)) {
-                if words[to].opens && !step.crosses {
+            for (to, word) in words.iter().enumerate().skip(from + 1).take(step.gap + 1) {
+                if word.opens && !step.crosses {
                     break;
                 }
-                if step.words.contains(words[to].id) {
+                if step.words.contains(word.id) {
                     next |= 1 << to;
                 }
             }
@@ -160,12 +171,7 @@ struct Reader<'t, 'v> {
 
 impl<'t, 'v> Reader<'t, 'v> {
     fn new(text: &'t str, vocabulary: &'v Vocabulary) -> Self {
-        Self {
-            text,
-            at: 0,
-            opens: false,
-            vocabulary,
-        }
+        Self { text, at: 0, opens: false, vocabulary }
     }
 
     /// Reads until there are `want` words; false at the end of the text.
@@ -199,12 +205,7 @@ impl<'t, 'v> Reader<'t, 'v> {
                 }
             };
             let id = self.word();
-            words.push(Word {
-                id,
-                start,
-                end: self.at,
-                opens: std::mem::take(&mut self.opens),
-            });
+            words.push(Word { id, start, end: self.at, opens: std::mem::take(&mut self.opens) });
         }
         true
     }

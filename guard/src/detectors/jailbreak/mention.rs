@@ -15,15 +15,53 @@ const INTRODUCED: f32 = 0.65;
 
 /// Words that announce a phrase as an example of something.
 const INTRODUCE: &[&str] = &[
-    "phrase", "phrases", "phrasing", "sentence", "sentences", "saying", "says", "called", "like", "such", "means",
-    "mean", "word", "words", "example", "examples", "string", "strings", "contains", "containing", "detect", "quote",
-    "quoted", "titled", "wrote", "writes", "term",
+    "phrase",
+    "phrases",
+    "phrasing",
+    "sentence",
+    "sentences",
+    "saying",
+    "says",
+    "called",
+    "like",
+    "such",
+    "means",
+    "mean",
+    "word",
+    "words",
+    "example",
+    "examples",
+    "string",
+    "strings",
+    "contains",
+    "containing",
+    "detect",
+    "quote",
+    "quoted",
+    "titled",
+    "wrote",
+    "writes",
+    "term",
 ];
 
 /// Words that name the subject.
 const SUBJECT: &[&str] = &[
-    "injection", "injections", "attacker", "attackers", "attack", "attacks", "adversarial", "jailbreaks",
-    "jailbreaking", "malicious", "vulnerability", "vulnerabilities", "paper", "essay", "researchers", "security",
+    "injection",
+    "injections",
+    "attacker",
+    "attackers",
+    "attack",
+    "attacks",
+    "adversarial",
+    "jailbreaks",
+    "jailbreaking",
+    "malicious",
+    "vulnerability",
+    "vulnerabilities",
+    "paper",
+    "essay",
+    "researchers",
+    "security",
 ];
 
 /// The factor for the weight of a phrase at `span`: 1.0 for one that is used.
@@ -34,7 +72,8 @@ pub(super) fn factor(text: &str, span: &Range<usize>) -> f32 {
     if !subject_before && !has(after, SUBJECT) && !has(before, INTRODUCE) {
         return 1.0;
     }
-    let quoted = is_opened(before) && after.contains(['"', '\u{201d}', '\u{201c}', '\u{bb}', '`', '\'', '\u{2019}']);
+    let quoted = is_opened(before)
+        && after.contains(['"', '\u{201d}', '\u{201c}', '\u{bb}', '`', '\'', '\u{2019}']);
     if quoted {
         QUOTED
     } else if subject_before {

@@ -21,16 +21,25 @@ use super::{Family, markers};
 const RULES: &[(Family, f32, &str)] = &[
     // Drop your instructions.
     (InstructionOverride, 0.85, "<override> ..4 <previous> ..2 <directive>"),
-    (InstructionOverride, 0.8, "<override> ..2 all|any|every|everything ..3 <directive>"),
+    (InstructionOverride, 0.85, "<override> ..3 <directive> ..2 anteriores|anterior|previas|previos|précédentes|précédents|precedentes|precedenti"),
+    (InstructionOverride, 0.8, "<override> ..2 all|any|every|everything ..3 <instruction>"),
+    (InstructionOverride, 0.55, "<override> ..2 all|any|every ..3 <directive>"),
+    (InstructionOverride, 0.55, "<override> ..2 all|any|every ..2 <previous> ..1 orders|order"),
+    (InstructionOverride, 0.7, "<drop> ..2 all|any|your ..3 <instruction>"),
+    (InstructionOverride, 0.55, "<override> the user|users|operator|operators|developer|developers ..4 task|instead|request|and|policy"),
+    (InstructionOverride, 0.5, "directive|directives|instruction|instructions|message|prompt supersede|supersedes|overrides|override|replaces all|any|every|your|previous|prior"),
     (InstructionOverride, 0.75, "<override> ..2 your|alle|allen|todas|toutes|tutte|sve|все|ihre|deine ..1 <directive>"),
     (InstructionOverride, 0.65, "<override> ..3 <previous> ..1 <task>"),
     (InstructionOverride, 0.6, "<override> all|everything ..2 the ..1 <task>"),
     (InstructionOverride, 0.65, "<override> all|the ..1 <task> provided"),
     (InstructionOverride, 0.75, "<override> ..2 <directive> ..5 before|above|previously|prior|earlier|gave|given|got|received|provided"),
-    (InstructionOverride, 0.7, "<override> ..2 everything|anything|all|alles|todo|tout|what|whatever ..4 before|above|previously|beforehand|prior|told|said|davor|vorher|gesagte|besprochen|sabes|digo|know|discussed|bisher"),
+    (InstructionOverride, 0.7, "forget|disregard|ignore|vergiss|vergessen|ignoriere|olvida|olvide|oubliez|oublie ..2 everything|anything|alles|todo|tout ..4 before|above|previously|beforehand|prior|told|davor|vorher|sabes|know|learned|bisher"),
+    (InstructionOverride, 0.5, "forget|disregard|ignore|vergiss|ignoriere|olvida|olvide ..2 everything|anything|alles|todo ..4 said|gesagte|besprochen|discussed|digo"),
+    (InstructionOverride, 0.65, "forget|disregard|ignore ..2 what|whatever|all ..2 you ..4 before|above|previously|told|taught|know|learned|trained"),
+    (InstructionOverride, 0.5, "forget|disregard|ignore ..2 what|whatever|all ..4 before|above|previously|beforehand|said|told|davor|vorher"),
     (InstructionOverride, 0.6, "<override> everything|alles|todo|tout|all ~2 <answer_verb>"),
     (InstructionOverride, 0.65, "<override> the|die above|previous|preceding|obigen ~2 and|instead|say"),
-    (InstructionOverride, 0.6, "ignore above|previous|preceding"),
+    (InstructionOverride, 0.6, "ignore above|previous|preceding ~1 and|instead|say|print|write|output|answer"),
     (InstructionOverride, 0.6, "<previous> ..1 <directive> ..3 <overridden>"),
     (InstructionOverride, 0.6, "<previous> ..1 <directive>|ausführungen|informationen|aufgaben ..3 <override>"),
     (InstructionOverride, 0.55, "abweichend ..2 <previous> ..1 <directive>"),
@@ -62,6 +71,7 @@ const RULES: &[(Family, f32, &str)] = &[
     (Persona, 0.3, "<bot> ..4 <unlimited>"),
     (Persona, 0.45, "<you> ..4 <be>|have|has|possess ..3 <unlimited>"),
     (Persona, 0.5, "<you> ..3 have|has|had|with|possess|possesses|is|are ..1 no|zero|without|free ..5 <limit>"),
+    (Persona, 0.5, "<you> dont|doesnt|never|not ..1 have|has|need|follow ..2 any|a|to ..3 <limit>|<moral>"),
     (Persona, 0.5, "no|without|any|zero|lacks|free ..3 <moral> ..3 <limit>|guidelines|code|compass|considerations|constraints|obligations|implications|qualms|bias"),
     (Persona, 0.55, "<you> ..3 no|without|any|lacks|zero|free ..3 <moral>"),
     (Persona, 0.45, "free ..1 from|of ..3 <limit>"),
@@ -78,7 +88,7 @@ const RULES: &[(Family, f32, &str)] = &[
     (Persona, 0.35, "stay|remain|staying|stays|bleiben|bleibt ..2 in|as ..3 character|dan|role|rolle|roles|rollen|figure"),
     (Persona, 0.45, "replaced by|with ..6 model|ai|persona|version|named"),
     (Persona, 0.45, "immerse|immersed ..2 yourself|itself ..2 role|into|in"),
-    (Persona, 0.35, "two ..2 responses|ways|answers|paragraphs|outputs|replies"),
+    (Persona, 0.35, "two ..2 responses|ways|answers|paragraphs|outputs|replies|styles|personas|entities"),
     (Persona, 0.3, "answer|respond|reply|responding ..3 both ..2 as|chatgpt|gpt|dan|ways|ai"),
     (Persona, 0.35, "chatgpt|gpt|normal ..3 and ..4 dan|jailbreak|jailbroken|evil|uncensored|developer|unfiltered"),
     (Persona, 0.5, "jailbroken|jailbreak|jailbreaked ..1 ai|chatgpt|gpt|mode|model|response|output|assistant|version|successfully"),
@@ -89,9 +99,24 @@ const RULES: &[(Family, f32, &str)] = &[
     (Persona, 0.45, "not ..2 bound|restricted|limited|constrained|governed ..2 by|to ..4 <limit>|<moral>|<policy>|openai|openais|any|rules|laws"),
     (Persona, 0.3, "act|acting|behave|respond|responding|acts ..2 as|like ..3 chatgpt|gpt|ai|dan|uncensored|jailbroken"),
     (Persona, 0.35, "you ..2 now|are|be ..1 <malign>|<unlimited>"),
-    (Persona, 0.35, "alter ego"),
+    (Persona, 0.25, "alter ego"),
+    (Persona, 0.25, "you are|will now"),
+    (Persona, 0.3, "from this moment|point|time on|forward|onward|onwards|you"),
+    (Persona, 0.5, "ai|bot|chatbot|assistant|gpt|chatgpt|model ..3 no|without|zero ..2 <limit>"),
+    (Persona, 0.4, "anything and everything"),
+    (Persona, 0.35, "capable|able of|to|do ..2 anything|everything"),
+    (Persona, 0.3, "jailbreak|jailbroken|jailbreaked"),
+    (Persona, 0.5, "sin|ohne|sans|senza|sem ..1 restricciones|filtro|filtros|censura|límites|einschränkungen|beschränkungen|zensur|filter|regeln|restrictions|filtre|limites|restrizioni|restrições"),
+    (Persona, 0.5, "keine|keinen ..2 richtlinien|regeln|einschränkungen|beschränkungen|filter ..2 mehr|befolgst"),
     (Persona, 0.35, "believe|opinions|emotions|feelings ..3 own ..3 opinions|personality|free|will"),
     (Persona, 0.3, "swear|curse|swearing|cursing|profanity|profanities|curses ..4 freely|words|like|often|sentence|word|every|use"),
+
+    // Addressed to a machine that reads somebody else's text.
+    (InstructionOverride, 0.4, "note|message|notice|instruction|instructions|important to|for ..3 ai|bot|assistant|assistants|llm|model|agent|agents|chatbot"),
+    (InstructionOverride, 0.4, "ai|llm assistant|assistants|agent|agents|model|models|system|systems reading|processing|reviewing|parsing|summarizing|integrating this"),
+    (InstructionOverride, 0.45, "if you are|re an|a ai|llm|language|assistant|chatbot"),
+    (InstructionOverride, 0.4, "end of user|system input|prompt|query|message|instructions"),
+    (InstructionOverride, 0.25, "end of document|context|input|text"),
 
     // Never refuse; disregard the policy.
     (SafetyBypass, 0.65, "<evade> ..3 your ..3 <safety>|content|ethical ..2 <policy>|<limit>|training"),
@@ -118,6 +143,10 @@ const RULES: &[(Family, f32, &str)] = &[
     (SafetyBypass, 0.35, "doesnt|dont|not|never|without|no ..3 <moral>|<limit>|ethical|filter ..4 or|and|nor|any ..3 <moral>|<limit>|<bad>|filters|warnings"),
     (SafetyBypass, 0.3, "as an|a ai|artificial|language ..4 model|cannot|cant|intelligence ~12 never|not|dont|avoid|stop|forbidden"),
     (SafetyBypass, 0.3, "never|not|dont|stop|avoid ..3 say|saying|mention|refer|respond|starting|reply ..4 as ..1 an|a ai|language|artificial"),
+    (SafetyBypass, 0.5, "<policy>|<limit>|<moral>|rules ..2 dont|not|no|never|longer ..2 apply|applies|exist|matter|bind"),
+    (SafetyBypass, 0.4, "<bad> ..6 is|are ..1 allowed|permitted|fine|okay|acceptable|encouraged"),
+    (SafetyBypass, 0.45, "without|no ..1 hesitation|refusal|refusals|refusing|censorship|restrictions ..2 or ..2 <refuse>|refusal|hesitation|restriction|restrictions|filter|filters|warnings|question"),
+    (SafetyBypass, 0.35, "answer|respond|reply|comply ..4 without ..2 restrictions|restriction|limits|limitations|censorship|filters|filter"),
     (SafetyBypass, 0.35, "anything|everything ..2 goes|allowed|permitted|possible|legal"),
     (SafetyBypass, 0.3, "graphic|explicit|erotic|nsfw|sexual|gory|smut ..3 detail|details|content|scenes|descriptions|and|story"),
     (SafetyBypass, 0.35, "dont|not|doesnt|never ..2 care|cares ..2 about|if|for ..4 <moral>|<bad>|<policy>|<limit>|consequences|rules|feelings|openai"),
@@ -126,8 +155,12 @@ const RULES: &[(Family, f32, &str)] = &[
     // Show me your prompt.
     (PromptExtraction, 0.75, "<reveal> ..3 your|its|the|deine|ihre|deinen|tu|tus ..4 <hidden> ..2 <prompt>"),
     (PromptExtraction, 0.65, "<reveal> ..1 me|us|mir ..2 your|deine|deinen|ihre ..1 <prompt>"),
-    (PromptExtraction, 0.65, "<reveal> ..2 all|alle|gesamten|every ..2 prompt|prompts|prompttexte"),
+    (PromptExtraction, 0.65, "<reveal> ..2 all|alle|gesamten|every|tu|il ..2 prompt|prompts|prompttexte"),
     (PromptExtraction, 0.7, "<reveal> ..3 system prompt|message|instructions|instruction"),
+    (PromptExtraction, 0.7, "<reveal> ..3 systemprompt|systemanweisungen|systemanweisung|systemnachricht|systeminstruktionen"),
+    (PromptExtraction, 0.7, "<reveal> ..2 tus|tes|tue|las|les|le|tu|tuo|il|el|deinen ..1 instrucciones|instructions|istruzioni|consignes|prompt|mensaje ..2 sistema|système|systeme|iniciales|inicial"),
+    (PromptExtraction, 0.6, "<reveal> ..1 everything|all ..3 your context|prompt|memory|instructions"),
+    (PromptExtraction, 0.4, "<reveal> ..4 operating instructions|rules|prompt"),
     (PromptExtraction, 0.6, "what ..1 is|are|was|were|does|s your ..3 system|initial|original|hidden|secret|exact|internal ..2 <prompt>|message"),
     (PromptExtraction, 0.5, "what is|are|was|were your prompt|instructions|directives"),
     (PromptExtraction, 0.5, "tell|show|give|reveal me|us ..2 what|which ..1 are|is|were your ..2 instructions|prompt|rules"),
@@ -146,6 +179,9 @@ const RULES: &[(Family, f32, &str)] = &[
     (SpecialMode, 0.6, "<you>|gpt ..7 developer|dev|debug|god|dan|jailbreak|unrestricted|evil|opposite|sudo|root mode"),
     (SpecialMode, 0.4, "dan|jailbreak|god|evil|chaos|unrestricted|uncensored|opposite mode"),
     (SpecialMode, 0.4, "you|i ..3 have|are|am ..2 developer|admin|administrator|root|creator|sudo ..2 access|privileges|rights|openai|of"),
+    (SpecialMode, 0.35, "stay|remain|stays ..2 in ..2 mode"),
+    (SpecialMode, 0.5, "modo desarrollador|desenvolvedor|sviluppatore|dios"),
+    (SpecialMode, 0.5, "entwicklermodus|adminmodus|gottmodus"),
     (SpecialMode, 0.3, "knowledge ..1 cut|cutoff|is ..4 2021"),
     (SpecialMode, 0.35, "simulate|simulator|simulation|emulate|emulator ..6 virtual|developer|mode|uncensored|jailbroken|machine"),
 
@@ -155,6 +191,10 @@ const RULES: &[(Family, f32, &str)] = &[
     (EncodedRequest, 0.4, "respond|reply|answer|output|write|speak ..6 in|using ..1 <encoding>"),
     (EncodedRequest, 0.4, "<encoding> ..3 <directive>"),
 ];
+
+/// "Do not forget the previous instructions."
+const DENIALS: &[&str] =
+    &["not", "dont", "never", "cannot", "cant", "nicht", "wont", "shouldnt", "couldnt"];
 
 /// One step of a pattern.
 pub(super) struct Step {
@@ -180,6 +220,8 @@ pub(super) struct Rules {
     pub(super) vocabulary: Vocabulary,
     /// By the number of a word: the rules that may begin with it.
     pub(super) by_opener: Vec<Vec<usize>>,
+    /// Words that turn what follows into its contrary.
+    pub(super) denials: WordSet,
 }
 
 /// How many rules there are, markers included.
@@ -203,7 +245,12 @@ impl Rules {
             all: Vec::with_capacity(RULES.len()),
             vocabulary: Vocabulary::default(),
             by_opener: vec![Vec::new()],
+            denials: WordSet::default(),
         };
+        for word in DENIALS {
+            let id = rules.id_of(word);
+            rules.denials.insert(id);
+        }
         for (index, (family, weight, pattern)) in RULES.iter().enumerate() {
             let mut steps = Vec::new();
             let (mut gap, mut crosses) = (0, false);
@@ -229,18 +276,10 @@ impl Rules {
                         rules.by_opener[id].push(index);
                     }
                 }
-                steps.push(Step {
-                    words,
-                    gap,
-                    crosses,
-                });
+                steps.push(Step { words, gap, crosses });
                 (gap, crosses) = (0, false);
             }
-            rules.all.push(Rule {
-                family: *family,
-                weight: *weight,
-                steps,
-            });
+            rules.all.push(Rule { family: *family, weight: *weight, steps });
         }
         rules
     }
@@ -281,7 +320,10 @@ mod tests {
                 for atom in part.split('|') {
                     if let Some(class) = atom.strip_prefix('<') {
                         let class = class.strip_suffix('>').expect(pattern);
-                        assert!(CLASSES.iter().any(|(name, _)| *name == class), "<{class}> in {pattern}");
+                        assert!(
+                            CLASSES.iter().any(|(name, _)| *name == class),
+                            "<{class}> in {pattern}"
+                        );
                     } else {
                         assert_word(atom, pattern);
                     }
@@ -314,9 +356,9 @@ mod tests {
     fn different_words_have_different_keys() {
         let rules = Rules::get();
         let mut words: Vec<&str> = CLASSES.iter().flat_map(|(_, w)| w.split_whitespace()).collect();
+        words.extend(DENIALS);
         words.extend(RULES.iter().flat_map(|(_, _, p)| {
-            p.split([' ', '|'])
-                .filter(|a| !a.starts_with(['<', '.', '~']) && !a.is_empty())
+            p.split([' ', '|']).filter(|a| !a.starts_with(['<', '.', '~']) && !a.is_empty())
         }));
         words.sort_unstable();
         words.dedup();
