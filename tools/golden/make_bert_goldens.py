@@ -7,8 +7,9 @@ for some also `vocab.txt`, `tokenizer.json` and `tokenizer_cases.json`) and `gol
 inputs and reference outputs. The file layout is described in tests/golden/README.md.
 
 Weights are drawn with numpy's PCG64 from a seed that depends on the case's name alone, so that adding
-a case does not change the others. Matrices get a standard deviation of sqrt(2 / fan_in) and
-LayerNorm gains lie in [0.5, 1.5]: outputs are far from trivial, attention is neither flat nor
+a case does not change the others. Standard deviations are 0.5 for embeddings, sqrt(2 / fan_in) for
+queries and keys, sqrt(1 / fan_in) for the other matrices (0.09 to 0.32 at these sizes) and 0.3 for biases;
+LayerNorm gains lie in [0.5, 1.5]. Outputs are far from trivial, attention is neither flat nor
 one-hot, and fp32 rounding stays near 1e-6. The script fails if that is not so.
 
 References are fp32, one unpadded sequence at a time, from the weights as saved (so for fp16 and bf16
@@ -186,8 +187,11 @@ def build(case, folder):
                 draw *= 0.5
             elif name.endswith(".bias"):
                 draw *= 0.3
-            else:
+            elif ".query." in name or ".key." in name:
                 draw *= np.sqrt(2.0 / p.shape[1])
+            else:
+                # No more than 1: what attention mixes in must not drown the token's own state.
+                draw *= np.sqrt(1.0 / p.shape[1])
             p.copy_(torch.from_numpy(draw.astype(np.float32)))
     model.to(case.dtype).save_pretrained(folder)
     load = {"dtype": torch.float32, "attn_implementation": "eager"}
@@ -251,6 +255,7 @@ def make(case, folder):
     assert worst < 2e-5, f"{case.name}: fp32 is {worst:.1e} from float64"
     assert spread > 0.2, f"{case.name}: tokens hardly differ ({spread:.3f})"
     assert max(peaks) > 1.5, f"{case.name}: attention is flat"
+    # One key: the crate writes several in hash order, and the file should not change between runs.
     meta = {
         "case": case.name,
         "seed": str(seed_of(case.name)),
@@ -258,7 +263,9 @@ def make(case, folder):
         "transformers": transformers.__version__,
         "max_abs_f32_minus_f64": f"{worst:.2e}",
     }
-    safetensors.numpy.save_file(tensors, folder / "golden.safetensors", metadata=meta)
+    safetensors.numpy.save_file(tensors, folder / "golden.safetensors", metadata={"golden": json.dumps(meta)})
+    for file in folder.iterdir():
+        file.chmod(0o644)  # transformers and safetensors create private files
     size = sum(f.stat().st_size for f in folder.iterdir())
     return (
         f"{case.name:18} {size / 1024:7.1f} KiB  lengths {lengths}  |f32-f64| {worst:.1e}  "
