@@ -6,4 +6,6 @@
 pub mod agents;
 pub mod binding;
 pub mod config;
+pub mod plan;
 pub mod reasoner;
+mod yaml;

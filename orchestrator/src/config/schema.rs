@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// The one schema id this version reads.
 pub const SCHEMA_ID: &str = "pipeline.v1";
 
+/// Nodes a pipeline may have: what is checked about every pair of them stays cheap up to here.
+pub const MAX_NODES: usize = 4096;
+
 /// A position in the pipeline file; both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Pos {

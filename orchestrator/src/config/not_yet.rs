@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Keys that are accepted and have no effect yet, in one table. A key that comes into effect loses its line here.
+
+use crate::agents::AgentRegistry;
+use crate::yaml::{Node, Path};
+
+use super::decode::Decoded;
+use super::fault::Faults;
+
+/// A key of the schema without effect.
+struct NotYet {
+    /// Its path; `[]` is every item of a list.
+    key: &'static str,
+    /// Values that ask for what happens anyway.
+    honoured: &'static [&'static str],
+    /// What happens instead.
+    instead: &'static str,
+}
+
+const fn key(
+    key: &'static str,
+    honoured: &'static [&'static str],
+    instead: &'static str,
+) -> NotYet {
+    NotYet { key, honoured, instead }
+}
+
+const NO_GENERATION: &str = "no agent keeps a prefix yet";
+const NO_INDEX: &str = "`tools.retriever` returns no chunks and says why";
+const NO_CHAT: &str = "each run stands alone";
+const NO_ADMISSION: &str = "memory is not measured";
+const NO_LEARNED_GUARD: &str = "the guard works by its rules alone";
+
+const KEYS: &[NotYet] = &[
+    key("device_profile.mode", &[], "this machine's threads are used"),
+    key("device_profile.caps.memory_mb", &[], NO_ADMISSION),
+    key("budgets.memory_mb", &[], NO_ADMISSION),
+    key("models.guard", &[], NO_LEARNED_GUARD),
+    key("models.guard_path", &[], NO_LEARNED_GUARD),
+    key("storage.kv_cache.enabled", &["false"], NO_GENERATION),
+    key("storage.kv_cache.max_items", &[], NO_GENERATION),
+    key("storage.rag_index.enabled", &["false"], NO_INDEX),
+    key("storage.rag_index.db_path", &[], NO_INDEX),
+    key("storage.rag_index.vector_index", &[], NO_INDEX),
+    key("planner.serialize_when_memory_low", &["false"], NO_ADMISSION),
+    key("planner.degrade_model_tiers_if_needed", &["false"], "the configured models are used"),
+    key("conversation.kind", &["none"], NO_CHAT),
+    key("conversation.window_messages", &[], NO_CHAT),
+    key("conversation.persist", &["false"], NO_CHAT),
+    key("conversation.redact_pii_in_history", &[], NO_CHAT),
+    key("nodes[].mem_est", &[], NO_ADMISSION),
+];
+
+/// Notes every key of the file, and every agent, that has no effect yet.
+pub(super) fn list(
+    root: &Node,
+    decoded: &Decoded<'_>,
+    agents: &AgentRegistry,
+    faults: &mut Faults,
+) {
+    for not_yet in KEYS {
+        visit(root, not_yet.key, &Path::ROOT, not_yet, faults);
+    }
+    let nodes = Path::ROOT.key("nodes");
+    for (node, source) in decoded.pipeline.nodes.iter().zip(&decoded.sources) {
+        let reason = agents.get(&node.agent).and_then(|agent| agent.spec().not_yet);
+        if let Some(reason) = reason
+            && let Some(entry) = source.tree.entry("agent")
+        {
+            let message = format!("`{}` is accepted, not yet in effect: {reason}", node.agent);
+            faults.not_yet(&nodes.index(source.index).key("agent"), entry.value.pos, message);
+        }
+    }
+}
+
+fn visit(node: &Node, rest: &str, path: &Path<'_>, not_yet: &NotYet, faults: &mut Faults) {
+    let (step, rest) = rest.split_once('.').unwrap_or((rest, ""));
+    let (name, every_item) = match step.strip_suffix("[]") {
+        Some(name) => (name, true),
+        None => (step, false),
+    };
+    let Some(entry) = node.entry(name) else { return };
+    let path = path.key(name);
+    if every_item {
+        for (i, item) in entry.value.items().iter().enumerate() {
+            visit(item, rest, &path.index(i), not_yet, faults);
+        }
+    } else if !rest.is_empty() {
+        visit(&entry.value, rest, &path, not_yet, faults);
+    } else if let Some(scalar) = entry.value.scalar()
+        && !entry.value.is_null()
+        && !not_yet.honoured.contains(&&*scalar.text.to_ascii_lowercase())
+    {
+        let message = format!("`{path}` is accepted, not yet in effect: {}", not_yet.instead);
+        faults.not_yet(&path, entry.key_pos, message);
+    }
+}
