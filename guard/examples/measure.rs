@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Measures the guard on labelled files: `cargo run --release -p bho-guard --example measure -- FILE.jsonl...`
 //!
-//! Each line is `{"text": ..., "label": 0 or 1}` (1: jailbreak; missing: 1). Prints, per file, how many of each label
-//! score 0.6 or more, and the throughput. A file that is no `.jsonl` is one benign text. With `--detectors`, prints the
-//! throughput of each detector by itself. With `--show 0|1`, prints the texts of that label that were judged wrongly.
+//! Each line is `{"text": ..., "label": ...}`, where the label 0 or "benign" is a negative and any other, or none, a
+//! positive. Prints, per file, how many of each label are blocked, and the throughput. A file that is no `.jsonl` is one
+//! benign text. With `--detectors`, prints the throughput of each detector by itself. With `--show 0|1`, prints the texts
+//! of that label that were judged wrongly.
 
 use std::time::Instant;
 
@@ -39,7 +40,11 @@ fn main() {
                 .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
                 .filter_map(|row| {
                     let text = row.get("text")?.as_str()?.to_owned();
-                    Some((text, row.get("label").and_then(serde_json::Value::as_u64).unwrap_or(1)))
+                    let label = match row.get("label") {
+                        Some(label) => *label != 0 && label != "benign",
+                        None => true,
+                    };
+                    Some((text, u64::from(label)))
                 })
                 .collect()
         } else {

@@ -15,6 +15,8 @@ pub const CARD: PiiType = PiiType::new("card");
 
 const MIN_DIGITS: usize = 12;
 const MAX_DIGITS: usize = 19;
+/// A number in more groups than this was not written as a card.
+const MAX_GROUPS: usize = 7;
 
 /// Finds payment card numbers of 12 to 19 digits, with single spaces, dashes or full stops between them.
 ///
@@ -23,47 +25,15 @@ const MAX_DIGITS: usize = 19;
 /// inside a longer row of numbers); a word such as "card" adds 0.3, one such as "order" or "tracking" takes 0.2.
 pub struct CardDetector;
 
+#[rustfmt::skip]
 const CUES: Cues = Cues {
     positive: &[
-        "card",
-        "cards",
-        "credit",
-        "debit",
-        "visa",
-        "mastercard",
-        "amex",
-        "discover",
-        "diners",
-        "jcb",
-        "maestro",
-        "cc",
-        "pan",
-        "karte",
-        "kreditkarte",
-        "carte",
-        "tarjeta",
-        "carta",
-        "cartão",
-        "payment",
+        "card", "cards", "credit", "debit", "visa", "mastercard", "amex", "discover", "diners", "jcb", "maestro", "cc",
+        "pan", "karte", "kreditkarte", "carte", "tarjeta", "carta", "cartão", "payment",
     ],
     negative: &[
-        "order",
-        "tracking",
-        "invoice",
-        "id",
-        "imei",
-        "serial",
-        "ticket",
-        "reference",
-        "ref",
-        "isbn",
-        "shipment",
-        "sku",
-        "timestamp",
-        "epoch",
-        "uid",
-        "uuid",
-        "guid",
+        "order", "tracking", "invoice", "id", "imei", "serial", "ticket", "reference", "ref", "isbn", "shipment", "sku",
+        "timestamp", "epoch", "uid", "uuid", "guid",
     ],
 };
 
@@ -125,7 +95,7 @@ fn best_from(text: &str, run: &[Group], first: usize) -> Option<(usize, f32)> {
                 break;
             }
         }
-        if len + group.len() > MAX_DIGITS {
+        if len + group.len() > MAX_DIGITS || shape.len() == MAX_GROUPS {
             break;
         }
         for b in group.digits(text).bytes() {

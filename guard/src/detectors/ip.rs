@@ -19,31 +19,14 @@ pub const IP: PiiType = PiiType::new("ip");
 /// takes 0.6.
 pub struct IpDetector;
 
+#[rustfmt::skip]
 const CUES: Cues = Cues {
     positive: &[
-        "ip", "ips", "ipv4", "ipv6", "address", "addr", "host", "server", "dns", "gateway",
-        "subnet",
+        "ip", "ips", "ipv4", "ipv6", "address", "addr", "host", "server", "dns", "gateway", "subnet",
     ],
     negative: &[
-        "version",
-        "versions",
-        "ver",
-        "v",
-        "release",
-        "releases",
-        "build",
-        "firmware",
-        "rev",
-        "revision",
-        "driver",
-        "section",
-        "chapter",
-        "clause",
-        "paragraph",
-        "upgrade",
-        "upgraded",
-        "update",
-        "patch",
+        "version", "versions", "ver", "v", "release", "releases", "build", "firmware", "rev", "revision", "driver",
+        "section", "chapter", "clause", "paragraph", "upgrade", "upgraded", "update", "patch",
     ],
 };
 

@@ -18,28 +18,14 @@ pub const SSN: PiiType = PiiType::new("ssn");
 /// So nine bare digits need such a word.
 pub struct SsnDetector;
 
+#[rustfmt::skip]
 const CUES: Cues = Cues {
-    positive: &["ssn", "ssns", "social", "socials", "ss", "itin", "taxpayer", "ssa"],
+    positive: &[
+        "ssn", "ssns", "social", "socials", "ss", "itin", "taxpayer", "ssa",
+    ],
     negative: &[
-        "order",
-        "invoice",
-        "ticket",
-        "tracking",
-        "serial",
-        "part",
-        "sku",
-        "zip",
-        "phone",
-        "tel",
-        "fax",
-        "routing",
-        "isbn",
-        "version",
-        "id",
-        "ref",
-        "reference",
-        "case",
-        "date",
+        "order", "invoice", "ticket", "tracking", "serial", "part", "sku", "zip", "phone", "tel", "fax", "routing",
+        "isbn", "version", "id", "ref", "reference", "case", "date",
     ],
 };
 

@@ -48,6 +48,15 @@ impl Cues {
     }
 }
 
+impl Cues {
+    /// Whether a positive word begins right at `at`: the "Fax" of "415-555-0100-Fax".
+    pub(crate) fn announced_at(&self, text: &str, at: usize) -> bool {
+        let stop = floor_boundary(text, at.saturating_add(AFTER));
+        let word = text[at..stop].split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+        is_one_of(word, self.positive)
+    }
+}
+
 /// The words before `at`, nearest first; a word that the window cuts is left out.
 pub(crate) fn words_before(text: &str, at: usize) -> impl Iterator<Item = &str> {
     let start = floor_boundary(text, at.saturating_sub(BEFORE));
@@ -62,6 +71,10 @@ pub(crate) fn words_before(text: &str, at: usize) -> impl Iterator<Item = &str> 
 }
 
 fn is_one_of(word: &str, list: &[&str]) -> bool {
+    // Rows of numbers are what this is asked about most, and no list holds a number.
+    if word.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
     list.iter().any(|w| {
         w.eq_ignore_ascii_case(word)
             || (!word.is_ascii() && word.chars().flat_map(char::to_lowercase).eq(w.chars()))
@@ -96,6 +109,13 @@ mod tests {
     fn words_after_count_within_the_sentence() {
         assert_eq!(judge("", " (lic)"), Context::For);
         assert_eq!(judge("", ". Lic"), Context::Silent);
+    }
+
+    #[test]
+    fn a_word_may_follow_at_once() {
+        assert!(CUES.announced_at("1-Lic.", 2));
+        assert!(!CUES.announced_at("1-Licence", 2));
+        assert!(!CUES.announced_at("1-", 2));
     }
 
     #[test]

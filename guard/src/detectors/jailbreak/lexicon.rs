@@ -5,6 +5,8 @@
 /// A class: its name in the rules, and its words.
 #[rustfmt::skip]
 pub(super) const CLASSES: &[(&str, &str)] = &[
+    ("machine", "ai ais ki chatgpt chatgpts gpt gpt3 gpt4 gpts openai openais anthropic chatbot bot llm llms dan prompt prompts \
+        jailbreak jailbroken unfiltered uncensored claude gemini llama bing bard sydney programming programmed"),
     // To drop what one was told.
     ("override", "ignore ignoring ignored disregard disregarding disregards forget forgetting override overriding neglect dismiss \
         discard overlook unlearn disobey \

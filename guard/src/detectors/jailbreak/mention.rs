@@ -14,54 +14,18 @@ const QUOTED: f32 = 0.5;
 const INTRODUCED: f32 = 0.65;
 
 /// Words that announce a phrase as an example of something.
+#[rustfmt::skip]
 const INTRODUCE: &[&str] = &[
-    "phrase",
-    "phrases",
-    "phrasing",
-    "sentence",
-    "sentences",
-    "saying",
-    "says",
-    "called",
-    "like",
-    "such",
-    "means",
-    "mean",
-    "word",
-    "words",
-    "example",
-    "examples",
-    "string",
-    "strings",
-    "contains",
-    "containing",
-    "detect",
-    "quote",
-    "quoted",
-    "titled",
-    "wrote",
-    "writes",
-    "term",
+    "phrase", "phrases", "phrasing", "sentence", "sentences", "saying", "says", "called", "like", "such", "means",
+    "mean", "word", "words", "example", "examples", "string", "strings", "contains", "containing", "detect",
+    "quote", "quoted", "titled", "wrote", "writes", "term",
 ];
 
 /// Words that name the subject.
+#[rustfmt::skip]
 const SUBJECT: &[&str] = &[
-    "injection",
-    "injections",
-    "attacker",
-    "attackers",
-    "attack",
-    "attacks",
-    "adversarial",
-    "jailbreaks",
-    "jailbreaking",
-    "malicious",
-    "vulnerability",
-    "vulnerabilities",
-    "paper",
-    "essay",
-    "researchers",
-    "security",
+    "injection", "injections", "attacker", "attackers", "attack", "attacks", "adversarial", "jailbreaks",
+    "jailbreaking", "malicious", "vulnerability", "vulnerabilities", "paper", "essay", "researchers", "security",
 ];
 
 /// The factor for the weight of a phrase at `span`: 1.0 for one that is used.

