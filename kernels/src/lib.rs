@@ -1,17 +1,36 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Ternary (1.58-bit) and int8 matrix kernels for CPUs.
-/// Why a kernel refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelError {
-    /// A buffer does not have the length the shapes ask for.
-    #[error("{what}: expected {expected}, found {found}")]
-    Shape {
-        /// Which argument.
-        what: &'static str,
-        /// What the shapes ask for.
-        expected: usize,
-        /// What was given.
-        found: usize,
-    },
-}
+//!
+//! Weights stay packed as the file holds them ([`TernaryView`], [`Int8View`]: zero copies from a
+//! mapped file), activations are quantized per token ([`QuantRows`]), and one backend is chosen
+//! per process at run time ([`kernels`]). All backends give the same bits.
+//!
+//! ```
+//! use bho_kernels::{QuantRows, TernaryMatrix, kernels};
+//!
+//! let weights = TernaryMatrix::pack(2, 3, &[1, 0, -1, 1, 1, 1])?;
+//! let x = QuantRows::from_int8(&[10, 20, 30], 3)?;
+//! let mut y = [0; 2];
+//! kernels()?.ternary_gemm(weights.view(), x.view(), &mut y)?;
+//! assert_eq!(y, [10 - 30, 10 + 20 + 30]);
+//! # Ok::<(), bho_kernels::KernelError>(())
+//! ```
+
+#![deny(unsafe_code)]
+#![allow(clippy::needless_range_loop, reason = "lane loops read best by index")]
+
+#[allow(unsafe_code, reason = "intrinsics; each block says why it is sound")]
+mod arch;
+mod backend;
+mod error;
+mod formats;
+pub mod oracle;
+mod sink;
+mod vecmath;
+
+pub use backend::{AttentionHead, Dequant, ISA_VARIABLE, Kernels, available, by_name, kernels};
+pub use error::KernelError;
+pub use formats::{
+    F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,
+    TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
+};

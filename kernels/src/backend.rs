@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The one interface of all backends, and the choice between them.
+
+use std::sync::OnceLock;
+
+use crate::arch;
+use crate::error::KernelError;
+use crate::formats::{F32View, Int8View, RowsView, TernaryView};
+
+/// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
+pub const ISA_VARIABLE: &str = "BHO_ISA";
+
+/// Turns exact integer sums into floats: `y = sum · row_scale[r] · x_scale[t] + bias[r]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Dequant<'a> {
+    /// `[rows]`: what one step of each output row's weights is worth.
+    pub row_scales: &'a [f32],
+    /// `[rows]`, or none.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// One attention head over one sequence, packed so that lanes run along keys and values.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionHead<'a> {
+    /// Queries, `[queries, stride]`; the first `dim` values of each row are used.
+    pub q: &'a [f32],
+    /// Distance between two queries.
+    pub stride: usize,
+    /// Number of queries.
+    pub queries: usize,
+    /// Number of keys and values.
+    pub keys: usize,
+    /// Values per head.
+    pub dim: usize,
+    /// Keys, `[keys/16][dim][16]`, padded with anything finite.
+    pub kt: &'a [f32],
+    /// Values, `[dim/16][keys][16]`, padded with anything finite.
+    pub v: &'a [f32],
+    /// Usually `1/√dim`.
+    pub scale: f32,
+}
+
+/// What a backend can do. All of them give the same bits, integer and float alike.
+pub trait Kernels: Send + Sync {
+    /// Name of the backend, e.g. `avx2`.
+    fn name(&self) -> &'static str;
+
+    /// `y[t, r] = Σ_k w[r, k] · x[t, k]`, ternary weights, exact.
+    ///
+    /// - `y`: `[tokens, rows]`
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn ternary_gemm(
+        &self,
+        w: TernaryView<'_>,
+        x: RowsView<'_>,
+        y: &mut [i32],
+    ) -> Result<(), KernelError>;
+
+    /// [`Kernels::ternary_gemm`] with the sums scaled to floats.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn ternary_linear(
+        &self,
+        w: TernaryView<'_>,
+        x: RowsView<'_>,
+        dequant: Dequant<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// `y[t, r] = Σ_k w[r, k] · x[t, k]`, int8 weights, exact.
+    ///
+    /// - `y`: `[tokens, rows]`
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn int8_gemm(&self, w: Int8View<'_>, x: RowsView<'_>, y: &mut [i32])
+    -> Result<(), KernelError>;
+
+    /// [`Kernels::int8_gemm`] with the sums scaled to floats.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn int8_linear(
+        &self,
+        w: Int8View<'_>,
+        x: RowsView<'_>,
+        dequant: Dequant<'_>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// `y[t, r] = Σ_k w[r, k] · x[t, k] + bias[r]` in f32, summed in the order of `k`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn f32_linear(
+        &self,
+        w: F32View<'_>,
+        bias: Option<&[f32]>,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// `out[t] = softmax(q[t] · kᵀ · scale) · v`, `out`: `[queries, dim]`; `scores` is scratch.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn attention(
+        &self,
+        head: &AttentionHead<'_>,
+        scores: &mut Vec<f32>,
+        out: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// Quantizes one row by its absolute maximum, ties to even; returns `(scale, sum)`.
+    /// `out` is as long as `x`.
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32);
+
+    /// Layer normalisation of one row in place (arXiv:1607.06450).
+    fn layer_norm(&self, x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32);
+
+    /// Softmax of one row in place.
+    fn softmax(&self, x: &mut [f32]);
+
+    /// GELU with the error function, within 1e-6 of the exact value for |x| <= 4.
+    fn gelu_erf(&self, x: &mut [f32]);
+
+    /// GELU by its tanh approximation.
+    fn gelu_tanh(&self, x: &mut [f32]);
+
+    /// Hyperbolic tangent.
+    fn tanh(&self, x: &mut [f32]);
+
+    /// `max(x, 0)`.
+    fn relu(&self, x: &mut [f32]);
+
+    /// `x += y`.
+    fn add(&self, x: &mut [f32], y: &[f32]);
+}
+
+/// The backends this machine can run, slowest first; `scalar` is always there.
+pub fn available() -> Vec<&'static dyn Kernels> {
+    arch::BACKENDS.iter().filter_map(|(_, detect)| detect()).collect()
+}
+
+/// The backend of this name.
+///
+/// # Errors
+/// [`KernelError::UnknownIsa`], or [`KernelError::UnavailableIsa`] when this CPU lacks features.
+pub fn by_name(name: &str) -> Result<&'static dyn Kernels, KernelError> {
+    let Some((known, detect)) = arch::BACKENDS.iter().find(|(n, _)| *n == name) else {
+        let known = arch::BACKENDS.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+        return Err(KernelError::UnknownIsa { name: name.into(), known });
+    };
+    detect().ok_or_else(|| KernelError::UnavailableIsa {
+        name: known,
+        available: available().iter().map(|k| k.name()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The backend of this process: the one [`ISA_VARIABLE`] names, else the fastest available.
+/// Chosen once.
+///
+/// # Errors
+/// When the variable names a backend that is unknown or unavailable.
+pub fn kernels() -> Result<&'static dyn Kernels, KernelError> {
+    static CHOICE: OnceLock<Result<&'static dyn Kernels, KernelError>> = OnceLock::new();
+    CHOICE
+        .get_or_init(|| match std::env::var(ISA_VARIABLE) {
+            Ok(name) if !name.is_empty() => by_name(&name),
+            _ => Ok(*available().last().expect("scalar is always available")),
+        })
+        .clone()
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Activations as int8 rows: one scale and one sum per token.
+
+use crate::backend::Kernels;
+use crate::error::KernelError;
+
+/// Rows are padded with zeros to a multiple of this, so kernels may read whole tiles.
+const ROW_ALIGN: usize = 64;
+
+/// A block of activations quantized to int8, row by row; reusable as scratch.
+#[derive(Debug, Clone, Default)]
+pub struct QuantRows {
+    data: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<i32>,
+    cols: usize,
+    stride: usize,
+}
+
+/// Int8 activations `[rows, cols]` as the matmul kernels read them.
+#[derive(Debug, Clone, Copy)]
+pub struct RowsView<'a> {
+    data: &'a [i8],
+    scales: &'a [f32],
+    sums: &'a [i32],
+    cols: usize,
+    stride: usize,
+}
+
+impl QuantRows {
+    /// Empty scratch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Quantizes `[rows, cols]` values per row: absmax to ±127, ties to even, as BitNet b1.58
+    /// does (arXiv:2402.17764, §2). `value ≈ scale · int8`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `x` is not a whole number of rows, [`KernelError::Dimension`]
+    /// for zero columns.
+    pub fn quantize(
+        &mut self,
+        kernels: &dyn Kernels,
+        x: &[f32],
+        cols: usize,
+    ) -> Result<RowsView<'_>, KernelError> {
+        KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
+        let rows = x.len() / cols;
+        KernelError::check("activations", rows * cols, x.len())?;
+        self.reset(rows, cols);
+        for (r, row) in x.chunks_exact(cols).enumerate() {
+            let out = &mut self.data[r * self.stride..][..cols];
+            (self.scales[r], self.sums[r]) = kernels.quantize_row(row, out);
+        }
+        Ok(self.view())
+    }
+
+    /// Takes rows that are int8 already, with scale 1.
+    ///
+    /// # Errors
+    /// As [`QuantRows::quantize`].
+    pub fn from_int8(x: &[i8], cols: usize) -> Result<Self, KernelError> {
+        KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
+        let rows = x.len() / cols;
+        KernelError::check("activations", rows * cols, x.len())?;
+        let mut this = Self::default();
+        this.reset(rows, cols);
+        for (r, row) in x.chunks_exact(cols).enumerate() {
+            this.data[r * this.stride..][..cols].copy_from_slice(row);
+            this.scales[r] = 1.0;
+            this.sums[r] = row.iter().map(|&v| i32::from(v)).sum();
+        }
+        Ok(this)
+    }
+
+    /// The borrowed form the kernels take.
+    pub fn view(&self) -> RowsView<'_> {
+        RowsView {
+            data: &self.data,
+            scales: &self.scales,
+            sums: &self.sums,
+            cols: self.cols,
+            stride: self.stride,
+        }
+    }
+
+    fn reset(&mut self, rows: usize, cols: usize) {
+        let stride = cols.next_multiple_of(ROW_ALIGN);
+        if (stride, cols) != (self.stride, self.cols) {
+            // The padding of other shapes may hold old values.
+            self.data.clear();
+        }
+        self.data.resize(rows * stride, 0);
+        self.scales.resize(rows, 0.0);
+        self.sums.resize(rows, 0);
+        (self.cols, self.stride) = (cols, stride);
+    }
+}
+
+impl<'a> RowsView<'a> {
+    /// Number of rows (tokens).
+    pub fn rows(&self) -> usize {
+        self.scales.len()
+    }
+
+    /// Values per row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Row `t` with its zero padding: a multiple of 64 values, at least `cols`.
+    #[inline]
+    pub fn padded_row(&self, t: usize) -> &'a [i8] {
+        &self.data[t * self.stride..][..self.stride]
+    }
+
+    /// What one step of row `t` is worth.
+    #[inline]
+    pub fn scale(&self, t: usize) -> f32 {
+        self.scales[t]
+    }
+
+    /// Sum of the int8 values of row `t`.
+    #[inline]
+    pub fn sum(&self, t: usize) -> i32 {
+        self.sums[t]
+    }
+}

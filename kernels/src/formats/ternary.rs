@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The ternary tile format: 1.58-bit weights as 2-bit codes in 64-byte tiles.
+//!
+//! A tile holds 16 rows x 16 inputs. Bits `2p..2p+2` of byte `4r + j` are the code of row `r`,
+//! input `4p + j`; codes 0, 1, 2 mean -1, 0, +1. Tiles follow each other along the inputs, panels
+//! along the rows; what lies past the edge of the matrix holds code 1 (weight 0).
+
+use super::{MAX_DIM, PANEL, TILE_BYTES};
+use crate::error::KernelError;
+
+/// Inputs per tile.
+pub const TERNARY_TILE_COLS: usize = 16;
+
+/// Every code of a byte set to 1: four zero weights.
+const ZERO_BYTE: u8 = 0b01_01_01_01;
+
+/// Ternary weights owned by this value; see [`TernaryView`] for borrowed (mapped) ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TernaryMatrix {
+    rows: usize,
+    cols: usize,
+    tiles: Vec<u8>,
+}
+
+/// Ternary weights `[rows, cols]` over packed bytes that live elsewhere, such as a mapped file.
+#[derive(Debug, Clone, Copy)]
+pub struct TernaryView<'a> {
+    rows: usize,
+    cols: usize,
+    tiles: &'a [u8],
+}
+
+impl TernaryMatrix {
+    /// Packs `[rows, cols]` row-major weights in {-1, 0, +1}.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] or [`KernelError::Shape`]; [`KernelError::Code`] with the index
+    /// of the first weight that is not ternary.
+    pub fn pack(rows: usize, cols: usize, weights: &[i8]) -> Result<Self, KernelError> {
+        let bytes = TernaryView::packed_len(rows, cols)?;
+        KernelError::check("ternary weights", rows * cols, weights.len())?;
+        if let Some(offset) = weights.iter().position(|w| !(-1..=1).contains(w)) {
+            return Err(KernelError::Code { offset });
+        }
+        let tiles_per_panel = cols.div_ceil(TERNARY_TILE_COLS);
+        let mut tiles = vec![ZERO_BYTE; bytes];
+        for (r, row) in weights.chunks_exact(cols).enumerate() {
+            let panel = &mut tiles[r / PANEL * tiles_per_panel * TILE_BYTES..];
+            for (k, &w) in row.iter().enumerate() {
+                let (tile, within) = (k / TERNARY_TILE_COLS, k % TERNARY_TILE_COLS);
+                let (plane, j) = (within / 4, within % 4);
+                let byte = &mut panel[tile * TILE_BYTES + 4 * (r % PANEL) + j];
+                let shift = 2 * plane;
+                *byte = *byte & !(3 << shift) | ((w + 1) as u8) << shift;
+            }
+        }
+        Ok(Self { rows, cols, tiles })
+    }
+
+    /// The borrowed form the kernels take.
+    pub fn view(&self) -> TernaryView<'_> {
+        TernaryView { rows: self.rows, cols: self.cols, tiles: &self.tiles }
+    }
+
+    /// The packed bytes, as a file stores them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.tiles
+    }
+}
+
+impl<'a> TernaryView<'a> {
+    /// Bytes that `[rows, cols]` weights take packed.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for a zero or absurd dimension.
+    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
+        KernelError::dimension("ternary rows", MAX_DIM, rows)?;
+        KernelError::dimension("ternary columns", MAX_DIM, cols)?;
+        // Each factor is at most 2^20, so the product fits where usize has 64 bits.
+        (rows.div_ceil(PANEL) * TILE_BYTES)
+            .checked_mul(cols.div_ceil(TERNARY_TILE_COLS))
+            .ok_or(KernelError::Dimension { what: "ternary size", max: usize::MAX, found: rows })
+    }
+
+    /// Wraps packed bytes without copying them.
+    ///
+    /// Codes are not read here: a code 3 in a hostile file acts as weight +2, which is wrong data
+    /// but never out of bounds. [`TernaryView::check_codes`] finds it.
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
+    pub fn new(rows: usize, cols: usize, tiles: &'a [u8]) -> Result<Self, KernelError> {
+        KernelError::check("ternary bytes", Self::packed_len(rows, cols)?, tiles.len())?;
+        Ok(Self { rows, cols, tiles })
+    }
+
+    /// Reads every byte and reports the first that holds the unused code 3.
+    ///
+    /// # Errors
+    /// [`KernelError::Code`] with the byte's offset.
+    pub fn check_codes(&self) -> Result<(), KernelError> {
+        match self.tiles.iter().position(|b| b & (b >> 1) & ZERO_BYTE != 0) {
+            Some(offset) => Err(KernelError::Code { offset }),
+            None => Ok(()),
+        }
+    }
+
+    /// Output rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Panels of 16 rows, the last one possibly padded.
+    pub fn panels(&self) -> usize {
+        self.rows.div_ceil(PANEL)
+    }
+
+    /// The tiles of one panel, 64 bytes for every 16 inputs.
+    pub fn panel(&self, index: usize) -> &'a [u8] {
+        let bytes = self.cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+        &self.tiles[index * bytes..][..bytes]
+    }
+
+    /// The weight of row `r`, input `k`: -1, 0 or +1 (+2 for the unused code).
+    pub fn get(&self, r: usize, k: usize) -> i8 {
+        let within = k % TERNARY_TILE_COLS;
+        let tile = &self.panel(r / PANEL)[k / TERNARY_TILE_COLS * TILE_BYTES..];
+        (tile[4 * (r % PANEL) + within % 4] >> (2 * (within / 4)) & 3) as i8 - 1
+    }
+
+    /// The weights as `[rows, cols]` row-major values in {-1, 0, +1}.
+    pub fn unpack(&self) -> Vec<i8> {
+        let mut weights = Vec::with_capacity(self.rows * self.cols);
+        for r in 0..self.rows {
+            weights.extend((0..self.cols).map(|k| self.get(r, k)));
+        }
+        weights
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tile_has_the_documented_layout() {
+        // Row 3, input 9 = plane 2, j 1: bits 4..6 of byte 4*3 + 1.
+        let mut weights = vec![0i8; 256];
+        weights[3 * 16 + 9] = 1;
+        let packed = TernaryMatrix::pack(16, 16, &weights).unwrap();
+        let mut expected = [ZERO_BYTE; 64];
+        expected[13] = 0b01_10_01_01;
+        assert_eq!(packed.as_bytes(), expected);
+    }
+
+    #[test]
+    fn padding_holds_zero_weights() {
+        let packed = TernaryMatrix::pack(1, 1, &[-1]).unwrap();
+        assert_eq!(packed.as_bytes()[0], 0b01_01_01_00);
+        assert!(packed.as_bytes()[1..].iter().all(|&b| b == ZERO_BYTE));
+    }
+
+    #[test]
+    fn bad_shapes_and_codes_are_refused() {
+        assert!(matches!(
+            TernaryMatrix::pack(0, 4, &[]),
+            Err(KernelError::Dimension { what: "ternary rows", .. })
+        ));
+        assert_eq!(TernaryMatrix::pack(1, 3, &[0, 2, 0]), Err(KernelError::Code { offset: 1 }));
+        assert!(TernaryView::new(16, 16, &[0; 63]).is_err());
+        assert!(TernaryView::packed_len(usize::MAX, usize::MAX).is_err());
+        let mut tile = [ZERO_BYTE; 64];
+        tile[7] = 0b00_11_00_00;
+        let view = TernaryView::new(16, 16, &tile).unwrap();
+        assert_eq!(view.check_codes(), Err(KernelError::Code { offset: 7 }));
+    }
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! One suite for every backend this machine can run, against the plain-loop oracle.
+
+use bho_kernels::{
+    AttentionHead, Dequant, F32Matrix, Int8Matrix, Kernels, QuantRows, TernaryMatrix, available,
+    by_name, oracle,
+};
+use proptest::prelude::*;
+
+/// A small deterministic generator (splitmix64).
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn int8(&mut self) -> i8 {
+        self.next() as i8
+    }
+    fn trit(&mut self) -> i8 {
+        (self.next() % 3) as i8 - 1
+    }
+    fn float(&mut self, scale: f32) -> f32 {
+        ((self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
+    }
+    fn floats(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| self.float(scale)).collect()
+    }
+}
+
+fn ternary(k: &dyn Kernels, w: &[i8], x: &[i8], rows: usize, cols: usize) -> Vec<i64> {
+    let packed = TernaryMatrix::pack(rows, cols, w).unwrap();
+    let x = QuantRows::from_int8(x, cols).unwrap();
+    let mut y = vec![0; x.view().rows() * rows];
+    k.ternary_gemm(packed.view(), x.view(), &mut y).unwrap();
+    y.into_iter().map(i64::from).collect()
+}
+
+fn int8(k: &dyn Kernels, w: &[i8], x: &[i8], rows: usize, cols: usize) -> Vec<i64> {
+    let packed = Int8Matrix::pack(rows, cols, w).unwrap();
+    let x = QuantRows::from_int8(x, cols).unwrap();
+    let mut y = vec![0; x.view().rows() * rows];
+    k.int8_gemm(packed.view(), x.view(), &mut y).unwrap();
+    y.into_iter().map(i64::from).collect()
+}
+
+#[test]
+fn integer_matmuls_are_exact_at_every_edge() {
+    let mut rng = Rng(1);
+    for k in available() {
+        // All residues of rows and columns around the edges of panels, tiles and token blocks.
+        for rows in [1, 2, 15, 16, 17, 31, 32, 33, 47] {
+            for cols in (1..=35).chain([63, 64, 65, 255, 256, 257, 300]) {
+                for tokens in [1, 2, 3, 5, 7, 8, 13] {
+                    let x: Vec<i8> = (0..tokens * cols).map(|_| rng.int8()).collect();
+                    let w: Vec<i8> = (0..rows * cols).map(|_| rng.trit()).collect();
+                    let what = format!("{} {rows}x{cols} tokens {tokens}", k.name());
+                    let expected = oracle::matmul_int(&w, &x, rows, cols);
+                    assert_eq!(ternary(k, &w, &x, rows, cols), expected, "ternary {what}");
+                    let w: Vec<i8> = (0..rows * cols).map(|_| rng.int8()).collect();
+                    let expected = oracle::matmul_int(&w, &x, rows, cols);
+                    assert_eq!(int8(k, &w, &x, rows, cols), expected, "int8 {what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn worst_case_magnitudes_do_not_wrap() {
+    // bitnet.cpp's published AVX2 dot wraps 16 bits here from 2560 inputs on.
+    for k in available() {
+        for cols in [256, 2560, 4096, 6912, 1 << 17] {
+            for (weight, activation) in [(1, 127), (1, -128), (-1, 127), (-1, -128)] {
+                for tokens in [1, 5] {
+                    let (w, x) = (vec![weight; 17 * cols], vec![activation; tokens * cols]);
+                    let expected = i64::from(weight) * i64::from(activation) * cols as i64;
+                    let y = ternary(k, &w, &x, 17, cols);
+                    assert!(y.iter().all(|&v| v == expected), "ternary {} {cols}", k.name());
+                }
+            }
+        }
+        for cols in [256, 2560, 1 << 16] {
+            for (weight, activation) in [(127, 127), (-128, -128), (-128, 127), (127, -128)] {
+                for tokens in [1, 9] {
+                    let (w, x) = (vec![weight; 17 * cols], vec![activation; tokens * cols]);
+                    let expected = i64::from(weight) * i64::from(activation) * cols as i64;
+                    let y = int8(k, &w, &x, 17, cols);
+                    assert!(y.iter().all(|&v| v == expected), "int8 {} {cols}", k.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn float_kernels_agree_with_the_oracle_and_bit_for_bit_with_each_other() {
+    let mut rng = Rng(2);
+    for n in [1usize, 3, 15, 16, 17, 31, 33, 64, 100, 384, 1000] {
+        let x = rng.floats(n, 4.0);
+        let (gain, bias) = (rng.floats(n, 2.0), rng.floats(n, 1.0));
+        let apply = |f: &dyn Fn(&mut [f32])| {
+            let mut y = x.clone();
+            f(&mut y);
+            y
+        };
+        let mut first: Option<Vec<Vec<u32>>> = None;
+        for k in available() {
+            let outputs = [
+                apply(&|y| k.layer_norm(y, &gain, &bias, 1e-12)),
+                apply(&|y| k.softmax(y)),
+                apply(&|y| k.gelu_erf(y)),
+                apply(&|y| k.gelu_tanh(y)),
+                apply(&|y| k.tanh(y)),
+                apply(&|y| k.relu(y)),
+            ];
+            let close = |what: &str, y: &[f32], expected: &[f64], tolerance: f64| {
+                for (a, b) in y.iter().zip(expected) {
+                    let error = (f64::from(*a) - b).abs();
+                    assert!(error <= tolerance, "{what} {} n {n}: {a} vs {b}", k.name());
+                }
+            };
+            let exact = |f: &dyn Fn(f64) -> f64| -> Vec<f64> {
+                x.iter().map(|&v| f(f64::from(v))).collect()
+            };
+            if n > 1 {
+                let expected = oracle::layer_norm(&x, &gain, &bias, 1e-12);
+                close("layer_norm", &outputs[0], &expected, 4e-6);
+            }
+            close("softmax", &outputs[1], &oracle::softmax(&x), 1e-6);
+            let gelu = |v: f64| 0.5 * v * (1.0 + oracle::erf(v / 2f64.sqrt()));
+            close("gelu_erf", &outputs[2], &exact(&gelu), 1.5e-6);
+            let gelu_tanh = |v: f64| {
+                let u = (2.0 / std::f64::consts::PI).sqrt() * (v + 0.044_715 * v.powi(3));
+                0.5 * v * (1.0 + u.tanh())
+            };
+            close("gelu_tanh", &outputs[3], &exact(&gelu_tanh), 1.5e-6);
+            close("tanh", &outputs[4], &exact(&f64::tanh), 4e-7);
+            close("relu", &outputs[5], &exact(&|v| v.max(0.0)), 0.0);
+            let bits: Vec<Vec<u32>> =
+                outputs.iter().map(|o| o.iter().map(|v| v.to_bits()).collect()).collect();
+            match &first {
+                None => first = Some(bits),
+                Some(first) => assert_eq!(first, &bits, "{} differs from scalar", k.name()),
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_values_stay_finite() {
+    for k in available() {
+        let mut x = [f32::MIN, -1e4, -88.0, -0.0, 88.0, 1e4, f32::MAX];
+        k.gelu_erf(&mut x);
+        assert!(x.iter().all(|v| v.is_finite()), "{x:?}");
+        let mut x = [-1e30, 0.0, 1e30];
+        k.softmax(&mut x);
+        assert_eq!(x, [0.0, 0.0, 1.0].map(|v: f32| if v == 0.0 { x[0] } else { v }));
+        assert!(x[0] < 1e-30);
+        let mut q = [0i8; 4];
+        let (scale, sum) = k.quantize_row(&[f32::MAX, f32::MIN, 0.0, 1.0], &mut q);
+        assert_eq!((q, sum), ([127, -127, 0, 0], 0));
+        assert!(scale.is_finite());
+        assert_eq!(k.quantize_row(&[0.0; 4], &mut q), (1e-5 / 127.0, 0));
+    }
+}
+
+#[test]
+fn quantizing_rows_matches_the_definition() {
+    let mut rng = Rng(3);
+    for k in available() {
+        for n in [1, 7, 16, 33, 384] {
+            let x = rng.floats(n, 3.0);
+            let mut q = vec![0i8; n];
+            let (scale, sum) = k.quantize_row(&x, &mut q);
+            let absmax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
+            assert_eq!(scale, absmax / 127.0);
+            for (v, q) in x.iter().zip(&q) {
+                assert_eq!(f32::from(*q), (v * (127.0 / absmax)).round_ties_even());
+            }
+            assert_eq!(sum, q.iter().map(|&v| i32::from(v)).sum::<i32>());
+        }
+    }
+}
+
+#[test]
+fn linear_layers_scale_and_add_the_bias() {
+    let mut rng = Rng(4);
+    for k in available() {
+        for (rows, cols, tokens) in [(1, 1, 1), (17, 37, 3), (48, 384, 9), (33, 65, 16)] {
+            let w = rng.floats(rows * cols, 0.5);
+            let (x, bias) = (rng.floats(tokens * cols, 2.0), rng.floats(rows, 1.0));
+            let expected = oracle::matmul_f64(&w, &x, &bias, rows, cols);
+            let mut y = vec![0f32; tokens * rows];
+            let packed = F32Matrix::pack(rows, cols, &w).unwrap();
+            k.f32_linear(packed.view(), Some(&bias), &x, &mut y).unwrap();
+            for (a, b) in y.iter().zip(&expected) {
+                assert!((f64::from(*a) - b).abs() < 1e-4, "f32 {} {a} vs {b}", k.name());
+            }
+            let (packed, scales) = Int8Matrix::quantize(rows, cols, &w).unwrap();
+            let mut quant = QuantRows::new();
+            let view = quant.quantize(k, &x, cols).unwrap();
+            let dequant = Dequant { row_scales: &scales, bias: Some(&bias) };
+            k.int8_linear(packed.view(), view, dequant, &mut y).unwrap();
+            // Each product is off by at most half a step of either factor.
+            let tolerance = cols as f64 * (0.5 / 127.0 * 2.0 * 0.5 * 2.0 + 1e-4);
+            for (a, b) in y.iter().zip(&expected) {
+                assert!((f64::from(*a) - b).abs() < tolerance, "int8 {} {a} vs {b}", k.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_matches_the_definition() {
+    let mut rng = Rng(5);
+    for k in available() {
+        for (queries, keys, dim, stride) in
+            [(1, 1, 1, 1), (5, 5, 4, 20), (17, 17, 12, 36), (9, 33, 32, 96), (4, 16, 17, 17)]
+        {
+            let q = rng.floats(queries * stride, 1.0);
+            let (key, value) = (rng.floats(keys * dim, 1.0), rng.floats(keys * dim, 1.0));
+            let (kp, dp) = (keys.next_multiple_of(16), dim.next_multiple_of(16));
+            let (mut kt, mut v) = (vec![0f32; kp * dim], vec![0f32; dp * keys]);
+            for s in 0..keys {
+                for d in 0..dim {
+                    kt[(s / 16 * dim + d) * 16 + s % 16] = key[s * dim + d];
+                    v[(d / 16 * keys + s) * 16 + d % 16] = value[s * dim + d];
+                }
+            }
+            let scale = 0.7;
+            let head = AttentionHead { q: &q, stride, queries, keys, dim, kt: &kt, v: &v, scale };
+            let (mut scores, mut out) = (Vec::new(), vec![0f32; queries * dim]);
+            k.attention(&head, &mut scores, &mut out).unwrap();
+            for t in 0..queries {
+                let logits: Vec<f32> = (0..keys)
+                    .map(|s| {
+                        (0..dim).map(|d| q[t * stride + d] * key[s * dim + d]).sum::<f32>() * scale
+                    })
+                    .collect();
+                let p = oracle::softmax(&logits);
+                for d in 0..dim {
+                    let expected: f64 =
+                        (0..keys).map(|s| p[s] * f64::from(value[s * dim + d])).sum();
+                    let got = f64::from(out[t * dim + d]);
+                    assert!((got - expected).abs() < 1e-5, "{} {got} vs {expected}", k.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_lengths_are_errors_that_name_the_argument() {
+    let w = Int8Matrix::pack(2, 3, &[1; 6]).unwrap();
+    let x = QuantRows::from_int8(&[1; 8], 4).unwrap();
+    for k in available() {
+        let error = k.int8_gemm(w.view(), x.view(), &mut [0; 4]).unwrap_err();
+        assert_eq!(error.to_string(), "activation columns: expected 3, found 4");
+        let x = QuantRows::from_int8(&[1; 6], 3).unwrap();
+        let error = k.int8_gemm(w.view(), x.view(), &mut [0; 3]).unwrap_err();
+        assert_eq!(error.to_string(), "output: expected 4, found 3");
+        let dequant = Dequant { row_scales: &[1.0], bias: None };
+        let error = k.int8_linear(w.view(), x.view(), dequant, &mut [0.0; 4]).unwrap_err();
+        assert_eq!(error.to_string(), "row scales: expected 2, found 1");
+    }
+}
+
+#[test]
+fn backends_are_found_by_name_or_refused_clearly() {
+    for k in available() {
+        assert_eq!(by_name(k.name()).unwrap().name(), k.name());
+    }
+    let error = by_name("mmx").err().unwrap().to_string();
+    assert!(error.starts_with("no kernel backend is called \"mmx\"; this build has: scalar"));
+    if std::env::var_os(bho_kernels::ISA_VARIABLE).is_none() {
+        let best = available().last().unwrap().name();
+        assert_eq!(bho_kernels::kernels().unwrap().name(), best);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn packing_round_trips(rows in 1usize..40, cols in 1usize..70, seed: u64) {
+        let mut rng = Rng(seed);
+        let w: Vec<i8> = (0..rows * cols).map(|_| rng.trit()).collect();
+        let packed = TernaryMatrix::pack(rows, cols, &w).unwrap();
+        prop_assert_eq!(packed.view().unpack(), w);
+        prop_assert!(packed.view().check_codes().is_ok());
+        let w: Vec<i8> = (0..rows * cols).map(|_| rng.int8()).collect();
+        prop_assert_eq!(Int8Matrix::pack(rows, cols, &w).unwrap().view().unpack(), w);
+    }
+
+    #[test]
+    fn random_shapes_are_exact(
+        rows in 1usize..70, cols in 1usize..600, tokens in 1usize..20, seed: u64,
+    ) {
+        let mut rng = Rng(seed);
+        let x: Vec<i8> = (0..tokens * cols).map(|_| rng.int8()).collect();
+        let trits: Vec<i8> = (0..rows * cols).map(|_| rng.trit()).collect();
+        let bytes: Vec<i8> = (0..rows * cols).map(|_| rng.int8()).collect();
+        for k in available() {
+            let expected = oracle::matmul_int(&trits, &x, rows, cols);
+            prop_assert_eq!(ternary(k, &trits, &x, rows, cols), expected);
+            let expected = oracle::matmul_int(&bytes, &x, rows, cols);
+            prop_assert_eq!(int8(k, &bytes, &x, rows, cols), expected);
+        }
+    }
+}
