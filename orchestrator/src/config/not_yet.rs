@@ -95,3 +95,45 @@ fn visit(node: &Node, rest: &str, path: &Path<'_>, not_yet: &NotYet, faults: &mu
         faults.not_yet(&path, entry.key_pos, message);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::decode::decode;
+
+    /// A line whose key is no key of the schema would never be listed, and nobody would notice.
+    #[test]
+    fn every_line_is_a_key_of_the_schema() {
+        for not_yet in KEYS {
+            let steps: Vec<&str> = not_yet.key.split('.').collect();
+            let mut text = "probe".to_owned();
+            for step in steps.iter().rev() {
+                text = match step.strip_suffix("[]") {
+                    Some(list) => format!("{{{list}: [{text}]}}"),
+                    None => format!("{{{step}: {text}}}"),
+                };
+            }
+            let parsed = crate::yaml::parse(text.as_bytes(), &crate::yaml::Limits::default());
+            let root = parsed.document.unwrap().root;
+            let mut faults = Faults::default();
+            let decoded = decode(&root, &mut faults);
+            list(&root, &decoded, &AgentRegistry::empty(), &mut faults);
+            let codes: Vec<_> = faults.sorted().iter().map(|fault| fault.code).collect();
+            assert!(!codes.contains(&"unknown_key"), "{}", not_yet.key);
+            assert_eq!(codes.iter().filter(|code| **code == "not_yet").count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_happens_anyway_is_not_listed() {
+        let text =
+            "conversation: {kind: none, persist: False}\nstorage: {rag_index: {enabled: true}}";
+        let parsed = crate::yaml::parse(text.as_bytes(), &crate::yaml::Limits::default());
+        let root = parsed.document.unwrap().root;
+        let mut faults = Faults::default();
+        let decoded = decode(&root, &mut Faults::default());
+        list(&root, &decoded, &AgentRegistry::empty(), &mut faults);
+        let paths: Vec<_> = faults.sorted().into_iter().map(|fault| fault.path).collect();
+        assert_eq!(paths, ["storage.rag_index.enabled"]);
+    }
+}

@@ -248,7 +248,7 @@ impl Faults {
             *into = *value;
             return;
         }
-        let message = format!("`{path}` must be {expected}, found {}", quoted(text));
+        let message = format!("`{path}` must be {expected}, found {}", found(node));
         let hint = self.suggestion(text, words).filter(|hint| hint.starts_with("did"));
         self.error("unknown_word", &path, node.pos, message).hint = hint;
     }
