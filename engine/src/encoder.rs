@@ -115,5 +115,9 @@ pub trait Encoder: Send + Sync {
     ///
     /// # Errors
     /// [`EngineError::NoHead`] when the model has none; else as [`Encoder::embed`].
-    fn tag(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Vec<TokenLabel>>, EngineError>;
+    fn tag(
+        &self,
+        texts: &[&str],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<TokenLabel>>, EngineError>;
 }
