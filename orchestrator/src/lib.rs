@@ -8,4 +8,5 @@ pub mod binding;
 pub mod config;
 pub mod plan;
 pub mod reasoner;
+pub mod text;
 mod yaml;

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Agents: what a node runs. A new agent is one file here and one line in [`AgentRegistry::builtin`].
 
+mod claimcheck;
+mod embed;
+mod generate;
+mod input;
+mod relation;
+mod retriever;
+mod summarizer;
+mod synthesis;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +18,13 @@ use serde_json::{Map, Value};
 
 use crate::config::MissingInputs;
 use crate::reasoner::Reasoner;
+
+pub use claimcheck::ClaimCheck;
+pub use embed::Embed;
+pub use generate::Generate;
+pub use retriever::Retriever;
+pub use summarizer::Summarizer;
+pub use synthesis::Synthesis;
 
 /// Fields of an agent's input or result, in insertion order.
 pub type Fields = Map<String, Value>;
@@ -154,6 +170,19 @@ impl AgentRegistry {
     /// No agents.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// The agents that come with this crate.
+    pub fn builtin() -> Self {
+        let mut registry = Self::empty();
+        registry
+            .register(Summarizer)
+            .register(ClaimCheck)
+            .register(Synthesis)
+            .register(Embed)
+            .register(Generate)
+            .register(Retriever);
+        registry
     }
 
     /// Adds an agent under its own name, replacing one of the same name.

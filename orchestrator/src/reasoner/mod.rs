@@ -2,7 +2,11 @@
 //! What agents ask of models, whatever is behind: an encoder today, a decoder or a trained
 //! classifier tomorrow.
 
+mod encoder;
+
 use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
+
+pub use encoder::EncoderReasoner;
 
 /// The models as agents see them.
 pub trait Reasoner: Send + Sync {

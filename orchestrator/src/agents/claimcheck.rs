@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `bitnet.claimcheck`: whether a text or knowledge base bears out a claim, with the evidence.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+use super::relation::{Claim, DECIDE, Judgement, Relation};
+use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
+use crate::text::{clip, sentences, squeeze, stem, words};
+
+/// The agent `bitnet.claimcheck`.
+///
+/// The verdict is that of the strongest evidence. It is `uncertain` when no sentence reaches a
+/// probability of 0.6, or when support and refutation are nearly as strong as each other. The
+/// method reads words, numbers and negation; it does not reason over several sentences, and does
+/// not know the world.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClaimCheck;
+
+/// Sentences that are embedded at most, and their bytes; the others are ruled out by having fewer
+/// of the claim's words. Two checks side by side stay within a time-out of 600 ms on two cores.
+const MAX_CANDIDATES: usize = 32;
+const MAX_CANDIDATE_BYTES: usize = 6 * 1024;
+/// Sentences of evidence in the result.
+const MAX_EVIDENCE: usize = 5;
+/// Share of similarity in the order of evidence; coverage has the rest.
+const RANK_SIMILARITY: f64 = 0.6;
+/// Refutation and support closer than this cancel each other.
+const MARGIN: f64 = 0.15;
+/// Characters of the claim and of a sentence that the `text` of the result shows.
+const SHOWN: usize = 300;
+
+static SPEC: AgentSpec = AgentSpec {
+    name: "bitnet.claimcheck",
+    summary: "checks a claim against a text and a knowledge base",
+    params: &[
+        ParamSpec {
+            name: "claim",
+            kind: ParamKind::Text,
+            required: true,
+            help: "the statement to check",
+        },
+        ParamSpec {
+            name: "text",
+            kind: ParamKind::Text,
+            required: false,
+            help: "text to look for evidence in",
+        },
+        ParamSpec {
+            name: "kb",
+            kind: ParamKind::TextOrList,
+            required: false,
+            help: "more to look in: text, a list of texts, or of maps with `text` and `source`",
+        },
+    ],
+    outputs: &["text", "verdict", "score", "evidence", "claim", "note"],
+    not_yet: None,
+};
+
+impl Agent for ClaimCheck {
+    fn spec(&self) -> &'static AgentSpec {
+        &SPEC
+    }
+
+    fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
+        ctx.cancel.check()?;
+        let claim = input::required_text(input, "claim", &SPEC)?;
+        if claim.trim().is_empty() {
+            return Err(input::invalid("claim", "empty text", "a statement to check"));
+        }
+        let sources = sources(input)?;
+        let analysed = Claim::new(claim);
+        let (candidates, total) = candidates(&sources, &analysed, ctx)?;
+        let mut notes = Vec::new();
+        if candidates.is_empty() {
+            notes.push("no evidence to check against: text and kb are empty".to_owned());
+        } else if candidates.len() < total {
+            notes.push(format!(
+                "{} of {total} sentences were compared, those that share most words with the claim",
+                candidates.len()
+            ));
+        }
+        let evidence = weigh(claim, &analysed, &sources, &candidates, ctx)?;
+        let verdict = Verdict::of(&evidence);
+        if verdict.name == "uncertain" && !evidence.is_empty() {
+            notes.push(verdict.reason.to_owned());
+        }
+        let text = describe(claim, &verdict, &sources, &evidence);
+        let listed: Vec<Value> = evidence
+            .iter()
+            .map(|e| {
+                json!({
+                    "text": e.text(&sources),
+                    "source": sources[e.candidate.source].label,
+                    "span": input::span(&e.candidate.span),
+                    "relation": e.judgement.relation.name(),
+                    "score": input::score(e.strength()),
+                    "similarity": input::score(e.similarity),
+                })
+            })
+            .collect();
+        let mut result = Fields::from_iter([
+            ("text".to_owned(), Value::from(text)),
+            ("verdict".to_owned(), verdict.name.into()),
+            ("score".to_owned(), input::score(verdict.score)),
+            ("evidence".to_owned(), Value::Array(listed)),
+            ("claim".to_owned(), claim.into()),
+        ]);
+        if !notes.is_empty() {
+            result.insert("note".to_owned(), notes.join("; ").into());
+        }
+        Ok(result)
+    }
+}
+
+/// Where evidence may come from.
+struct Source<'a> {
+    label: String,
+    text: &'a str,
+}
+
+/// The sources of an input: `text`, then the items of `kb` (or of `chunks`, which a retriever
+/// parent leaves in the merge).
+fn sources(input: &Fields) -> Result<Vec<Source<'_>>, AgentError> {
+    const ACCEPTED: &str = "text, a list of texts, or a list of maps with `text`";
+    let mut sources = Vec::new();
+    if let Some(text) = input::text(input, "text")? {
+        sources.push(Source { label: "text".to_owned(), text });
+    }
+    let named = ["kb", "chunks"].iter().find_map(|n| input::present(input, n).map(|v| (*n, v)));
+    let Some((name, kb)) = named else { return Ok(sources) };
+    match kb {
+        Value::String(text) => sources.push(Source { label: name.to_owned(), text }),
+        Value::Object(_) => sources.extend(item(name.to_owned(), kb)?),
+        Value::Array(list) => {
+            for (i, value) in list.iter().enumerate() {
+                sources.extend(item(format!("{name}[{i}]"), value)?);
+            }
+        }
+        other => return Err(input::invalid(name, input::type_name(other), ACCEPTED)),
+    }
+    Ok(sources)
+}
+
+fn item(label: String, value: &Value) -> Result<Option<Source<'_>>, AgentError> {
+    const ACCEPTED: &str = "text, or a map with `text`";
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(Source { label, text })),
+        Value::Object(map) => match map.get("text") {
+            Some(Value::String(text)) => {
+                let named =
+                    ["source", "id", "title"].iter().find_map(|key| match map.get(*key)? {
+                        Value::String(name) if !name.is_empty() => Some(name.clone()),
+                        Value::Number(id) => Some(id.to_string()),
+                        _ => None,
+                    });
+                Ok(Some(Source { label: named.unwrap_or(label), text }))
+            }
+            Some(Value::Null) | None => {
+                Err(input::invalid(&label, "a map without `text`", ACCEPTED))
+            }
+            Some(other) => {
+                Err(input::invalid(&format!("{label}.text"), input::type_name(other), "text"))
+            }
+        },
+        other => Err(input::invalid(&label, input::type_name(other), ACCEPTED)),
+    }
+}
+
+/// A sentence that may be evidence.
+#[derive(Debug, Clone)]
+struct Candidate {
+    source: usize,
+    span: Range<usize>,
+    /// The sentence before it in the same source.
+    before: Option<Range<usize>>,
+}
+
+/// The sentences that share most content words with the claim, in order, and the number of all.
+fn candidates(
+    sources: &[Source<'_>],
+    claim: &Claim,
+    ctx: &AgentContext<'_>,
+) -> Result<(Vec<Candidate>, usize), AgentError> {
+    let wanted: HashSet<&str> = claim.stems().collect();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut ranked: Vec<(usize, Candidate)> = Vec::new();
+    for (source, Source { text, .. }) in sources.iter().enumerate() {
+        let mut before = None;
+        for (n, span) in sentences(text).enumerate() {
+            if n % 256 == 0 {
+                ctx.cancel.check()?;
+            }
+            let sentence = &text[span.clone()];
+            if seen.insert(sentence) {
+                let stems: HashSet<String> = words(sentence).map(|w| stem(w.text)).collect();
+                let shared = stems.iter().filter(|s| wanted.contains(s.as_str())).count();
+                ranked.push((shared, Candidate { source, span: span.clone(), before }));
+            }
+            before = Some(span);
+        }
+    }
+    let total = ranked.len();
+    // Stable: of equals the earlier.
+    ranked.sort_by_key(|(shared, _)| std::cmp::Reverse(*shared));
+    let mut bytes = 0;
+    let mut kept: Vec<Candidate> = ranked
+        .into_iter()
+        .map(|(_, candidate)| candidate)
+        .take(MAX_CANDIDATES)
+        .take_while(|c| {
+            let fits = bytes == 0 || bytes + c.span.len() <= MAX_CANDIDATE_BYTES;
+            bytes += c.span.len();
+            fits
+        })
+        .collect();
+    kept.sort_by_key(|c| (c.source, c.span.start));
+    Ok((kept, total))
+}
+
+/// A candidate after judgement.
+struct Evidence {
+    candidate: Candidate,
+    judgement: Judgement,
+    similarity: f64,
+}
+
+impl Evidence {
+    fn text<'a>(&self, sources: &[Source<'a>]) -> &'a str {
+        &sources[self.candidate.source].text[self.candidate.span.clone()]
+    }
+
+    /// Probability of its relation.
+    fn strength(&self) -> f64 {
+        let Judgement { relation, supports, refutes, .. } = self.judgement;
+        match relation {
+            Relation::Supports => supports,
+            Relation::Refutes => refutes,
+            Relation::Neutral => 1.0 - supports.max(refutes),
+        }
+    }
+
+    fn rank(&self) -> f64 {
+        RANK_SIMILARITY * self.similarity + (1.0 - RANK_SIMILARITY) * self.judgement.coverage
+    }
+}
+
+/// Judges the candidates and keeps the best-matching, best first.
+fn weigh(
+    claim: &str,
+    analysed: &Claim,
+    sources: &[Source<'_>],
+    candidates: &[Candidate],
+    ctx: &AgentContext<'_>,
+) -> Result<Vec<Evidence>, AgentError> {
+    let mut texts = vec![claim];
+    texts.extend(candidates.iter().map(|c| &sources[c.source].text[c.span.clone()]));
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let embeddings = ctx.reasoner.embed(&texts, ctx.cancel)?;
+    let Some((subject, embeddings)) = embeddings.split_first() else { return Ok(Vec::new()) };
+    let mut evidence = Vec::with_capacity(candidates.len());
+    for ((candidate, sentence), embedding) in candidates.iter().zip(&texts[1..]).zip(embeddings) {
+        ctx.cancel.check()?;
+        let similarity = f64::from(subject.cosine(embedding));
+        let before = candidate.before.clone().map(|span| &sources[candidate.source].text[span]);
+        let judgement = analysed.judge(sentence, before, similarity);
+        evidence.push(Evidence { candidate: candidate.clone(), judgement, similarity });
+    }
+    // Stable: of equals the earlier.
+    evidence.sort_by(|a, b| b.rank().total_cmp(&a.rank()));
+    evidence.truncate(MAX_EVIDENCE);
+    Ok(evidence)
+}
+
+struct Verdict {
+    name: &'static str,
+    /// Probability that the verdict holds, in 0..=1.
+    score: f64,
+    /// Index of the evidence it rests on.
+    rests_on: Option<usize>,
+    reason: &'static str,
+}
+
+impl Verdict {
+    fn of(evidence: &[Evidence]) -> Self {
+        let strongest = |value: fn(&Judgement) -> f64| {
+            evidence
+                .iter()
+                .enumerate()
+                .map(|(i, e)| (value(&e.judgement), i))
+                .reduce(|a, b| if b.0 > a.0 { b } else { a })
+        };
+        let (supports, for_it) = strongest(|j| j.supports).unwrap_or((0.0, 0));
+        let (refutes, against) = strongest(|j| j.refutes).unwrap_or((0.0, 0));
+        let best = supports.max(refutes);
+        let uncertain =
+            |score, rests_on, reason| Self { name: "uncertain", score, rests_on, reason };
+        if evidence.is_empty() {
+            return uncertain(1.0, None, "there is no evidence");
+        }
+        if best < DECIDE {
+            return uncertain(1.0 - best, None, "no sentence is close enough to decide");
+        }
+        if (supports - refutes).abs() < MARGIN {
+            return uncertain(
+                1.0 - (supports - refutes).abs(),
+                Some(against),
+                "the evidence contradicts itself",
+            );
+        }
+        let (name, score, rests_on) = if supports > refutes {
+            ("supported", supports, for_it)
+        } else {
+            ("refuted", refutes, against)
+        };
+        Self { name, score, rests_on: Some(rests_on), reason: "" }
+    }
+}
+
+/// One line for people: verdict, claim and the sentence it rests on.
+fn describe(
+    claim: &str,
+    verdict: &Verdict,
+    sources: &[Source<'_>],
+    evidence: &[Evidence],
+) -> String {
+    let heading = match verdict.name {
+        "supported" => "Supported",
+        "refuted" => "Refuted",
+        _ => "Uncertain",
+    };
+    let quote = |text: &str| {
+        let flat = squeeze(text);
+        let (shown, cut) = clip(&flat, SHOWN);
+        format!("\"{shown}{}\"", if cut { "\u{2026}" } else { "" })
+    };
+    let head = format!("{heading} ({:.2}): {}.", verdict.score, quote(claim));
+    match verdict.rests_on.and_then(|i| evidence.get(i)) {
+        Some(e) => {
+            let label = &sources[e.candidate.source].label;
+            let from =
+                if label == "text" { String::new() } else { format!(" [{}]", clip(label, 80).0) };
+            let reason = if verdict.reason.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", verdict.reason)
+            };
+            format!("{head} Evidence{reason}: {}{from}", quote(e.text(sources)))
+        }
+        None => format!("{head} {}{}.", verdict.reason[..1].to_uppercase(), &verdict.reason[1..]),
+    }
+}
