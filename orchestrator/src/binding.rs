@@ -627,8 +627,8 @@ mod tests {
         Ok((value, missing))
     }
 
-    fn value(template: Value) -> Value {
-        resolve(&template).unwrap().0.unwrap()
+    fn value(template: impl Into<Value>) -> Value {
+        resolve(&template.into()).unwrap().0.unwrap()
     }
 
     fn message(template: &str) -> (usize, String) {

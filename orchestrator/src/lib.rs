@@ -6,7 +6,14 @@
 pub mod agents;
 pub mod binding;
 pub mod config;
+pub mod error;
+pub mod guarding;
+pub mod merge;
 pub mod plan;
 pub mod reasoner;
+pub mod result;
+pub mod run;
+pub mod scheduler;
 pub mod text;
+pub mod trace;
 mod yaml;

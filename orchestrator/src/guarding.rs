@@ -1,0 +1,683 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The guard at work in a run: every text of a map is checked, redacted in place, and reported in cards.
+//!
+//! Cards are named after the place they were made: `pipeline:input`, `<id>:pre`, `<id>:post` and
+//! `pipeline:output` for the field `text`, and the same with the field's path (`<id>:post:evidence[0].text`)
+//! for any other. The card of `text` is always made; those of other fields only when something was
+//! found in them. A map without `text` is answered for by its first text. Spans count in the text of
+//! the field named.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bho_engine::CancelToken;
+use bho_guard::{
+    Category, DetectContext, Detector, Finding, Guard, GuardError, Mode, ModerationCard, PiiType,
+    Policy, SafeTemplates, Signal, Thresholds, Verdict,
+};
+use serde_json::Value;
+
+use crate::agents::Fields;
+use crate::config::Policies;
+use crate::text;
+
+/// Verdicts kept of one run; texts beyond are checked each time.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// A text longer than this is not kept.
+const CACHE_TEXT_BYTES: usize = 1 << 20;
+
+/// Characters of an agent's message that are looked at, and that are kept.
+const MESSAGE_READ: usize = 2000;
+const MESSAGE_KEPT: usize = 300;
+
+/// Blocked phrases looked for in a node's input before it runs again.
+const MAX_PHRASES: usize = 16;
+
+/// An integer of fewer digits is no personal number.
+const MIN_PII_NUMBER: u64 = 100_000_000;
+
+/// The guard's policy of a pipeline.
+pub fn guard_policy(policies: &Policies) -> Policy {
+    #[expect(clippy::cast_possible_truncation, reason = "thresholds are within 0..=1")]
+    let narrow = |threshold: f64| threshold as f32;
+    Policy {
+        thresholds: Thresholds {
+            toxicity_block: narrow(policies.toxicity_block),
+            pii_redact: narrow(policies.pii_redact),
+            jailbreak_block: narrow(policies.jailbreak_block),
+        },
+        redactions: policies.redactions.clone(),
+        append_moderation_card: policies.append_moderation_card,
+        safe_templates: SafeTemplates { fallback_enabled: policies.fallback_enabled },
+    }
+}
+
+/// A detector shared by the guards of many runs.
+struct Shared(Arc<dyn Detector>);
+
+impl Detector for Shared {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn signal(&self) -> Signal {
+        self.0.signal()
+    }
+
+    fn pii_types(&self) -> &'static [PiiType] {
+        self.0.pii_types()
+    }
+
+    fn detect(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        self.0.detect(text, ctx, out)
+    }
+}
+
+/// What a check of a whole map gave.
+#[derive(Debug, Default)]
+pub(crate) struct Screened {
+    /// One card of `text`, and one of each other field in which something was found.
+    pub(crate) cards: Vec<ModerationCard>,
+    /// Set when any text was blocked; the fields must then not be used.
+    pub(crate) blocked: Option<Blocked>,
+}
+
+/// A map that must not be passed on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Blocked {
+    /// The signals, their scores and thresholds, as the first blocked card says.
+    pub(crate) reason: String,
+    /// What stands in for the text: a safe template, or nothing when those are off.
+    pub(crate) text: String,
+    /// The phrases that made the guard block. Raw text: for comparison only, never recorded.
+    pub(crate) phrases: Vec<String>,
+}
+
+/// The guards of one run and what they have already seen.
+pub(crate) struct Screening {
+    guard: Guard,
+    /// Redacts every kind of PII, for what is recorded whatever the policy; `None` when the
+    /// policy does so already.
+    strict: Option<Guard>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// By mode: input, output.
+    verdicts: [HashMap<Box<str>, Arc<Verdict>>; 2],
+    bytes: usize,
+}
+
+impl Screening {
+    /// The guards of a pipeline's policy, with these detectors beside the built-in ones.
+    pub(crate) fn new(
+        policies: &Policies,
+        detectors: &[Arc<dyn Detector>],
+    ) -> Result<Self, GuardError> {
+        let build = |policy: Policy| {
+            let builder = Guard::builder().policy(policy);
+            detectors.iter().fold(builder, |b, d| b.detector(Shared(Arc::clone(d)))).build()
+        };
+        let policy = guard_policy(policies);
+        let usual = Thresholds::default().pii_redact;
+        let lax = policy.thresholds.pii_redact > usual || policy.redactions.values().any(|on| !on);
+        let strict = lax.then(|| {
+            let mut policy = policy.clone();
+            policy.redactions.clear();
+            policy.thresholds.pii_redact = policy.thresholds.pii_redact.min(usual);
+            policy
+        });
+        Ok(Self {
+            guard: build(policy)?,
+            strict: strict.map(build).transpose()?,
+            seen: Mutex::default(),
+        })
+    }
+
+    fn check(
+        &self,
+        text: &str,
+        mode: Mode,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Verdict>, GuardError> {
+        let side = usize::from(mode == Mode::Output);
+        // The map holds only finished verdicts, so a panic elsewhere leaves it sound.
+        let lock = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verdict) = lock().verdicts[side].get(text) {
+            return Ok(Arc::clone(verdict));
+        }
+        let verdict = self.guard.check_with_cancel("", text, mode, &|| cancel.is_cancelled())?;
+        let verdict = Arc::new(verdict);
+        if text.len() <= CACHE_TEXT_BYTES {
+            let mut seen = lock();
+            // Text and card; what findings weigh is small beside them.
+            let bytes = 2 * text.len() + size_of::<Verdict>();
+            if seen.bytes + bytes <= CACHE_BYTES {
+                seen.bytes += bytes;
+                seen.verdicts[side].insert(text.into(), Arc::clone(&verdict));
+            }
+        }
+        Ok(verdict)
+    }
+
+    /// Checks every text of `fields`, redacting in place.
+    ///
+    /// Map keys that are not plain words and integers long enough to be personal numbers are
+    /// checked too. Fields of the run's own (`_moderation`, ...) never get here but for
+    /// [`crate::merge::PARENTS`], which is checked like the rest.
+    ///
+    /// # Errors
+    /// [`GuardError`] when the guard could not do its work or was stopped: nothing of `fields` may
+    /// be passed on then.
+    pub(crate) fn screen(
+        &self,
+        place: &str,
+        mode: Mode,
+        fields: &mut Fields,
+        cancel: &CancelToken,
+    ) -> Result<Screened, GuardError> {
+        let has_text = fields.get("text").is_some_and(Value::is_string);
+        let mut walk = Walk {
+            screening: self,
+            place,
+            mode,
+            cancel,
+            out: Screened::default(),
+            main: None,
+            want_main: !has_text,
+        };
+        if has_text && let Some(value) = fields.get_mut("text") {
+            walk.want_main = true;
+            walk.value(value, None)?;
+        }
+        walk.map(fields, None, has_text)?;
+        Ok(walk.finish())
+    }
+
+    /// Checks one text, as [`Screening::screen`] does the field `text`.
+    pub(crate) fn screen_text(
+        &self,
+        place: &str,
+        mode: Mode,
+        text: String,
+        cancel: &CancelToken,
+    ) -> Result<(String, Screened), GuardError> {
+        let mut fields = Fields::new();
+        fields.insert("text".to_owned(), Value::String(text));
+        let screened = self.screen(place, mode, &mut fields, cancel)?;
+        let text = match fields.remove("text") {
+            Some(Value::String(text)) => text,
+            _ => String::new(),
+        };
+        Ok((text, screened))
+    }
+
+    /// A text as it may be recorded: without PII of any kind, whatever the policy; blocked or
+    /// uncheckable text is withheld.
+    pub(crate) fn record(&self, text: &str) -> String {
+        let guard = self.strict.as_ref().unwrap_or(&self.guard);
+        match guard.check("record", text, Mode::Output) {
+            Ok(verdict) if verdict.card.allowed => verdict.card.text,
+            Ok(_) => "(withheld by the guard)".to_owned(),
+            Err(_) => "(withheld: the guard failed)".to_owned(),
+        }
+    }
+
+    /// Whether [`Screening::record`] may differ from what the policy's guard passes.
+    pub(crate) fn records_differ(&self) -> bool {
+        self.strict.is_some()
+    }
+
+    /// An agent's message as it may be recorded: one line, without PII, of bounded length.
+    pub(crate) fn message(&self, message: &str) -> String {
+        let (head, cut) = text::clip(message, MESSAGE_READ);
+        let line: String =
+            self.record(head).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        // What stood across the first cut may be half an address, too short to be known as one.
+        let keep = if cut { line.chars().count().saturating_sub(MESSAGE_KEPT) } else { usize::MAX };
+        text::clip(&line, MESSAGE_KEPT.min(keep)).0.trim().to_owned()
+    }
+
+    /// A node's input with everything taken out that made its output unsafe, for a second run.
+    ///
+    /// A text that the guard would not let out, or that holds one of the phrases the output was
+    /// blocked for, loses the sentences at fault; if that does not help, it goes as a whole.
+    /// Emptied list items are dropped.
+    pub(crate) fn safer(
+        &self,
+        input: &Fields,
+        phrases: &[String],
+        cancel: &CancelToken,
+    ) -> Result<Fields, GuardError> {
+        let phrases: Vec<&str> = phrases
+            .iter()
+            .map(|phrase| phrase.trim())
+            .filter(|phrase| phrase.len() > 2)
+            .take(MAX_PHRASES)
+            .collect();
+        let mut out = input.clone();
+        for value in out.values_mut() {
+            self.safer_value(value, &phrases, cancel)?;
+        }
+        Ok(out)
+    }
+
+    fn safer_value(
+        &self,
+        value: &mut Value,
+        phrases: &[&str],
+        cancel: &CancelToken,
+    ) -> Result<(), GuardError> {
+        match value {
+            Value::String(text) => {
+                if let Some(safe) = self.safer_text(text, phrases, cancel)? {
+                    *text = safe;
+                }
+            }
+            Value::Array(items) => {
+                let mut kept = Vec::with_capacity(items.len());
+                for mut item in std::mem::take(items) {
+                    let was_empty = is_empty(&item);
+                    self.safer_value(&mut item, phrases, cancel)?;
+                    if was_empty || !is_empty(&item) {
+                        kept.push(item);
+                    }
+                }
+                *items = kept;
+            }
+            Value::Object(map) => {
+                for value in map.values_mut() {
+                    self.safer_value(value, phrases, cancel)?;
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The text without its unsafe sentences; `None` when nothing in it is unsafe.
+    fn safer_text(
+        &self,
+        text: &str,
+        phrases: &[&str],
+        cancel: &CancelToken,
+    ) -> Result<Option<String>, GuardError> {
+        let unsafe_text = |text: &str| -> Result<bool, GuardError> {
+            Ok(phrases.iter().any(|phrase| text.contains(phrase))
+                || !self.check(text, Mode::Output, cancel)?.card.allowed)
+        };
+        if !unsafe_text(text)? {
+            return Ok(None);
+        }
+        let mut kept = String::new();
+        for range in text::sentences(text) {
+            let sentence = &text[range];
+            if !unsafe_text(sentence)? {
+                if !kept.is_empty() {
+                    kept.push(' ');
+                }
+                kept.push_str(sentence);
+            }
+        }
+        // Sentences may be harmless one by one and not together.
+        Ok(Some(if unsafe_text(&kept)? { String::new() } else { kept }))
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Object(map) => map.get("text").is_some_and(is_empty),
+        _ => false,
+    }
+}
+
+/// A place in a map, for the names of cards; the parent first.
+struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Key(key) if self.parent.is_some() => write!(f, ".{key}"),
+            Step::Key(key) => f.write_str(key),
+            Step::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+struct Walk<'s> {
+    screening: &'s Screening,
+    place: &'s str,
+    mode: Mode,
+    cancel: &'s CancelToken,
+    out: Screened,
+    /// The card that is made even when nothing was found.
+    main: Option<ModerationCard>,
+    want_main: bool,
+}
+
+impl Walk<'_> {
+    /// The text to go on with, when it is another one.
+    fn text(&mut self, text: &str, path: Option<&Path<'_>>) -> Result<Option<String>, GuardError> {
+        let verdict = self.screening.check(text, self.mode, self.cancel)?;
+        let card = &verdict.card;
+        let found = !card.actions.is_empty() || !card.allowed;
+        if found || self.want_main {
+            let node = match path {
+                Some(path) => format!("{}:{path}", self.place),
+                None => self.place.to_owned(),
+            };
+            let card = ModerationCard { node, ..card.clone() };
+            if std::mem::take(&mut self.want_main) {
+                self.main = Some(card);
+            } else {
+                self.out.cards.push(card);
+            }
+        }
+        if !card.allowed {
+            let phrases = phrases(&verdict, text);
+            let blocked = self.out.blocked.get_or_insert_with(|| Blocked {
+                reason: reason(&card.why),
+                text: card.text.clone(),
+                phrases: Vec::new(),
+            });
+            blocked.phrases.extend(phrases);
+        }
+        Ok((card.text != text).then(|| card.text.clone()))
+    }
+
+    fn value(&mut self, value: &mut Value, path: Option<&Path<'_>>) -> Result<(), GuardError> {
+        match value {
+            Value::String(text) => {
+                if let Some(safe) = self.text(text, path)? {
+                    *text = safe;
+                }
+            }
+            Value::Number(number) => {
+                let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+                if size.is_some_and(|n| n >= MIN_PII_NUMBER) {
+                    // No main card: a number is not what a reader looks for there.
+                    let want_main = std::mem::take(&mut self.want_main);
+                    let safe = self.text(&number.to_string(), path);
+                    self.want_main = want_main;
+                    if let Some(safe) = safe? {
+                        *value = Value::String(safe);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.value(item, Some(&Path { parent: path, step: Step::Index(index) }))?;
+                }
+            }
+            Value::Object(map) => self.map(map, path, false)?,
+            Value::Null | Value::Bool(_) => {}
+        }
+        Ok(())
+    }
+
+    fn map(
+        &mut self,
+        map: &mut Fields,
+        path: Option<&Path<'_>>,
+        text_is_done: bool,
+    ) -> Result<(), GuardError> {
+        if map.keys().any(|key| !is_plain(key)) {
+            self.keys(map, path)?;
+        }
+        for (key, value) in map.iter_mut() {
+            if !(text_is_done && key == "text") {
+                self.value(value, Some(&Path { parent: path, step: Step::Key(key) }))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Redacts the keys of a map; keys that become equal are told apart by a number.
+    fn keys(&mut self, map: &mut Fields, path: Option<&Path<'_>>) -> Result<(), GuardError> {
+        let here = Path { parent: path, step: Step::Key("(key)") };
+        let mut renamed = Vec::new();
+        for key in map.keys() {
+            if !is_plain(key) {
+                let want_main = std::mem::take(&mut self.want_main);
+                let safe = self.text(key, Some(&here));
+                self.want_main = want_main;
+                if let Some(safe) = safe? {
+                    renamed.push((key.clone(), safe));
+                }
+            }
+        }
+        if renamed.is_empty() {
+            return Ok(());
+        }
+        let names: HashMap<String, String> = renamed.into_iter().collect();
+        let mut copies: HashMap<String, usize> = HashMap::new();
+        let mut out = Fields::with_capacity(map.len());
+        for (key, value) in std::mem::take(map) {
+            let Some(safe) = names.get(&key) else {
+                out.insert(key, value);
+                continue;
+            };
+            let copy = copies.entry(safe.clone()).or_default();
+            let mut name = safe.clone();
+            while *copy > 0 || out.contains_key(&name) {
+                *copy += 1;
+                name = format!("{safe}#{copy}");
+                if !out.contains_key(&name) {
+                    break;
+                }
+            }
+            *copy = (*copy).max(1);
+            out.insert(name, value);
+        }
+        *map = out;
+        Ok(())
+    }
+
+    fn finish(self) -> Screened {
+        let mut out = self.out;
+        if let Some(main) = self.main {
+            out.cards.insert(0, main);
+        }
+        out
+    }
+}
+
+/// Words are no personal data; digits, dots and signs may be.
+fn is_plain(key: &str) -> bool {
+    key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
+}
+
+/// The signals of a card's `why`, without what it says of redactions.
+fn reason(why: &str) -> String {
+    let signals: Vec<&str> =
+        why.split("; ").filter_map(|part| part.strip_prefix("blocked: ")).collect();
+    if signals.is_empty() { why.to_owned() } else { signals.join("; ") }
+}
+
+/// What the moderating detectors pointed at, when that is less than the whole text.
+fn phrases(verdict: &Verdict, text: &str) -> Vec<String> {
+    verdict
+        .findings
+        .iter()
+        .filter(|finding| !matches!(finding.category, Category::Pii(_)))
+        .filter_map(|finding| text.get(finding.span.clone()))
+        .filter(|phrase| phrase.len() < text.len())
+        .take(MAX_PHRASES)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct BadWord;
+
+    impl Detector for BadWord {
+        fn name(&self) -> &'static str {
+            "bad_word"
+        }
+
+        fn signal(&self) -> Signal {
+            Signal::Toxicity
+        }
+
+        fn detect(
+            &self,
+            text: &str,
+            _: &DetectContext<'_>,
+            out: &mut Vec<Finding>,
+        ) -> Result<(), GuardError> {
+            out.extend(text.match_indices("BADWORD").map(|(at, word)| Finding {
+                category: Category::Toxicity,
+                span: at..at + word.len(),
+                score: 0.9,
+                detector: "bad_word",
+                rule: "list",
+            }));
+            Ok(())
+        }
+    }
+
+    fn screening() -> Screening {
+        Screening::new(&Policies::default(), &[Arc::new(BadWord)]).unwrap()
+    }
+
+    fn screen(value: Value) -> (Value, Screened) {
+        let Value::Object(mut fields) = value else { panic!("not a map") };
+        let screened =
+            screening().screen("n:post", Mode::Output, &mut fields, &CancelToken::new()).unwrap();
+        (Value::Object(fields), screened)
+    }
+
+    #[test]
+    fn every_text_is_redacted_and_cards_name_the_field() {
+        let (fields, screened) = screen(json!({
+            "n": 4_111_111_111_111_111_u64,
+            "evidence": [{"text": "ask bob@example.org"}, {"text": "fine"}],
+            "text": "mail ann@example.org now",
+            "by": {"ann@example.org": 1, "bob@example.org": 2},
+        }));
+        assert_eq!(
+            fields,
+            json!({
+                "n": "[CARD]",
+                "evidence": [{"text": "ask [EMAIL]"}, {"text": "fine"}],
+                "text": "mail [EMAIL] now",
+                "by": {"[EMAIL]": 1, "[EMAIL]#2": 2},
+            })
+        );
+        let names: Vec<&str> = screened.cards.iter().map(|card| card.node.as_str()).collect();
+        assert_eq!(
+            names,
+            ["n:post", "n:post:n", "n:post:evidence[0].text", "n:post:by.(key)", "n:post:by.(key)"]
+        );
+        assert_eq!(screened.cards[0].redactions[0].span, [5, 20]);
+        assert!(screened.blocked.is_none());
+    }
+
+    #[test]
+    fn a_clean_map_has_one_card_of_its_first_text() {
+        let (_, screened) = screen(json!({"k": 4, "query": ["a", "b"]}));
+        assert_eq!(screened.cards.len(), 1);
+        assert_eq!(screened.cards[0].node, "n:post:query[0]");
+        assert_eq!(screen(json!({"k": 4})).1.cards.len(), 0);
+    }
+
+    #[test]
+    fn a_block_anywhere_blocks_the_map_and_says_why() {
+        let (_, screened) = screen(json!({"text": "fine", "quotes": ["so BADWORD."]}));
+        let blocked = screened.blocked.unwrap();
+        assert_eq!(blocked.reason, "toxicity 0.90 >= 0.50 (bad_word, list)");
+        assert_eq!(blocked.phrases, ["BADWORD"]);
+        assert!(!blocked.text.is_empty());
+        assert_eq!(screened.cards.len(), 2);
+    }
+
+    #[test]
+    fn the_safer_input_loses_the_sentences_at_fault_only() {
+        let input = json!({
+            "text": "All is well here. You are a BADWORD indeed. We part as friends.",
+            "kb": ["BADWORD", "A good line."],
+            "claim": "The moon is made of cheese.",
+        });
+        let phrases = ["made of cheese".to_owned()];
+        let safer =
+            screening().safer(input.as_object().unwrap(), &phrases, &CancelToken::new()).unwrap();
+        assert_eq!(
+            Value::Object(safer),
+            json!({
+                "text": "All is well here. We part as friends.",
+                "kb": ["A good line."],
+                "claim": "",
+            })
+        );
+    }
+
+    #[test]
+    fn messages_are_one_line_without_pii_even_when_the_policy_lets_it_through() {
+        let mut policies = Policies::default();
+        policies.redactions.insert("email".into(), false);
+        let screening = Screening::new(&policies, &[]).unwrap();
+        assert!(screening.records_differ());
+        assert_eq!(screening.message("no user\n ann@example.org"), "no user  [EMAIL]");
+        let long = format!("{} ann@example.org", "word ".repeat(10_000));
+        assert!(screening.message(&long).len() <= MESSAGE_KEPT);
+        let across = format!("{}ann@example.org", "x".repeat(MESSAGE_READ - 3));
+        assert!(!screening.message(&across).contains("ann"));
+    }
+
+    #[test]
+    fn a_text_is_checked_once_a_mode() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        struct Count(Arc<AtomicUsize>);
+        impl Detector for Count {
+            fn name(&self) -> &'static str {
+                "count"
+            }
+            fn signal(&self) -> Signal {
+                Signal::Toxicity
+            }
+            fn detect(
+                &self,
+                _: &str,
+                _: &DetectContext<'_>,
+                _: &mut Vec<Finding>,
+            ) -> Result<(), GuardError> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+        let count = Arc::new(AtomicUsize::new(0));
+        let screening =
+            Screening::new(&Policies::default(), &[Arc::new(Count(Arc::clone(&count)))]).unwrap();
+        for mode in [Mode::Input, Mode::Output, Mode::Input] {
+            let mut fields = json!({"text": "a", "l": ["a", "a"]}).as_object().unwrap().clone();
+            screening.screen("n:pre", mode, &mut fields, &CancelToken::new()).unwrap();
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+}

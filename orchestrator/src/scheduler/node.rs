@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What a node of a pipeline does: input, guard, agent, guard, published fields.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use bho_engine::CancelToken;
+use bho_guard::{GuardError, Mode, ModerationCard};
+use serde_json::Value;
+
+use super::panics;
+use super::{Attempt, Phases, Work};
+use crate::agents::{Agent, AgentContext, AgentError, AgentRegistry, Fields};
+use crate::binding::{Binding, BindingError, Missing, NodeView, Scope};
+use crate::config::{BlockedPost, BlockedPre, Node, Pipeline};
+use crate::error::{RunFault, kind};
+use crate::guarding::{Blocked, Screening};
+use crate::merge;
+use crate::plan::Plan;
+use crate::reasoner::Reasoner;
+use crate::trace::{Origin, origins};
+
+/// Kinds of agent errors that another attempt on the same input cannot mend.
+const PERMANENT: &[&str] = &["MissingInput", "InvalidInput"];
+
+/// How a node ended.
+#[derive(Debug, Default)]
+pub(crate) struct NodeRecord {
+    /// Published fields; none when it failed.
+    pub(crate) fields: Fields,
+    /// Why it failed.
+    pub(crate) fault: Option<RunFault>,
+    /// Why fields may be absent, as children are told: the fault's string, or what blocked it.
+    pub(crate) absent: Option<String>,
+    pub(crate) cards: Vec<ModerationCard>,
+    /// Where parts of the result come from, as the agent says.
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) tokens: Option<u64>,
+}
+
+/// A node with its bindings read.
+struct Ready {
+    agent: Option<Arc<dyn Agent>>,
+    inputs: Option<Bindings>,
+    outputs: Option<Bindings>,
+}
+
+type Bindings = Result<Vec<(String, Binding)>, BindingError>;
+
+/// What attempts of one node leave for the next, and for the record.
+#[derive(Default)]
+struct Scratch {
+    /// The input after the guard, the same for every attempt but a regeneration.
+    input: Option<Arc<Input>>,
+    cards: Vec<ModerationCard>,
+    /// Set while the node runs once more with safer input: what stands in if that fails.
+    regenerating: Option<Blocked>,
+}
+
+struct Input {
+    fields: Fields,
+    missing: Missing,
+}
+
+/// One run of a pipeline, as its nodes see it.
+pub(crate) struct RunContext {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) plan: Plan,
+    pub(crate) screening: Screening,
+    /// After the input guard.
+    pub(crate) source: Fields,
+    pub(crate) seed: u64,
+    reasoner: Arc<dyn Reasoner>,
+    nodes: Vec<Ready>,
+    index: HashMap<String, usize>,
+    records: Vec<OnceLock<NodeRecord>>,
+    scratch: Vec<Mutex<Scratch>>,
+}
+
+impl RunContext {
+    pub(crate) fn new(
+        pipeline: &Pipeline,
+        plan: Plan,
+        registry: &AgentRegistry,
+        reasoner: Arc<dyn Reasoner>,
+        screening: Screening,
+        source: Fields,
+        seed: u64,
+    ) -> Self {
+        let bindings = |map: &Fields| -> Bindings {
+            map.iter().map(|(key, value)| Ok((key.clone(), Binding::parse(value)?))).collect()
+        };
+        let nodes = &pipeline.nodes;
+        let mut index = HashMap::with_capacity(nodes.len());
+        for (i, node) in nodes.iter().enumerate() {
+            // As in the plan, the first of one id is meant.
+            index.entry(node.id.clone()).or_insert(i);
+        }
+        Self {
+            nodes: nodes
+                .iter()
+                .map(|node| Ready {
+                    agent: registry.get(&node.agent).cloned(),
+                    inputs: node.inputs.as_ref().map(bindings),
+                    outputs: node.outputs.as_ref().map(bindings),
+                })
+                .collect(),
+            index,
+            records: nodes.iter().map(|_| OnceLock::new()).collect(),
+            scratch: nodes.iter().map(|_| Mutex::default()).collect(),
+            pipeline: pipeline.clone(),
+            plan,
+            screening,
+            source,
+            seed,
+            reasoner,
+        }
+    }
+
+    /// How a node ended; `None` before it has.
+    pub(crate) fn record(&self, node: usize) -> Option<&NodeRecord> {
+        self.records[node].get()
+    }
+
+    fn scratch(&self, node: usize) -> MutexGuard<'_, Scratch> {
+        // Never held while an agent runs, so what a panic leaves behind is whole.
+        self.scratch[node].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self, node: usize) -> Option<NodeView<'_>> {
+        let record = self.records[node].get()?;
+        Some(NodeView { fields: &record.fields, absent: record.absent.as_deref() })
+    }
+
+    fn with_scope<T>(&self, result: Option<&Fields>, f: impl FnOnce(&Scope<'_>) -> T) -> T {
+        let node = |id: &str| self.index.get(id).and_then(|&node| self.view(node));
+        f(&Scope { source: &self.source, node: &node, result })
+    }
+
+    /// The input before the guard, and what it lacks.
+    fn build_input(&self, index: usize) -> Result<Input, BindingError> {
+        let node = &self.pipeline.nodes[index];
+        let mut missing = Missing::default();
+        let parents = &self.plan.parents[index];
+        for &parent in parents {
+            if let Some(record) = self.records[parent].get()
+                && let (Some(_), Some(error)) = (&record.fault, &record.absent)
+            {
+                missing.add(&self.pipeline.nodes[parent].id, error);
+            }
+        }
+        let fields = match &self.nodes[index].inputs {
+            None => {
+                let views = parents.iter().filter_map(|&parent| {
+                    Some((self.pipeline.nodes[parent].id.as_str(), self.view(parent)?))
+                });
+                merge::merge(&self.source, views, &node.params)
+            }
+            Some(Err(error)) => return Err(error.clone()),
+            Some(Ok(inputs)) => self
+                .with_scope(None, |scope| merge::bind(inputs, scope, &node.params, &mut missing))?,
+        };
+        Ok(Input { fields, missing })
+    }
+
+    /// The published fields of a result.
+    fn publish(&self, index: usize, result: Fields) -> Result<Fields, BindingError> {
+        match &self.nodes[index].outputs {
+            None => Ok(result),
+            Some(Err(error)) => Err(error.clone()),
+            Some(Ok(outputs)) => self.with_scope(Some(&result), |scope| {
+                merge::bind(outputs, scope, &Fields::new(), &mut Missing::default())
+            }),
+        }
+    }
+
+    /// The published fields of a safe answer: those that its `text` alone can fill.
+    fn publish_safe(&self, index: usize, text: &str) -> Fields {
+        let result: Fields = [("text".to_owned(), Value::from(text))].into_iter().collect();
+        let mut fields = Fields::new();
+        if let Some(Ok(outputs)) = &self.nodes[index].outputs {
+            for (key, binding) in outputs {
+                let value = self.with_scope(Some(&result), |scope| {
+                    binding.resolve(scope, &mut Missing::default())
+                });
+                if let Ok(Some(value)) = value {
+                    fields.insert(key.clone(), value);
+                }
+            }
+        }
+        fields.entry("text").or_insert_with(|| Value::from(text));
+        fields
+    }
+
+    /// A node whose text was withheld: a safe answer, and a hint for who misses its other fields.
+    fn withheld(&self, index: usize, blocked: &Blocked, absent: &RunFault) -> NodeRecord {
+        NodeRecord {
+            fields: self.publish_safe(index, &blocked.text),
+            absent: Some(absent.to_string()),
+            ..NodeRecord::default()
+        }
+    }
+
+    fn failed(&self, index: usize, kind: &str, message: &str, retry: bool) -> Failed {
+        let id = &self.pipeline.nodes[index].id;
+        Failed { fault: RunFault::failed(id, kind, self.screening.message(message)), retry }
+    }
+
+    /// The guard's own failure: nothing was passed on.
+    fn guard_failed(&self, index: usize, error: &GuardError) -> Failed {
+        let retry = !matches!(error, GuardError::InvalidPolicy { .. });
+        self.failed(index, kind::GUARD, &error.to_string(), retry)
+    }
+
+    /// The input an attempt works on: built and guarded once.
+    fn input(
+        &self,
+        index: usize,
+        cancel: &CancelToken,
+        phases: &mut Phases,
+    ) -> Result<Result<Arc<Input>, Blocked>, Failed> {
+        if let Some(input) = &self.scratch(index).input {
+            return Ok(Ok(Arc::clone(input)));
+        }
+        let node = &self.pipeline.nodes[index];
+        let mut input = self
+            .build_input(index)
+            .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
+        let mut cards = Vec::new();
+        if node.guard_pre {
+            let started = Instant::now();
+            let place = format!("{}:pre", node.id);
+            let screened = self.screening.screen(&place, Mode::Input, &mut input.fields, cancel);
+            phases.guard_pre += started.elapsed();
+            let screened = screened.map_err(|error| self.guard_failed(index, &error))?;
+            cards = screened.cards;
+            if let Some(blocked) = screened.blocked {
+                self.scratch(index).cards = cards;
+                return Ok(Err(blocked));
+            }
+        }
+        let input = Arc::new(input);
+        let mut scratch = self.scratch(index);
+        scratch.cards = cards;
+        scratch.input = Some(Arc::clone(&input));
+        Ok(Ok(input))
+    }
+
+    fn call(
+        &self,
+        index: usize,
+        number: u32,
+        input: &Input,
+        cancel: &CancelToken,
+    ) -> Result<Fields, Failed> {
+        let node: &Node = &self.pipeline.nodes[index];
+        let Some(agent) = &self.nodes[index].agent else {
+            let message = format!("no agent `{}` is registered", node.agent);
+            return Err(self.failed(index, kind::UNKNOWN_AGENT, &message, false));
+        };
+        let ctx = AgentContext {
+            node: &node.id,
+            deps: &node.deps,
+            missing: &input.missing.0,
+            missing_inputs: self.pipeline.on_error.missing_inputs,
+            reasoner: self.reasoner.as_ref(),
+            cancel,
+            seed: self.seed,
+            attempt: number,
+        };
+        match panics::catch(|| agent.run(&input.fields, &ctx)) {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(AgentError { kind, message })) => {
+                let retry = !PERMANENT.contains(&kind.as_str());
+                // A kind is a word; anything else is no place for text either.
+                let kind = if is_word(&kind) { kind.as_str() } else { "Error" };
+                Err(self.failed(index, kind, &message, retry))
+            }
+            Err(message) => {
+                let message = message.as_deref().unwrap_or("no message");
+                Err(self.failed(index, kind::PANIC, message, true))
+            }
+        }
+    }
+
+    fn try_attempt(
+        &self,
+        index: usize,
+        number: u32,
+        cancel: &CancelToken,
+        phases: &mut Phases,
+    ) -> Result<Attempt<NodeRecord>, Failed> {
+        let node = &self.pipeline.nodes[index];
+        let input = match self.input(index, cancel, phases)? {
+            Ok(input) => input,
+            Err(blocked) => {
+                let fault = RunFault::BlockedPre { reason: blocked.reason.clone() };
+                return match self.pipeline.on_error.blocked_pre {
+                    BlockedPre::SafeRefusal => {
+                        Ok(Attempt::Done(self.withheld(index, &blocked, &fault)))
+                    }
+                    BlockedPre::Error => Err(Failed { fault, retry: false }),
+                };
+            }
+        };
+
+        let started = Instant::now();
+        let result = self.call(index, number, &input, cancel);
+        phases.agent += started.elapsed();
+        let mut result = result?;
+        if cancel.is_cancelled() {
+            // The scheduler calls it timed out, or has given up on it and started another: this
+            // one must leave no mark.
+            return Err(self.failed(index, kind::CANCELLED, "ended after its time", true));
+        }
+
+        let tokens = result.get("_tokens").or_else(|| result.get("tokens")).and_then(Value::as_u64);
+        // Names with `_` are the run's own.
+        result.retain(|key, _| !key.starts_with('_'));
+        if node.guard_post {
+            let started = Instant::now();
+            let place = format!("{}:post", node.id);
+            let screened = self.screening.screen(&place, Mode::Output, &mut result, cancel);
+            phases.guard_post += started.elapsed();
+            let screened = screened.map_err(|error| self.guard_failed(index, &error))?;
+            if let Some(blocked) = screened.blocked {
+                let next = self.blocked_post(index, &input, blocked, cancel)?;
+                self.scratch(index).cards.extend(screened.cards);
+                return Ok(next);
+            }
+            self.scratch(index).cards.extend(screened.cards);
+        }
+        let origins = origins(&result);
+        let fields = self
+            .publish(index, result)
+            .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
+        Ok(Attempt::Done(NodeRecord { fields, origins, tokens, ..NodeRecord::default() }))
+    }
+
+    /// The output was unsafe: once more with safer input, and then a safe answer.
+    fn blocked_post(
+        &self,
+        index: usize,
+        input: &Input,
+        blocked: Blocked,
+        cancel: &CancelToken,
+    ) -> Result<Attempt<NodeRecord>, Failed> {
+        let fault = RunFault::BlockedPost { reason: blocked.reason.clone() };
+        if self.pipeline.on_error.blocked_post == BlockedPost::Error {
+            return Ok(Attempt::Failed { fault, retry: false });
+        }
+        if self.scratch(index).regenerating.is_some() {
+            return Ok(Attempt::Done(self.withheld(index, &blocked, &fault)));
+        }
+        let fields = self
+            .screening
+            .safer(&input.fields, &blocked.phrases, cancel)
+            .map_err(|error| self.guard_failed(index, &error))?;
+        let mut scratch = self.scratch(index);
+        scratch.input = Some(Arc::new(Input { fields, missing: input.missing.clone() }));
+        scratch.regenerating = Some(blocked);
+        Ok(Attempt::Again)
+    }
+}
+
+/// An attempt that gave nothing.
+struct Failed {
+    fault: RunFault,
+    retry: bool,
+}
+
+impl Work for RunContext {
+    type Output = NodeRecord;
+
+    fn attempt(
+        &self,
+        node: usize,
+        number: u32,
+        cancel: &CancelToken,
+        phases: &mut Phases,
+    ) -> Attempt<NodeRecord> {
+        self.try_attempt(node, number, cancel, phases)
+            .unwrap_or_else(|Failed { fault, retry }| Attempt::Failed { fault, retry })
+    }
+
+    fn settle(&self, node: usize, end: Result<NodeRecord, RunFault>) -> bool {
+        let mut scratch = std::mem::take(&mut *self.scratch(node));
+        let mut record = match (end, scratch.regenerating.take()) {
+            (Ok(record), _) => record,
+            // A second run that gave nothing leaves what the first one's block calls for. When
+            // the whole run was stopped, that is what there is to say.
+            (Err(fault), Some(blocked)) if ends_node(&fault) => {
+                let absent = RunFault::BlockedPost { reason: blocked.reason.clone() };
+                self.withheld(node, &blocked, &absent)
+            }
+            (Err(fault), _) => NodeRecord {
+                absent: Some(fault.to_string()),
+                fault: Some(fault),
+                ..NodeRecord::default()
+            },
+        };
+        record.cards = scratch.cards;
+        let failed = record.fault.is_some();
+        // Settled once a node: the scheduler sees to it.
+        let _ = self.records[node].set(record);
+        failed
+    }
+}
+
+/// Whether a fault is of the node itself, not of the run that was stopped.
+fn ends_node(fault: &RunFault) -> bool {
+    match fault {
+        RunFault::Deadline { .. } | RunFault::UnresolvedNodes { .. } => false,
+        RunFault::NodeFailed { kind, .. } => kind != kind::CANCELLED && kind != kind::SKIPPED,
+        _ => true,
+    }
+}
+
+fn is_word(kind: &str) -> bool {
+    !kind.is_empty()
+        && kind.len() <= 40
+        && kind.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
+}
