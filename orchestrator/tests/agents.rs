@@ -616,6 +616,17 @@ fn a_deadline_stops_long_texts_soon() {
 }
 
 #[test]
+fn a_claim_too_long_to_be_one_is_read_in_part() {
+    let words: String = (0..200_000).map(|i| format!("large{i} ")).collect();
+    let text: String =
+        (0..100).map(|i| format!("Small{i} {}. ", "word small ".repeat(50))).collect();
+    let at = std::time::Instant::now();
+    let result = run("bitnet.claimcheck", &json!({"claim": words, "text": text}));
+    assert!(result["note"].as_str().unwrap().contains("first 2048 bytes"));
+    assert!(at.elapsed().as_secs() < 10, "{:?}", at.elapsed());
+}
+
+#[test]
 fn a_failing_model_is_the_agents_error() {
     let broken = Run { reasoner: &Broken, ..Run::default() };
     for (agent, input) in [

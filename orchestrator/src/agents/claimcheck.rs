@@ -14,8 +14,14 @@ use crate::text::{clip, sentences, squeeze, stem, words};
 ///
 /// The verdict is that of the strongest evidence. It is `uncertain` when no sentence reaches a
 /// probability of 0.6, or when support and refutation are nearly as strong as each other. The
-/// method reads words, numbers and negation; it does not reason over several sentences, and does
-/// not know the world.
+/// method reads words, numbers and negation; it does not reason over several sentences, knows
+/// neither synonyms beyond what the encoder knows nor the world, and is blind to word order (`dog
+/// bites man`).
+///
+/// Measured with all-MiniLM-L6-v2 on the development set of Fool Me Twice, whose claims were
+/// written to mislead, each against its ten retrieved sentences: 17% of the claims get a verdict,
+/// of which 63% are right; of claims beside passages about something else, none got one (0 of
+/// 1169).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimCheck;
 
@@ -23,6 +29,8 @@ pub struct ClaimCheck;
 /// of the claim's words. Two checks side by side stay within a time-out of 600 ms on two cores.
 const MAX_CANDIDATES: usize = 32;
 const MAX_CANDIDATE_BYTES: usize = 6 * 1024;
+/// Bytes of a claim that are read; a longer one is no single statement, and the result says so.
+const MAX_CLAIM_BYTES: usize = 2048;
 /// Sentences of evidence in the result.
 const MAX_EVIDENCE: usize = 5;
 /// Share of similarity in the order of evidence; coverage has the rest.
@@ -71,9 +79,13 @@ impl Agent for ClaimCheck {
             return Err(input::invalid("claim", "empty text", "a statement to check"));
         }
         let sources = sources(input)?;
-        let analysed = Claim::new(claim);
+        let read = &claim[..input::floor_char(claim, MAX_CLAIM_BYTES)];
+        let analysed = Claim::new(read);
         let (candidates, total) = candidates(&sources, &analysed, ctx)?;
         let mut notes = Vec::new();
+        if read.len() < claim.len() {
+            notes.push(format!("only the first {MAX_CLAIM_BYTES} bytes of the claim were read"));
+        }
         if candidates.is_empty() {
             notes.push("no evidence to check against: text and kb are empty".to_owned());
         } else if candidates.len() < total {
@@ -82,7 +94,7 @@ impl Agent for ClaimCheck {
                 candidates.len()
             ));
         }
-        let evidence = weigh(claim, &analysed, &sources, &candidates, ctx)?;
+        let evidence = weigh(read, &analysed, &sources, &candidates, ctx)?;
         let verdict = Verdict::of(&evidence);
         if verdict.name == "uncertain" && !evidence.is_empty() {
             notes.push(verdict.reason.to_owned());

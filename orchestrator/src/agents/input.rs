@@ -103,3 +103,12 @@ pub(super) fn span(range: &std::ops::Range<usize>) -> Value {
 pub(super) fn truncated(coverage: impl IntoIterator<Item = Coverage>) -> usize {
     coverage.into_iter().map(|c| c.truncated).sum()
 }
+
+/// The largest character boundary of `text` at or below `at`.
+pub(super) fn floor_char(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}

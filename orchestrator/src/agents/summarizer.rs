@@ -132,7 +132,7 @@ impl Agent for Summarizer {
         let picked = pick(text, &read, &embeddings, &scores, &layout, ctx)?;
         let (summary, entries) = layout.write(text, &read, &scores, &picked, &mut notes);
 
-        let head = &text[..floor_char(text, PHRASE_BYTES)];
+        let head = &text[..input::floor_char(text, PHRASE_BYTES)];
         ctx.cancel.check()?;
         let phrases = key_phrases(head, PHRASES);
         if head.len() < text.len() {
@@ -149,14 +149,6 @@ impl Agent for Summarizer {
         }
         Ok(result)
     }
-}
-
-fn floor_char(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 /// The sentences of a text, of equal ones the first, and the number of all.

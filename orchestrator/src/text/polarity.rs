@@ -50,7 +50,7 @@ const CUES: &[&str] = &[
 const CUE_VERBS: &[&str] = &["fail", "lack", "refus", "deni", "ceas"];
 
 /// Second words after `no` or `not` that make it no negation of what follows.
-const NOT_A_CUE: &[&str] = &["only", "just", "merely", "doubt", "least"];
+const NOT_A_CUE: &[&str] = &["only", "just", "merely", "doubt", "least", "until"];
 
 /// Pairs of opposites; both directions hold.
 #[rustfmt::skip]
