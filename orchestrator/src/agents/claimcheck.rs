@@ -18,10 +18,13 @@ use crate::text::{clip, sentences, squeeze, stem, words};
 /// neither synonyms beyond what the encoder knows nor the world, and is blind to word order (`dog
 /// bites man`).
 ///
-/// Measured with all-MiniLM-L6-v2 on the development set of Fool Me Twice, whose claims were
-/// written to mislead, each against its ten retrieved sentences: 17% of the claims get a verdict,
-/// of which 63% are right; of claims beside passages about something else, none got one (0 of
-/// 1169).
+/// Measured with all-MiniLM-L6-v2 (fp32). Pairs of claim and sentence that played no part in
+/// choosing anything here (2000 of the SNLI test set, 2000 of CREAK's training set): called
+/// support 815 times, right in 77%; called refutation 238 times, right in 95%; never called either
+/// for 2000 claims beside another claim's sentence. Of what is entailed 37% is found, of what is
+/// contradicted 14%. On Fool Me Twice, whose claims were written to mislead, each against ten
+/// retrieved sentences, 17% of claims get a verdict and 63% of those are right; thresholds were
+/// chosen on that set, so expect less on others like it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimCheck;
 
