@@ -406,6 +406,16 @@ impl Template {
         })
     }
 
+    /// Whether it is one reference to what is missing with its node.
+    fn is_missing(&self, scope: &Scope<'_>) -> bool {
+        match self.parts.as_slice() {
+            [Part::Ref(reference)] => {
+                matches!(reference.find(scope), Ok(Lookup::Missing { .. }))
+            }
+            _ => false,
+        }
+    }
+
     /// The value it stands for; a piece of a failed node is null, or nothing inside a string.
     ///
     /// # Errors
@@ -506,6 +516,42 @@ impl Binding {
             Self::Template(template) => template.references().for_each(f),
             Self::List(items) => items.iter().for_each(|item| item.for_each_reference(f)),
             Self::Map(items) => items.iter().for_each(|(_, item)| item.for_each_reference(f)),
+        }
+    }
+
+    /// Notes which node gave which part of the value, as `(path, node id)`: `text`, `pieces[1]`.
+    ///
+    /// Paths are those of the resolved value, so items left out of a list are not counted. A
+    /// string made of several nodes' pieces has no one giver and is not noted.
+    pub fn givers(&self, path: &str, scope: &Scope<'_>, out: &mut Vec<(String, String)>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Template(template) => {
+                let mut ids = template.references().filter_map(|reference| match &reference.root {
+                    Root::Node(id) => Some(id),
+                    Root::Source | Root::Result => None,
+                });
+                if let Some(id) = ids.next()
+                    && ids.all(|other| other == id)
+                    && !template.is_missing(scope)
+                {
+                    out.push((path.to_owned(), id.clone()));
+                }
+            }
+            Self::List(items) => {
+                let kept = items.iter().filter(|item| match item {
+                    Self::Template(template) => !template.is_missing(scope),
+                    _ => true,
+                });
+                for (index, item) in kept.enumerate() {
+                    item.givers(&format!("{path}[{index}]"), scope, out);
+                }
+            }
+            Self::Map(items) => {
+                for (key, item) in items {
+                    item.givers(&format!("{path}.{key}"), scope, out);
+                }
+            }
         }
     }
 

@@ -39,6 +39,24 @@ pub fn merge<'a>(
     input
 }
 
+/// Which parent gave which field of the [`merge`], as `(field, node id)`.
+pub fn givers<'a>(
+    parents: impl IntoIterator<Item = (&'a str, NodeView<'a>)>,
+    params: &Fields,
+) -> Vec<(String, String)> {
+    let mut by_field = Map::new();
+    for (id, parent) in parents {
+        for key in parent.fields.keys().filter(|key| !key.starts_with('_')) {
+            by_field.insert(key.clone(), Value::from(id));
+        }
+    }
+    by_field
+        .into_iter()
+        .filter(|(key, _)| !params.contains_key(key))
+        .filter_map(|(key, id)| Some((key, id.as_str()?.to_owned())))
+        .collect()
+}
+
 /// The input of a node with `io.inputs`: the bound values, then `params`.
 ///
 /// A value that is missing with its failed node is null; lists leave it out.

@@ -167,8 +167,10 @@ pub struct Provenance {
     pub node: String,
     /// The part, e.g. `sentences[2]`.
     pub part: String,
-    /// The source it names: a node id, a document, `text` or `kb`.
+    /// The source it names: a document, or a field of the node's input such as `text` or `kb[0]`.
     pub source: Option<String>,
+    /// The node that gave this source, where a node did.
+    pub source_node: Option<String>,
     /// Bytes of that source, `[start, end)`.
     pub span: Option<[u64; 2]>,
     /// How well it fits, as the agent scores it.
@@ -189,13 +191,17 @@ pub struct AnswerTrace {
 pub(crate) struct Origin {
     part: String,
     source: Option<String>,
+    source_node: Option<String>,
     span: Option<[u64; 2]>,
     score: Option<f64>,
 }
 
 /// What a result says of where its parts come from: the items of its lists `sentences`,
 /// `evidence`, `sources`, `pieces` and `chunks` that are maps with a source or a span.
-pub(crate) fn origins(result: &Fields) -> Vec<Origin> {
+///
+/// `givers` says which node gave which field of the input, so that a source that is such a field
+/// is led back to its node.
+pub(crate) fn origins(result: &Fields, givers: &[(String, String)]) -> Vec<Origin> {
     let mut out = Vec::new();
     for field in ["sentences", "evidence", "sources", "pieces", "chunks"] {
         let Some(Value::Array(items)) = result.get(field) else { continue };
@@ -204,21 +210,38 @@ pub(crate) fn origins(result: &Fields) -> Vec<Origin> {
                 return out;
             }
             let Value::Object(item) = item else { continue };
-            let source = ["node", "source", "from", "doc", "id"].iter().find_map(|key| match item
-                .get(*key)
-            {
-                Some(Value::String(text)) => Some(text.clone()),
-                Some(Value::Number(number)) => Some(number.to_string()),
-                _ => None,
-            });
+            let named = |keys: &[&str]| {
+                keys.iter().find_map(|key| match item.get(*key) {
+                    Some(Value::String(text)) => Some(text.clone()),
+                    Some(Value::Number(number)) => Some(number.to_string()),
+                    _ => None,
+                })
+            };
+            let source = named(&["source", "from", "doc", "id"]);
+            let source_node = named(&["node"])
+                .or_else(|| source.as_deref().and_then(|source| giver(source, givers)));
             let span = item.get("span").and_then(span);
-            if source.is_some() || span.is_some() {
+            if source.is_some() || source_node.is_some() || span.is_some() {
                 let score = item.get("score").and_then(Value::as_f64);
-                out.push(Origin { part: format!("{field}[{index}]"), source, span, score });
+                let part = format!("{field}[{index}]");
+                out.push(Origin { part, source, source_node, span, score });
             }
         }
     }
     out
+}
+
+/// The node that gave a field of the input, or the field it lies in: `kb[2]` lies in `kb`.
+fn giver(path: &str, givers: &[(String, String)]) -> Option<String> {
+    let lies_in = |field: &str| {
+        let rest = path.strip_prefix(field)?;
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some(field.len())
+    };
+    givers
+        .iter()
+        .filter_map(|(field, node)| Some((lies_in(field)?, node)))
+        .max_by_key(|(len, _)| *len)
+        .map(|(_, node)| node.clone())
 }
 
 fn span(value: &Value) -> Option<[u64; 2]> {
@@ -297,6 +320,7 @@ pub(crate) fn write(input: TraceInput<'_>) -> Trace {
                     node: node.id.clone(),
                     part: origin.part.clone(),
                     source: origin.source.as_deref().map(text),
+                    source_node: origin.source_node.as_deref().map(text),
                     span: origin.span,
                     score: origin.score,
                 }));
@@ -362,17 +386,30 @@ mod tests {
             "evidence": [{"text": "e", "source": "kb[1]", "span": {"start": 3, "end": 9}, "score": 0.5}],
             "sources": [{"node": "claim1", "span": [1]}],
         });
-        let got = origins(result.as_object().unwrap());
+        let givers = [("kb".to_owned(), "retrieve".to_owned())];
+        let got = origins(result.as_object().unwrap(), &givers);
         let want = [
-            ("sentences[0]", None, Some([0, 5]), None),
-            ("evidence[0]", Some("kb[1]"), Some([3, 9]), Some(0.5)),
-            ("sources[0]", Some("claim1"), None, None),
+            ("sentences[0]", None, None, Some([0, 5]), None),
+            ("evidence[0]", Some("kb[1]"), Some("retrieve"), Some([3, 9]), Some(0.5)),
+            ("sources[0]", None, Some("claim1"), None, None),
         ];
         assert_eq!(got.len(), want.len());
-        for (got, (part, source, span, score)) in got.iter().zip(want) {
+        for (got, (part, source, node, span, score)) in got.iter().zip(want) {
             assert_eq!(got.part, part);
-            assert_eq!(got.source.as_deref(), source);
+            assert_eq!((got.source.as_deref(), got.source_node.as_deref()), (source, node));
             assert_eq!((got.span, got.score), (span, score));
         }
+    }
+
+    #[test]
+    fn a_source_is_led_back_to_the_nearest_field_a_node_gave() {
+        let givers: Vec<(String, String)> =
+            [("pieces[1]", "b"), ("pieces[10]", "c"), ("pieces", "a")]
+                .map(|(field, node)| (field.to_owned(), node.to_owned()))
+                .into();
+        assert_eq!(giver("pieces[1]", &givers).as_deref(), Some("b"));
+        assert_eq!(giver("pieces[10].text", &givers).as_deref(), Some("c"));
+        assert_eq!(giver("pieces[2]", &givers).as_deref(), Some("a"));
+        assert_eq!(giver("piecesmeal", &givers), None);
     }
 }

@@ -322,6 +322,7 @@ fn the_trace_says_what_happened() {
             "text": "done", "_tokens": 12, "_secret": "dropped",
             "sentences": [{"text": "x", "span": [0, 2]}],
             "evidence": [{"text": "y", "source": "kb[0]", "span": [4, 9], "score": 0.5}],
+            "sources": [{"from": "text"}, {"from": "pieces[0]"}, {"from": "pieces[1]"}],
         })))
     });
     let nodes = vec![
@@ -353,8 +354,11 @@ fn the_trace_says_what_happened() {
     assert_eq!(
         trace["provenance"],
         json!([
-            {"node": "a", "part": "sentences[0]", "source": null, "span": [0, 2], "score": null},
-            {"node": "a", "part": "evidence[0]", "source": "kb[0]", "span": [4, 9], "score": 0.5},
+            {"node": "a", "part": "sentences[0]", "source": null, "source_node": null, "span": [0, 2], "score": null},
+            {"node": "a", "part": "evidence[0]", "source": "kb[0]", "source_node": null, "span": [4, 9], "score": 0.5},
+            {"node": "a", "part": "sources[0]", "source": "text", "source_node": null, "span": null, "score": null},
+            {"node": "a", "part": "sources[1]", "source": "pieces[0]", "source_node": null, "span": null, "score": null},
+            {"node": "a", "part": "sources[2]", "source": "pieces[1]", "source_node": null, "span": null, "score": null},
         ])
     );
     assert_eq!(trace["answer"], json!({"node": "a", "text": "done"}));
@@ -364,6 +368,40 @@ fn the_trace_says_what_happened() {
     assert_eq!(run(&orchestrator, &pipeline).trace.unwrap().provenance, []);
     pipeline.tracing.enabled = false;
     assert!(run(&orchestrator, &pipeline).trace.is_none());
+}
+
+#[test]
+fn provenance_leads_parts_back_to_the_nodes_that_gave_them() {
+    let cite = agent("test.cite", |_, _| {
+        let from = ["text", "pieces[0]", "pieces[1]", "kb[3].text", "title", "mixed"];
+        let sources: Vec<Value> = from.iter().map(|from| json!({ "from": from })).collect();
+        Ok(fields(json!({ "text": "cited", "sources": sources })))
+    });
+    let nodes = vec![
+        node("a", "test.echo", &[]),
+        node("b", "test.echo", &[]),
+        node("bad", "test.fail", &[]),
+        with(node("bound", "test.cite", &["a", "b", "bad"]), |n| {
+            n.inputs = Some(fields(json!({
+                "text": "Of ${nodes.a.text}", "kb": "${nodes.b.text}", "title": "${source.text}",
+                // The failed node's piece is left out, so b's is the first.
+                "pieces": ["${nodes.bad.text}", "${nodes.b.text}", "${nodes.a.text}"],
+                "mixed": "${nodes.a.text} ${nodes.b.text}",
+            })));
+        }),
+        with(node("merged", "test.cite", &["a", "b"]), |n| {
+            n.params = fields(json!({"title": "x"}));
+        }),
+    ];
+    let outcome = run(&orchestrator([cite]), &pipeline(2, nodes));
+    let provenance = outcome.trace.unwrap().provenance;
+    let givers = |node: &str| -> Vec<Option<String>> {
+        let of_node = provenance.iter().filter(|entry| entry.node == node);
+        of_node.map(|entry| entry.source_node.clone()).collect()
+    };
+    let ids = |ids: [&str; 6]| ids.map(|id| (!id.is_empty()).then(|| id.to_owned())).to_vec();
+    assert_eq!(givers("bound"), ids(["a", "b", "a", "b", "", ""]));
+    assert_eq!(givers("merged"), ids(["b", "", "", "", "", ""]));
 }
 
 #[test]

@@ -2,9 +2,8 @@
 //! Runs the nodes of a graph: order, bounded concurrency, time-outs, retries, deadline.
 //!
 //! The calling thread coordinates; nodes run on rayon threads and report over a channel. A node
-//! starts when all its parents ended, longest way to the end first (or as
-//! declared), when a *slot* is free.
-//! There are as many slots as nodes may run at once, and each slot is a rayon pool of **one**
+//! starts when all its parents ended and a *slot* is free, the one with the longest way to the end
+//! first, or as declared. There are as many slots as nodes may run at once, and each slot is a rayon pool of **one**
 //! thread of its own: a rayon worker that waits for another pool (as an engine that fans its
 //! maths out may) takes up jobs queued in its own pool meanwhile, so nodes sharing a pool would
 //! start inside one another, holding each other up and spoiling each other's time-outs.

@@ -61,6 +61,8 @@ struct Scratch {
 struct Input {
     fields: Fields,
     missing: Missing,
+    /// Which node gave which field, by path.
+    givers: Vec<(String, String)>,
 }
 
 /// One run of a pipeline, as its nodes see it.
@@ -150,18 +152,29 @@ impl RunContext {
                 missing.add(&self.pipeline.nodes[parent].id, error);
             }
         }
-        let fields = match &self.nodes[index].inputs {
+        let (fields, givers) = match &self.nodes[index].inputs {
             None => {
-                let views = parents.iter().filter_map(|&parent| {
-                    Some((self.pipeline.nodes[parent].id.as_str(), self.view(parent)?))
-                });
-                merge::merge(&self.source, views, &node.params)
+                let views = || {
+                    parents.iter().filter_map(|&parent| {
+                        Some((self.pipeline.nodes[parent].id.as_str(), self.view(parent)?))
+                    })
+                };
+                let fields = merge::merge(&self.source, views(), &node.params);
+                (fields, merge::givers(views(), &node.params))
             }
             Some(Err(error)) => return Err(error.clone()),
-            Some(Ok(inputs)) => self
-                .with_scope(None, |scope| merge::bind(inputs, scope, &node.params, &mut missing))?,
+            Some(Ok(inputs)) => self.with_scope(None, |scope| {
+                let fields = merge::bind(inputs, scope, &node.params, &mut missing)?;
+                let mut givers = Vec::new();
+                for (key, binding) in inputs {
+                    if !node.params.contains_key(key) {
+                        binding.givers(key, scope, &mut givers);
+                    }
+                }
+                Ok((fields, givers))
+            })?,
         };
-        Ok(Input { fields, missing })
+        Ok(Input { fields, missing, givers })
     }
 
     /// The published fields of a result.
@@ -305,6 +318,9 @@ impl RunContext {
             }
         };
 
+        if cancel.is_cancelled() {
+            return Err(self.failed(index, kind::CANCELLED, "stopped before it began", true));
+        }
         let started = Instant::now();
         let result = self.call(index, number, &input, cancel);
         phases.agent += started.elapsed();
@@ -331,7 +347,7 @@ impl RunContext {
             }
             self.scratch(index).cards.extend(screened.cards);
         }
-        let origins = origins(&result);
+        let origins = origins(&result, &input.givers);
         let fields = self
             .publish(index, result)
             .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
@@ -358,7 +374,13 @@ impl RunContext {
             .safer(&input.fields, &blocked.phrases, cancel)
             .map_err(|error| self.guard_failed(index, &error))?;
         let mut scratch = self.scratch(index);
-        scratch.input = Some(Arc::new(Input { fields, missing: input.missing.clone() }));
+        // Items dropped from lists shift the rest: paths into lists say nothing any more.
+        let whole = input.givers.iter().filter(|(path, _)| !path.contains('['));
+        scratch.input = Some(Arc::new(Input {
+            fields,
+            missing: input.missing.clone(),
+            givers: whole.cloned().collect(),
+        }));
         scratch.regenerating = Some(blocked);
         Ok(Attempt::Again)
     }
