@@ -1,2 +1,35 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Placeholder, replaced below.
+//! Models: file formats, architectures, conversion, inspection and the bundled store.
+//!
+//! A new architecture is one folder (config, tensor names, forward pass) and one line in
+//! [`architectures`](load_encoder).
+
+#![forbid(unsafe_code)]
+
+pub mod bert;
+mod convert;
+mod error;
+mod inspect;
+mod load;
+mod package;
+mod store;
+mod tokenizer;
+mod weights;
+
+pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
+pub use error::ModelError;
+pub use inspect::{Inspection, TensorInfo, inspect};
+pub use load::{ModelSource, load_encoder};
+pub use package::{Package, Pooling};
+pub use store::{ModelEntry, ModelStore};
+pub use tokenizer::{TextTokenizer, Tokens};
+pub use weights::{Tensor, Weights};
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `config.json` of a BERT-family model.
+
+use std::collections::BTreeMap;
+
+use bho_engine::layers::Activation;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::ModelError;
+
+/// Largest value accepted for any dimension: far above real models, far below overflow.
+const MAX_DIM: usize = 1 << 20;
+
+/// Most layers accepted.
+const MAX_LAYERS: usize = 1024;
+
+/// The settings that shape the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BertConfig {
+    /// Class name in `architectures`, e.g. `BertModel`.
+    pub architecture: String,
+    /// Embeddings in the table.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the feed-forward part.
+    pub ffn: usize,
+    /// Activation of the feed-forward part.
+    pub activation: Activation,
+    /// Longest sequence.
+    pub positions: usize,
+    /// Segment embeddings.
+    pub types: usize,
+    /// Added to variances in layer norms.
+    pub eps: f32,
+    /// Labels of the head, by index; empty without one.
+    pub labels: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    #[serde(default)]
+    architectures: Vec<String>,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    #[serde(default = "gelu")]
+    hidden_act: String,
+    max_position_embeddings: usize,
+    #[serde(default = "two")]
+    type_vocab_size: usize,
+    #[serde(default = "eps")]
+    layer_norm_eps: f64,
+    position_embedding_type: Option<String>,
+    #[serde(default)]
+    is_decoder: bool,
+    id2label: Option<BTreeMap<String, String>>,
+    num_labels: Option<usize>,
+}
+
+fn gelu() -> String {
+    "gelu".into()
+}
+fn two() -> usize {
+    2
+}
+fn eps() -> f64 {
+    1e-12
+}
+
+impl BertConfig {
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// [`ModelError::Invalid`] naming `file`, the key and what would be accepted.
+    pub fn from_json(file: &str, config: &Value) -> Result<Self, ModelError> {
+        let invalid = |message: String| ModelError::invalid(format!("{file}: config"), message);
+        let raw = Raw::deserialize(config).map_err(|e| invalid(e.to_string()))?;
+        for (key, value, max) in [
+            ("vocab_size", raw.vocab_size, MAX_DIM),
+            ("hidden_size", raw.hidden_size, MAX_DIM),
+            ("num_hidden_layers", raw.num_hidden_layers, MAX_LAYERS),
+            ("num_attention_heads", raw.num_attention_heads, MAX_DIM),
+            ("intermediate_size", raw.intermediate_size, MAX_DIM),
+            ("max_position_embeddings", raw.max_position_embeddings, MAX_DIM),
+            ("type_vocab_size", raw.type_vocab_size, MAX_DIM),
+        ] {
+            if !(1..=max).contains(&value) {
+                return Err(invalid(format!("{key} is {value}; accepted: 1..={max}")));
+            }
+        }
+        if raw.max_position_embeddings < 3 {
+            return Err(invalid("max_position_embeddings must leave room for a token".into()));
+        }
+        let (hidden, heads) = (raw.hidden_size, raw.num_attention_heads);
+        if !hidden.is_multiple_of(heads) {
+            let message = format!("hidden_size {hidden} is not a multiple of {heads} heads");
+            return Err(invalid(message));
+        }
+        let Some(activation) = Activation::from_name(&raw.hidden_act) else {
+            let (found, known) = (&raw.hidden_act, Activation::NAMES);
+            return Err(invalid(format!("hidden_act {found:?}; accepted: {known}")));
+        };
+        match raw.position_embedding_type.as_deref() {
+            None | Some("absolute") => {}
+            Some(other) => {
+                let message = format!("position_embedding_type {other:?}; accepted: absolute");
+                return Err(invalid(message));
+            }
+        }
+        if raw.is_decoder {
+            return Err(invalid("is_decoder is set; this is an encoder".into()));
+        }
+        if !(raw.layer_norm_eps >= 0.0 && raw.layer_norm_eps <= 1.0) {
+            let found = raw.layer_norm_eps;
+            return Err(invalid(format!("layer_norm_eps is {found}; accepted: 0..=1")));
+        }
+        let architecture = raw.architectures.first().map_or("BertModel", String::as_str).to_owned();
+        let labels = labels(raw.id2label, raw.num_labels).map_err(invalid)?;
+        Ok(Self {
+            architecture,
+            vocab: raw.vocab_size,
+            hidden,
+            layers: raw.num_hidden_layers,
+            heads,
+            ffn: raw.intermediate_size,
+            activation,
+            positions: raw.max_position_embeddings,
+            types: raw.type_vocab_size,
+            eps: raw.layer_norm_eps as f32,
+            labels,
+        })
+    }
+
+    /// Whether the model classifies whole sequences.
+    pub fn has_sequence_head(&self) -> bool {
+        self.architecture.ends_with("ForSequenceClassification")
+    }
+
+    /// Whether the model labels tokens.
+    pub fn has_token_head(&self) -> bool {
+        self.architecture.ends_with("ForTokenClassification")
+    }
+}
+
+/// `id2label` in order of index; transformers' default of two labels without one.
+fn labels(
+    map: Option<BTreeMap<String, String>>,
+    count: Option<usize>,
+) -> Result<Vec<String>, String> {
+    let Some(map) = map else {
+        return match count.unwrap_or(2) {
+            n @ 1..=100_000 => Ok((0..n).map(|i| format!("LABEL_{i}")).collect()),
+            n => Err(format!("num_labels is {n}; accepted: 1..=100000")),
+        };
+    };
+    let mut labels = vec![None; map.len()];
+    for (id, label) in map {
+        let slot = id.parse::<usize>().ok().and_then(|i| labels.get_mut(i));
+        match slot {
+            Some(slot) if slot.is_none() => *slot = Some(label),
+            _ => return Err(format!("id2label has key {id:?}; keys must be 0, 1, 2, ...")),
+        }
+    }
+    Ok(labels.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn minimal() -> Value {
+        json!({
+            "vocab_size": 10, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 16, "max_position_embeddings": 12,
+        })
+    }
+
+    #[test]
+    fn defaults_are_those_of_transformers() {
+        let config = BertConfig::from_json("c", &minimal()).unwrap();
+        assert_eq!((config.types, config.activation), (2, Activation::Gelu));
+        assert_eq!(config.labels, ["LABEL_0", "LABEL_1"]);
+    }
+
+    #[test]
+    fn each_fault_names_its_key() {
+        for (key, value, expected) in [
+            ("hidden_size", json!(7), "not a multiple of 2 heads"),
+            ("hidden_size", json!(0), "hidden_size is 0"),
+            ("num_hidden_layers", json!(100_000), "num_hidden_layers is 100000"),
+            ("vocab_size", json!(-1), "invalid value"),
+            ("hidden_act", json!("swish"), "accepted: gelu"),
+            ("position_embedding_type", json!("relative_key"), "accepted: absolute"),
+            ("id2label", json!({"0": "a", "2": "b"}), "id2label has key \"2\""),
+            ("is_decoder", json!(true), "is_decoder"),
+        ] {
+            let mut config = minimal();
+            config[key] = value;
+            let error = BertConfig::from_json("c", &config).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! A BERT model behind the [`Encoder`] trait: text, windows, pooling and heads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bho_engine::{
+    CancelToken, Classification, Compute, Coverage, Embedding, Encoder, EngineError, LabelScore,
+    ModelInfo, TokenLabel,
+};
+
+use super::config::BertConfig;
+use super::model::{BertModel, TokenSequence};
+use crate::error::ModelError;
+use crate::package::{Package, Pooling};
+use crate::tokenizer::{TextTokenizer, Tokens};
+
+/// Windows a text is read in at most; what lies behind is reported as truncated.
+const MAX_WINDOWS: usize = 256;
+
+/// Part of a window that overlaps the next: a quarter.
+const OVERLAP: usize = 4;
+
+/// Tokens of one forward pass at most; bounds the memory of activations.
+const PASS_TOKENS: usize = 4096;
+
+/// A BERT-family encoder, ready for text.
+pub struct BertEncoder {
+    model: BertModel,
+    tokenizer: TextTokenizer,
+    pooling: Pooling,
+    /// Tokens of a window, special ones included.
+    window: usize,
+    info: ModelInfo,
+}
+
+/// A text cut into windows of its tokens.
+struct Windowed {
+    tokens: Tokens,
+    windows: Vec<Range<usize>>,
+    coverage: Coverage,
+}
+
+impl BertEncoder {
+    /// Builds the encoder of a package; `sha256` is that of its file, or empty.
+    ///
+    /// # Errors
+    /// Naming the part of the package that is missing or wrong.
+    pub fn load(package: &Package, sha256: &str, compute: &Compute) -> Result<Self, ModelError> {
+        let file = package.weights.name();
+        let config = BertConfig::from_json(file, &package.config)?;
+        let json = package.tokenizer.as_deref().ok_or_else(|| {
+            ModelError::invalid(file, "has no tokenizer.json or vocab.txt beside it or in it")
+        })?;
+        let tokenizer = TextTokenizer::from_json(file, json, config.vocab)?;
+        let window = package.max_tokens.unwrap_or(config.positions).min(config.positions);
+        if window < 4 {
+            let message = format!("a window of {window} tokens; accepted: 4 or more");
+            return Err(ModelError::invalid(file, message));
+        }
+        let model = BertModel::load(config, &package.weights, compute)?;
+        let info = ModelInfo {
+            name: package.name.clone(),
+            architecture: model.config().architecture.clone(),
+            sha256: sha256.into(),
+            precision: model.precision().into(),
+            weight_bytes: model.weight_bytes(),
+            isa: compute.kernels().name().into(),
+            threads: compute.threads(),
+        };
+        Ok(Self { model, tokenizer, pooling: package.pooling, window, info })
+    }
+
+    /// [`BertEncoder::load`] behind the trait, for the table of architectures.
+    pub(crate) fn load_dyn(
+        package: &Package,
+        sha256: &str,
+        compute: &Compute,
+    ) -> Result<Arc<dyn Encoder>, ModelError> {
+        Ok(Arc::new(Self::load(package, sha256, compute)?))
+    }
+
+    /// Token ids of `text`, special ones included and nothing cut, for parity tests.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`].
+    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        let (tokens, _) = self.tokenizer.encode(text, usize::MAX, &CancelToken::new())?;
+        Ok(self.sequence(&tokens.ids, None).ids)
+    }
+
+    /// The network under the text layer.
+    pub fn model(&self) -> &BertModel {
+        &self.model
+    }
+
+    /// `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]` with segments 0 and 1.
+    fn sequence(&self, first: &[u32], second: Option<&[u32]>) -> TokenSequence {
+        let (cls, sep) = (self.tokenizer.cls(), self.tokenizer.sep());
+        let mut sequence = TokenSequence::single([&[cls], first, &[sep]].concat());
+        if let Some(second) = second {
+            sequence.ids.extend(second);
+            sequence.ids.push(sep);
+            let segment = u32::from(self.model.config().types > 1);
+            sequence.types.resize(sequence.ids.len(), segment);
+        }
+        sequence
+    }
+
+    /// Cuts a text into windows of at most `body` tokens.
+    fn windows(
+        &self,
+        text: &str,
+        body: usize,
+        cancel: &CancelToken,
+    ) -> Result<Windowed, EngineError> {
+        let step = body - body / OVERLAP;
+        let keep = step * (MAX_WINDOWS - 1) + body;
+        let (tokens, total) = self.tokenizer.encode(text, keep, cancel)?;
+        let kept = tokens.ids.len();
+        let mut windows = Vec::new();
+        let mut start = 0;
+        while start < kept {
+            let end = kept.min(start + body);
+            windows.push(start..end);
+            if end == kept {
+                break;
+            }
+            start += step;
+        }
+        let coverage = Coverage { tokens: total, windows: windows.len(), truncated: total - kept };
+        Ok(Windowed { tokens, windows, coverage })
+    }
+
+    /// Runs sequences through the network in passes of bounded size; `take` gets the index and
+    /// the vectors of each.
+    fn run(
+        &self,
+        sequences: &[TokenSequence],
+        cancel: &CancelToken,
+        mut take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let hidden = self.model.config().hidden;
+        let mut start = 0;
+        while start < sequences.len() {
+            let mut end = start + 1;
+            let mut tokens = sequences[start].ids.len();
+            while end < sequences.len() && tokens + sequences[end].ids.len() <= PASS_TOKENS {
+                tokens += sequences[end].ids.len();
+                end += 1;
+            }
+            let vectors = self.model.hidden_states(&sequences[start..end], cancel)?;
+            let mut rest = &vectors[..];
+            for (i, sequence) in (start..).zip(&sequences[start..end]) {
+                let (own, others) = rest.split_at(sequence.ids.len() * hidden);
+                take(i, own)?;
+                rest = others;
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn no_head(&self, head: &'static str) -> EngineError {
+        let config = self.model.config();
+        let available = match (config.has_sequence_head(), config.has_token_head()) {
+            (true, _) => "sequence classification, embedding",
+            (_, true) => "token classification, embedding",
+            _ => "embedding",
+        };
+        let (model, available) = (self.info.name.clone(), available.into());
+        EngineError::NoHead { model, head, available }
+    }
+}
+
+impl Encoder for BertEncoder {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn dim(&self) -> usize {
+        self.model.config().hidden
+    }
+
+    /// A long text's vector is the mean over all tokens of all its windows (of the windows'
+    /// first tokens with `cls` pooling), so tokens in an overlap count twice.
+    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
+        let dim = self.dim();
+        let mut sequences = Vec::new();
+        let mut owners = Vec::new();
+        let mut out = Vec::with_capacity(texts.len());
+        for (i, text) in texts.iter().enumerate() {
+            let cut = self.windows(text, self.window - 2, cancel)?;
+            for window in cut.windows {
+                sequences.push(self.sequence(&cut.tokens.ids[window], None));
+                owners.push(i);
+            }
+            out.push(Embedding { vector: vec![0f32; dim], coverage: cut.coverage });
+        }
+        self.run(&sequences, cancel, |i, vectors| {
+            let pooled = &mut out[owners[i]].vector;
+            let rows = match self.pooling {
+                Pooling::Mean => vectors,
+                Pooling::Cls => &vectors[..dim],
+            };
+            for row in rows.chunks_exact(dim) {
+                self.model.compute().kernels().add(pooled, row);
+            }
+            Ok(())
+        })?;
+        // The mean's divisor falls out of the normalisation.
+        for embedding in &mut out {
+            normalize(&mut embedding.vector);
+        }
+        Ok(out)
+    }
+
+    /// A text that needs several windows gets the mean of their probabilities; the second text of
+    /// a pair is kept whole up to half a window.
+    fn classify(
+        &self,
+        texts: &[(&str, Option<&str>)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Classification>, EngineError> {
+        if !self.model.config().has_sequence_head() {
+            return Err(self.no_head("sequence classification"));
+        }
+        let mut sequences = Vec::new();
+        let mut owners = Vec::new();
+        let mut out = Vec::with_capacity(texts.len());
+        let labels = &self.model.config().labels;
+        for (i, (first, second)) in texts.iter().enumerate() {
+            let mut body = self.window - 2;
+            let mut cut_off = 0;
+            let second = match second {
+                None => None,
+                Some(text) => {
+                    let (tokens, total) =
+                        self.tokenizer.encode(text, (self.window - 3) / 2, cancel)?;
+                    cut_off = total - tokens.ids.len();
+                    body = self.window - 3 - tokens.ids.len();
+                    Some(tokens.ids)
+                }
+            };
+            let mut cut = self.windows(first, body, cancel)?;
+            if cut.windows.is_empty() {
+                // An empty first text still makes a sequence of special tokens.
+                cut.windows.push(0..0);
+            }
+            for window in cut.windows {
+                sequences.push(self.sequence(&cut.tokens.ids[window], second.as_deref()));
+                owners.push(i);
+            }
+            cut.coverage.truncated += cut_off;
+            let zero =
+                |label: &String| LabelScore { label: label.clone(), logit: 0.0, probability: 0.0 };
+            let labels = labels.iter().map(zero).collect();
+            out.push(Classification { labels, coverage: cut.coverage });
+        }
+        let mut windows = vec![0f32; texts.len()];
+        self.run(&sequences, cancel, |i, vectors| {
+            let logits = self.model.sequence_logits(vectors)?;
+            let probabilities = softmax(&logits);
+            windows[owners[i]] += 1.0;
+            let scores = logits.iter().zip(probabilities);
+            for (label, (logit, p)) in out[owners[i]].labels.iter_mut().zip(scores) {
+                label.logit += logit;
+                label.probability += p;
+            }
+            Ok(())
+        })?;
+        for (classification, n) in out.iter_mut().zip(windows) {
+            for label in &mut classification.labels {
+                label.logit /= n;
+                label.probability /= n;
+            }
+        }
+        Ok(out)
+    }
+
+    /// A token in the overlap of two windows takes its label from the one where it stands
+    /// farther from the edge. Tokens past the window limit get none.
+    fn tag(
+        &self,
+        texts: &[&str],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<TokenLabel>>, EngineError> {
+        if !self.model.config().has_token_head() {
+            return Err(self.no_head("token classification"));
+        }
+        let hidden = self.dim();
+        let labels = &self.model.config().labels;
+        let mut sequences = Vec::new();
+        let mut owners = Vec::new();
+        let mut best: Vec<Vec<(usize, TokenLabel)>> = Vec::with_capacity(texts.len());
+        for (i, text) in texts.iter().enumerate() {
+            let cut = self.windows(text, self.window - 2, cancel)?;
+            for window in cut.windows {
+                sequences.push(self.sequence(&cut.tokens.ids[window.clone()], None));
+                owners.push((i, window));
+            }
+            let unset = |span| TokenLabel { span, label: String::new(), probability: 0.0 };
+            best.push(cut.tokens.spans.into_iter().map(|s| (0, unset(s))).collect());
+        }
+        self.run(&sequences, cancel, |i, vectors| {
+            let (owner, window) = &owners[i];
+            let body = &vectors[hidden..vectors.len() - hidden];
+            let logits = self.model.token_logits(body)?;
+            for (token, logits) in window.clone().zip(logits.chunks_exact(labels.len())) {
+                let margin = 1 + (token - window.start).min(window.end - 1 - token);
+                let (held, label) = &mut best[*owner][token];
+                if margin > *held {
+                    *held = margin;
+                    let probabilities = softmax(logits);
+                    let top = (0..labels.len())
+                        .max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b]))
+                        .unwrap_or(0);
+                    label.label.clone_from(&labels[top]);
+                    label.probability = probabilities[top];
+                }
+            }
+            Ok(())
+        })?;
+        let labels =
+            |tokens: Vec<(usize, TokenLabel)>| tokens.into_iter().map(|(_, l)| l).collect();
+        Ok(best.into_iter().map(labels).collect())
+    }
+}
+
+/// Divides by the L2 norm; a zero vector stays zero.
+fn normalize(vector: &mut [f32]) {
+    let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    if norm > 0.0 {
+        vector.iter_mut().for_each(|v| *v /= norm);
+    }
+}
+
+fn softmax(logits: &[f32]) -> Vec<f32> {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut p: Vec<f32> = logits.iter().map(|l| (l - max).exp()).collect();
+    let sum: f32 = p.iter().sum();
+    p.iter_mut().for_each(|v| *v /= sum);
+    p
+}

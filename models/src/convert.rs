@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! A Hugging Face folder to one int8 file: weights quantized and packed, config, tokenizer and
+//! provenance in the metadata.
+//!
+//! Memory stays at the source mapping plus one tensor; the result is written under a temporary
+//! name and renamed when it is whole. The same inputs and options give the same bytes.
+
+use std::path::{Path, PathBuf};
+
+use bho_engine::CancelToken;
+use bho_kernels::Int8Matrix;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
+use crate::error::ModelError;
+use crate::package::Package;
+use crate::weights::{TensorPlan, Weights, Writer};
+
+/// What to record about the source, and whether to replace an existing file.
+#[derive(Debug, Clone, Default)]
+pub struct ConvertOptions {
+    /// Name of the model; the folder's name without one.
+    pub name: Option<String>,
+    /// Where the source came from.
+    pub source: Option<String>,
+    /// Its revision there.
+    pub revision: Option<String>,
+    /// Its licence, as an SPDX expression.
+    pub licence: Option<String>,
+    /// Replace an existing file.
+    pub force: bool,
+}
+
+/// How far a conversion is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The tensor being converted.
+    pub tensor: &'a str,
+    /// Bytes of input done.
+    pub done: u64,
+    /// Bytes of input in all.
+    pub total: u64,
+}
+
+/// What a conversion made.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConvertReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Its sha256, lower-case hex.
+    pub sha256: String,
+    /// Its tensors, in file order.
+    pub tensors: Vec<TensorReport>,
+    /// Tensors of the source that the model does not use.
+    pub left_out: Vec<String>,
+}
+
+/// One tensor of the result.
+#[derive(Debug, Clone, Serialize)]
+pub struct TensorReport {
+    /// Name.
+    pub name: String,
+    /// Dimensions in the source.
+    pub shape: Vec<usize>,
+    /// Element type in the result.
+    pub dtype: &'static str,
+    /// Root mean square of the quantization error, relative to that of the values.
+    pub rms_error: f64,
+}
+
+/// One tensor's result, planned before it is computed.
+struct Item {
+    source: String,
+    kind: TensorKind,
+    plans: Vec<TensorPlan>,
+}
+
+/// Converts the float checkpoint in `src` to the int8 file `dst`.
+///
+/// Linear layers become int8 with a scale per output row, packed as the kernels read them;
+/// embedding tables int8 with a scale per row; the rest f32.
+///
+/// # Errors
+/// Naming the file or tensor at fault; [`ModelError::Cancelled`]. Nothing is then left under `dst`
+/// that was not there before.
+pub fn convert(
+    src: &Path,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    if dst.exists() && !options.force {
+        let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
+        return Err(ModelError::write(dst, exists));
+    }
+    let mut package = Package::open(src)?;
+    crate::load::architecture(&package)?;
+    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
+    if let Some(name) = &options.name {
+        package.name.clone_from(name);
+    }
+    let weights = package.weights.clone();
+    if weights.tensors().values().any(|t| t.dtype == safetensors::Dtype::U8) {
+        return Err(ModelError::invalid(weights.name(), "is quantized already"));
+    }
+    let mut items = plan(&config, &weights)?;
+    // Packed matrices first: each is a multiple of 64 bytes, so all of them stay aligned.
+    items.sort_by_key(|i| match i.kind {
+        TensorKind::Linear { .. } => 0,
+        TensorKind::Vector { .. } | TensorKind::Float { .. } => 1,
+        TensorKind::Table { .. } => 2,
+    });
+    let mut metadata = package.metadata();
+    let inputs = crate::hex(&Sha256::digest(weights.as_bytes()));
+    metadata.insert("bho.source_sha256".into(), inputs);
+    for (key, value) in [
+        ("bho.source", &options.source),
+        ("bho.revision", &options.revision),
+        ("bho.licence", &options.licence),
+    ] {
+        if let Some(value) = value {
+            metadata.insert(key.into(), value.clone());
+        }
+    }
+    // Scales are f32 and follow the packed matrices, bytes come last: everything stays aligned.
+    let mut plans: Vec<_> = items.iter().flat_map(|i| i.plans.clone()).collect();
+    plans.sort_by_key(|p| match p.dtype {
+        "U8" => 0,
+        "F32" => 1,
+        _ => 2,
+    });
+    let mut writer = Writer::create(dst, &metadata, plans.clone())?;
+    let total = items.iter().map(|i| source_bytes(&weights, i)).sum();
+    let (mut done, mut reports) = (0, Vec::new());
+    // Small results (scales, vectors) wait for their turn in the file; big ones go straight out.
+    let mut waiting = Vec::new();
+    for item in &items {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        progress(&Progress { tensor: &item.source, done, total });
+        let (parts, report) = quantize(&weights, item)?;
+        for (plan, data) in item.plans.iter().zip(parts) {
+            if plan.dtype == "U8" {
+                writer.tensor(&plan.name, &data)?;
+            } else {
+                waiting.push((plan.name.clone(), data));
+            }
+        }
+        reports.push(report);
+        done += source_bytes(&weights, item);
+    }
+    for plan in plans.iter().filter(|p| p.dtype != "U8") {
+        if let Some(i) = waiting.iter().position(|(name, _)| *name == plan.name) {
+            let (name, data) = waiting.swap_remove(i);
+            writer.tensor(&name, &data)?;
+        }
+    }
+    let (bytes, sha256) = writer.finish(options.force)?;
+    progress(&Progress { tensor: "", done: total, total });
+    let used: Vec<_> = items.iter().map(|i| i.source.as_str()).collect();
+    let left_out =
+        weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
+    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+}
+
+fn source_bytes(weights: &Weights, item: &Item) -> u64 {
+    weights.tensors().get(&item.source).map_or(0, |t| t.bytes() as u64)
+}
+
+/// Decides every tensor of the result, and checks every tensor of the source, before any work.
+fn plan(config: &BertConfig, weights: &Weights) -> Result<Vec<Item>, ModelError> {
+    let prefix = find_prefix(weights);
+    let mut items = Vec::new();
+    for spec in tensor_specs(config) {
+        let source = spec.name_in(weights, &prefix);
+        let tensor = weights.tensor(&source)?;
+        let (expected, dtype, packed, scale) = match spec.kind {
+            TensorKind::Linear { rows, cols } => {
+                (vec![rows, cols], "U8", packed_shape(rows, cols), Some(rows))
+            }
+            TensorKind::Table { rows, dim } => (vec![rows, dim], "I8", vec![rows, dim], Some(rows)),
+            TensorKind::Float { rows, cols } => (vec![rows, cols], "F32", vec![rows, cols], None),
+            TensorKind::Vector { len } => (vec![len], "F32", vec![len], None),
+        };
+        if tensor.shape != expected {
+            let message = format!("expected shape {expected:?}, found {:?}", tensor.shape);
+            return Err(weights.error(&source, message));
+        }
+        let size = if dtype == "F32" { 4 } else { 1 };
+        let bytes = packed.iter().product::<usize>() * size;
+        let name = spec.name.clone();
+        let mut plans = vec![TensorPlan { name, dtype, shape: packed, bytes }];
+        if let Some(rows) = scale {
+            let name = format!("{}_scale", spec.name);
+            plans.push(TensorPlan { name, dtype: "F32", shape: vec![rows], bytes: rows * 4 });
+        }
+        items.push(Item { source, kind: spec.kind, plans });
+    }
+    Ok(items)
+}
+
+/// The bytes of each planned tensor of one item, with its error.
+fn quantize(weights: &Weights, item: &Item) -> Result<(Vec<Vec<u8>>, TensorReport), ModelError> {
+    let shape = weights.tensor(&item.source)?.shape.clone();
+    let values = weights.floats(&item.source, &shape)?;
+    let name = item.plans[0].name.clone();
+    let dtype = item.plans[0].dtype;
+    let bad = |e: bho_kernels::KernelError| weights.error(&item.source, e.to_string());
+    let (parts, rms_error) = match item.kind {
+        TensorKind::Linear { rows, cols } => {
+            let (packed, scales) = Int8Matrix::quantize(rows, cols, &values).map_err(bad)?;
+            let back = packed.view().unpack();
+            let error = rms_error(&values, &back, &scales, cols);
+            (vec![packed.as_bytes().to_vec(), f32_bytes(&scales)], error)
+        }
+        TensorKind::Table { rows, dim } => {
+            let (packed, scales) = Int8Matrix::quantize(rows, dim, &values).map_err(bad)?;
+            let back = packed.view().unpack();
+            let error = rms_error(&values, &back, &scales, dim);
+            (vec![back.iter().map(|&v| v as u8).collect(), f32_bytes(&scales)], error)
+        }
+        TensorKind::Float { .. } | TensorKind::Vector { .. } => (vec![f32_bytes(&values)], 0.0),
+    };
+    Ok((parts, TensorReport { name, shape, dtype, rms_error }))
+}
+
+fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn rms_error(values: &[f32], quantized: &[i8], scales: &[f32], cols: usize) -> f64 {
+    let (mut error, mut norm) = (0f64, 0f64);
+    let rows = values.chunks_exact(cols).zip(quantized.chunks_exact(cols)).zip(scales);
+    for ((row, back), &scale) in rows {
+        for (&v, &q) in row.iter().zip(back) {
+            error += f64::from(v - scale * f32::from(q)).powi(2);
+            norm += f64::from(v).powi(2);
+        }
+    }
+    if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }
+}

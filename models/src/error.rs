@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The one error of this crate.
+
+use std::path::PathBuf;
+
+use bho_engine::EngineError;
+
+/// Why a model could not be found, read, converted or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file could not be read or written.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, e.g. `cannot write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is there but is not what it should be.
+    #[error("{file}: {message}")]
+    Invalid {
+        /// The file, or the part of it.
+        file: String,
+        /// What is wrong and what would be accepted.
+        message: String,
+    },
+    /// A tensor is missing or is not what the architecture needs.
+    #[error("{file}: tensor {tensor}: {message}")]
+    Tensor {
+        /// The weights file.
+        file: String,
+        /// Name of the tensor.
+        tensor: String,
+        /// What is wrong and what would be accepted.
+        message: String,
+    },
+    /// No model goes by this name.
+    #[error("no model is called {name:?}; known: {known}. A file can be given by its path")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Names and aliases of the store.
+        known: String,
+    },
+    /// The layers or kernels refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A conversion was stopped; nothing was written under the final name.
+    #[error("stopped; nothing was written")]
+    Cancelled,
+}
+
+impl ModelError {
+    pub(crate) fn invalid(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { file: file.into(), message: message.into() }
+    }
+
+    pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { action: "cannot read", path: path.into(), source }
+    }
+
+    pub(crate) fn write(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Io { action: "cannot write", path: path.into(), source }
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! From a file or a bundled model to something that runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bho_engine::{Compute, Encoder, Storage};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::bert::BertEncoder;
+use crate::error::ModelError;
+use crate::package::Package;
+
+/// Builds an encoder from a package and the sha256 of its file.
+type Load = fn(&Package, &str, &Compute) -> Result<Arc<dyn Encoder>, ModelError>;
+
+/// Architectures by `model_type` in `config.json`.
+const ARCHITECTURES: &[(&str, Load)] = &[("bert", BertEncoder::load_dyn)];
+
+/// Where a model's bytes come from.
+#[derive(Debug, Clone)]
+pub enum ModelSource {
+    /// Part of the program.
+    Bundled {
+        /// Name in the manifest.
+        name: String,
+        /// sha256 in the manifest; a test holds the bytes against it.
+        sha256: String,
+        /// The file.
+        bytes: &'static [u8],
+    },
+    /// A converted file, a safetensors file beside its `config.json`, or a folder.
+    File(PathBuf),
+}
+
+impl ModelSource {
+    /// A model at `path`.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File(path.into())
+    }
+}
+
+impl std::fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bundled { name, .. } => write!(f, "{name} (bundled)"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Loads an encoder. int8 weights stay mapped where they are; a file is read once for its sha256.
+///
+/// # Errors
+/// Naming the file, and the key or tensor, that is missing or wrong.
+pub fn load_encoder(
+    source: &ModelSource,
+    compute: &Compute,
+) -> Result<Arc<dyn Encoder>, ModelError> {
+    let (package, sha256) = match source {
+        ModelSource::Bundled { name, sha256, bytes } => {
+            (Package::from_storage(name, Storage::Static(bytes))?, sha256.clone())
+        }
+        ModelSource::File(path) => {
+            let package = Package::open(Path::new(path))?;
+            let sha256 = crate::hex(&Sha256::digest(package.weights.as_bytes()));
+            (package, sha256)
+        }
+    };
+    architecture(&package)?(&package, &sha256, compute)
+}
+
+/// The loader of a package's architecture.
+pub(crate) fn architecture(package: &Package) -> Result<Load, ModelError> {
+    let found = package.config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    ARCHITECTURES.iter().find(|(name, _)| *name == found).map(|(_, load)| *load).ok_or_else(|| {
+        let known = ARCHITECTURES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let message = format!("config: model_type {found:?} is not an encoder; known: {known}");
+        ModelError::invalid(package.weights.name(), message)
+    })
+}

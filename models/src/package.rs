@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! A model with all it needs: weights, config, tokenizer, pooling and provenance.
+//!
+//! Read from one file that `bho convert` wrote (everything rides in the safetensors metadata), or
+//! from a Hugging Face folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bho_engine::Storage;
+use serde_json::Value;
+
+use crate::error::ModelError;
+use crate::weights::Weights;
+
+/// Metadata keys of a file that `bho convert` wrote.
+pub(crate) mod keys {
+    /// Version of the format, [`super::FORMAT`].
+    pub(crate) const FORMAT: &str = "bho.format";
+    /// `config.json`, verbatim.
+    pub(crate) const CONFIG: &str = "bho.config";
+    /// `tokenizer.json`, verbatim.
+    pub(crate) const TOKENIZER: &str = "bho.tokenizer";
+    /// How token vectors become one: `mean` or `cls`.
+    pub(crate) const POOLING: &str = "bho.pooling";
+    /// Tokens of a window, special ones included.
+    pub(crate) const MAX_TOKENS: &str = "bho.max_tokens";
+    /// Name of the model.
+    pub(crate) const NAME: &str = "bho.name";
+}
+
+/// The one version of the file format.
+pub(crate) const FORMAT: &str = "1";
+
+/// Largest `config.json` or other small JSON file read, in bytes.
+const MAX_JSON: u64 = 4 << 20;
+
+/// Largest tokenizer read, in bytes; the biggest public ones are about 35 MB.
+const MAX_TOKENIZER: u64 = 64 << 20;
+
+/// How token vectors become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooling {
+    /// Mean over all tokens, special ones included.
+    #[default]
+    Mean,
+    /// The first token's vector.
+    Cls,
+}
+
+impl Pooling {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Cls => "cls",
+        }
+    }
+}
+
+/// A model as read, before its layers are built.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Name for messages and traces.
+    pub name: String,
+    /// The tensors.
+    pub weights: Weights,
+    /// `config.json`.
+    pub config: Value,
+    /// `tokenizer.json`, or none.
+    pub tokenizer: Option<String>,
+    /// How token vectors become one.
+    pub pooling: Pooling,
+    /// Tokens of a window, if the model says.
+    pub max_tokens: Option<usize>,
+}
+
+impl Package {
+    /// Reads a converted file, a plain safetensors file beside its `config.json`, or a folder.
+    ///
+    /// # Errors
+    /// Naming the file that is missing or wrong.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if path.is_dir() {
+            return Self::from_dir(path);
+        }
+        let weights = Weights::open(path)?;
+        if weights.metadata().contains_key(keys::FORMAT) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            return Self::from_metadata(&stem, weights);
+        }
+        let dir = path.parent().unwrap_or(Path::new("."));
+        Self::from_parts(dir, weights)
+    }
+
+    /// Reads a converted file from memory.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn from_storage(name: &str, storage: Storage) -> Result<Self, ModelError> {
+        Self::from_metadata(name, Weights::parse(name, storage)?)
+    }
+
+    fn from_metadata(name: &str, weights: Weights) -> Result<Self, ModelError> {
+        let file = weights.name().to_owned();
+        let meta = weights.metadata();
+        let need = |key: &str| {
+            meta.get(key)
+                .ok_or_else(|| ModelError::invalid(&file, format!("metadata lacks {key:?}")))
+        };
+        if need(keys::FORMAT)? != FORMAT {
+            let found = &meta[keys::FORMAT];
+            let message = format!("format {found:?}; this version reads {FORMAT:?}");
+            return Err(ModelError::invalid(file, message));
+        }
+        let config = parse_json(&format!("{file}: {}", keys::CONFIG), need(keys::CONFIG)?)?;
+        let tokenizer = meta.get(keys::TOKENIZER).cloned();
+        let pooling = match meta.get(keys::POOLING).map(String::as_str) {
+            None | Some("mean") => Pooling::Mean,
+            Some("cls") => Pooling::Cls,
+            Some(other) => {
+                let message = format!("pooling {other:?}; accepted: mean, cls");
+                return Err(ModelError::invalid(file, message));
+            }
+        };
+        let max_tokens = meta
+            .get(keys::MAX_TOKENS)
+            .map(|v| {
+                v.parse().map_err(|_| {
+                    ModelError::invalid(&file, format!("{} is not a number", keys::MAX_TOKENS))
+                })
+            })
+            .transpose()?;
+        let name = meta.get(keys::NAME).cloned().unwrap_or_else(|| name.to_owned());
+        Ok(Self { name, config, tokenizer, pooling, max_tokens, weights })
+    }
+
+    fn from_dir(dir: &Path) -> Result<Self, ModelError> {
+        let weights = dir.join("model.safetensors");
+        if !weights.exists() {
+            let shown = dir.display();
+            let message = if dir.join("model.safetensors.index.json").exists() {
+                "has sharded weights; this version reads a single model.safetensors".to_owned()
+            } else if dir.join("pytorch_model.bin").exists() {
+                "has pytorch_model.bin, which can run code when read; save the model as \
+                 safetensors"
+                    .to_owned()
+            } else {
+                "has no model.safetensors".to_owned()
+            };
+            return Err(ModelError::invalid(shown.to_string(), message));
+        }
+        Self::from_parts(dir, Weights::open(&weights)?)
+    }
+
+    /// Weights plus the small files of a Hugging Face folder.
+    fn from_parts(dir: &Path, weights: Weights) -> Result<Self, ModelError> {
+        let path = dir.join("config.json");
+        let config = read_json(&path)?.ok_or_else(|| {
+            ModelError::read(&path, std::io::Error::from(std::io::ErrorKind::NotFound))
+        })?;
+        let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
+        let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let max_tokens = read_json(&dir.join("sentence_bert_config.json"))?
+            .and_then(|v| v.get("max_seq_length")?.as_u64())
+            .and_then(|v| usize::try_from(v).ok());
+        let pooling_file = dir.join("1_Pooling").join("config.json");
+        let pooling = match read_json(&pooling_file)? {
+            None => Pooling::Mean,
+            Some(v) => {
+                let on = |key: &str| v.get(key).and_then(Value::as_bool).unwrap_or(false);
+                match (on("pooling_mode_mean_tokens"), on("pooling_mode_cls_token")) {
+                    (true, false) => Pooling::Mean,
+                    (false, true) => Pooling::Cls,
+                    _ => {
+                        return Err(ModelError::invalid(
+                            pooling_file.display().to_string(),
+                            "pooling other than mean or cls is not supported",
+                        ));
+                    }
+                }
+            }
+        };
+        let tokenizer = crate::tokenizer::read_folder(dir)?;
+        Ok(Self { name, weights, config, tokenizer, pooling, max_tokens })
+    }
+
+    /// The metadata that lets one file hold this package.
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
+        let mut meta = BTreeMap::from([
+            (keys::FORMAT.to_owned(), FORMAT.to_owned()),
+            (keys::NAME.to_owned(), self.name.clone()),
+            (keys::CONFIG.to_owned(), self.config.to_string()),
+            (keys::POOLING.to_owned(), self.pooling.name().to_owned()),
+        ]);
+        if let Some(tokenizer) = &self.tokenizer {
+            meta.insert(keys::TOKENIZER.to_owned(), tokenizer.clone());
+        }
+        if let Some(max) = self.max_tokens {
+            meta.insert(keys::MAX_TOKENS.to_owned(), max.to_string());
+        }
+        meta
+    }
+}
+
+/// Reads a file of at most `max` bytes as UTF-8; `None` if there is none.
+pub(crate) fn read_text(path: &Path, max: u64) -> Result<Option<String>, ModelError> {
+    use std::io::Read;
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(ModelError::read(path, e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).map_err(|e| ModelError::read(path, e))?;
+    let shown = path.display().to_string();
+    if bytes.len() as u64 > max {
+        let message = format!("larger than {} MiB, the most this file may have", max >> 20);
+        return Err(ModelError::invalid(shown, message));
+    }
+    String::from_utf8(bytes).map(Some).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        ModelError::invalid(shown, format!("not UTF-8 at byte {at}"))
+    })
+}
+
+/// Reads the tokenizer file at `path`; `None` if there is none.
+pub(crate) fn read_tokenizer(path: &Path) -> Result<Option<String>, ModelError> {
+    read_text(path, MAX_TOKENIZER)
+}
+
+/// Reads a small JSON file; `None` if there is none.
+pub(crate) fn read_json(path: &Path) -> Result<Option<Value>, ModelError> {
+    read_text(path, MAX_JSON)?
+        .map(|text| parse_json(&path.display().to_string(), &text))
+        .transpose()
+}
+
+fn parse_json(file: &str, text: &str) -> Result<Value, ModelError> {
+    serde_json::from_str(text).map_err(|e| ModelError::invalid(file, format!("not JSON: {e}")))
+}
