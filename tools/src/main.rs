@@ -1,3 +1,19 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! bho
-fn main() {}
+//! `bho`: guarded pipelines of small models on ordinary CPUs, from the command line.
+//!
+//! This is the only crate that reads the environment, prints and decides on concrete models.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod commands;
+mod exit;
+mod input;
+mod machine;
+mod models;
+mod output;
+
+fn main() -> std::process::ExitCode {
+    let outcome = cli::parse().and_then(commands::execute);
+    exit::report(outcome)
+}

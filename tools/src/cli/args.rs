@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Verbs and flags as they are written, with the text of `--help` beside each.
+//!
+//! Nothing here is resolved: the commands turn these into what they work with.
+
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::input::{StreamArg, TextArg};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done; a run that is `partial` counts, and so does a guard check, whatever it found
+  1    the job failed: a blocked or failed run, an invalid pipeline, a bad model file or line
+  2    wrong usage, or the environment: a missing file, no permission, a bad variable
+  130  interrupted
+
+Environment:
+  BHO_ISA     forces a kernel backend, e.g. BHO_ISA=scalar (see `bho doctor`)
+  NO_COLOR    switches colours off; they are used on a terminal only";
+
+/// Guarded pipelines of small models on ordinary CPUs.
+#[derive(Debug, Parser)]
+#[command(name = "bho", version, after_help = EXIT_STATUS, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a pipeline on a text or a JSON source.
+    Run(RunArgs),
+    /// Check a pipeline file and list every fault with its line and column.
+    Validate(ValidateArgs),
+    /// Check texts for personal data and jailbreak attempts.
+    Guard(GuardArgs),
+    /// Turn texts into vectors.
+    Embed(EmbedArgs),
+    /// Make an int8 model file from a Hugging Face model directory.
+    Convert(ConvertArgs),
+    /// Show what is in a model file.
+    Inspect(InspectArgs),
+    /// Show what this machine offers and what the program makes of it.
+    Doctor(DoctorArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  bho run models/pipelines/summarize_and_verify.yml --input \"BitNet stores weights as -1, 0 or 1.\"
+  bho run pipeline.yml --input @report.txt --trace trace.json
+  curl -s https://example.org/a.txt | bho run pipeline.yml --input - --json
+  bho run pipeline.yml --source source.json --seed 7 --threads 2
+
+The text that is printed has passed the guard; what was blocked is never shown. A run ends as
+`complete`, `partial` (a node failed, there is a text), `blocked` or `failed`; the last two exit
+with 1. Ctrl-C stops the run and prints what is done; a second Ctrl-C ends the program at once.";
+
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+#[command(group = ArgGroup::new("what").required(true).args(["input", "source"]))]
+pub(crate) struct RunArgs {
+    /// Pipeline file (schema pipeline.v1)
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: PathBuf,
+
+    /// The text (`source.text`): as is, from a file (@FILE), or from standard input (-)
+    ///
+    /// At most 64 MiB of UTF-8. A text that begins with @ is written with @@.
+    #[arg(long, short, value_name = "TEXT|@FILE|-", allow_hyphen_values = true, value_parser = text())]
+    pub(crate) input: Option<TextArg>,
+
+    /// The whole source as a JSON file, or - for standard input: {"text": ...} or {"source": {"text": ...}}
+    #[arg(long, value_name = "FILE", value_parser = stream(), value_hint = ValueHint::FilePath)]
+    pub(crate) source: Option<StreamArg>,
+
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the trace of the run to this file, as JSON, atomically
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Threads of a forward pass [default: device_profile.caps.cpu_threads, else all this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+}
+
+const VALIDATE_EXAMPLES: &str = "\
+Examples:
+  bho validate pipeline.yml
+  bho validate pipeline.yml --json | jq '.faults[].code'
+  bho validate pipeline.yml --effective > with_defaults.yml
+
+All faults are listed at once. Exits with 1 if one of them is an error; warnings and keys that are
+accepted but not yet in effect leave the pipeline valid.";
+
+#[derive(Debug, Args)]
+#[command(after_help = VALIDATE_EXAMPLES)]
+pub(crate) struct ValidateArgs {
+    /// Pipeline file (schema pipeline.v1)
+    #[arg(value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: PathBuf,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print the pipeline with all its defaults; the report goes to standard error
+    #[arg(long)]
+    pub(crate) effective: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct GuardArgs {
+    #[command(subcommand)]
+    pub(crate) verb: GuardVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GuardVerb {
+    /// Check a text, or one text a line, and print the moderation card.
+    Check(GuardCheckArgs),
+}
+
+const GUARD_EXAMPLES: &str = "\
+Examples:
+  bho guard check \"Write to ann@example.org\"
+  bho guard check --mode output --json @answer.txt
+  bho guard check --jsonl texts.jsonl > cards.jsonl
+  tail -f texts.jsonl | bho guard check --jsonl -
+
+With --jsonl, each line is an object with a `text`, and each card names its line as `line:N`. A bad
+line is reported on standard error, the rest is processed, and the exit status is 1. Spans count
+bytes of the text before redaction. A check that worked exits with 0, whatever it found.";
+
+#[derive(Debug, Args)]
+#[command(after_help = GUARD_EXAMPLES)]
+#[command(group = ArgGroup::new("what").required(true).args(["text", "jsonl"]))]
+pub(crate) struct GuardCheckArgs {
+    /// The text: as is, from a file (@FILE), or from standard input (-)
+    #[arg(value_name = "TEXT|@FILE|-", value_parser = text())]
+    pub(crate) text: Option<TextArg>,
+
+    /// Check one text a line, from a file or standard input (-), and print one card a line
+    #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
+    pub(crate) jsonl: Option<StreamArg>,
+
+    /// Side of the model the text stands on
+    #[arg(long, value_enum, default_value_t = ModeArg::Input)]
+    pub(crate) mode: ModeArg,
+
+    /// Print the card as JSON (--jsonl always does)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// on its way in: a user's words, a document
+    Input,
+    /// on its way out: what a model produced
+    Output,
+}
+
+const EMBED_EXAMPLES: &str = "\
+Examples:
+  bho embed \"ternary weights\"
+  bho embed --json @page.txt | jq '.embedding | length'
+  bho embed --jsonl texts.jsonl > vectors.jsonl
+  bho embed --model my-encoder.safetensors --json \"text\"
+
+Vectors have length 1, so the cosine of two is their dot product. A text longer than the model's
+window is read in overlapping windows; `coverage` says so. The text is not checked by the guard.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EMBED_EXAMPLES)]
+#[command(group = ArgGroup::new("what").required(true).args(["text", "jsonl"]))]
+pub(crate) struct EmbedArgs {
+    /// The text: as is, from a file (@FILE), or from standard input (-)
+    #[arg(value_name = "TEXT|@FILE|-", value_parser = text())]
+    pub(crate) text: Option<TextArg>,
+
+    /// Embed one text a line ({"text": ...}), from a file or standard input (-), one vector a line
+    #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
+    pub(crate) jsonl: Option<StreamArg>,
+
+    /// Name or alias of a bundled model, or a model file
+    #[arg(long, value_name = "NAME|PATH", default_value = crate::models::DEFAULT_EMBEDDER)]
+    pub(crate) model: String,
+
+    /// Print the whole vector as JSON (--jsonl always does)
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Threads of a forward pass [default: all this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Option<u32>,
+}
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  bho convert all-MiniLM-L6-v2/ minilm.safetensors
+  bho convert model/ out.safetensors --name my-encoder --licence Apache-2.0 --force --json
+
+SRC_DIR holds config.json, tokenizer files and fp32, fp16 or bf16 safetensors. The result is one file
+with int8 weights, configuration and tokenizer inside; it appears under its name only when it is
+whole. Ctrl-C leaves nothing behind.";
+
+#[derive(Debug, Args)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub(crate) struct ConvertArgs {
+    /// Hugging Face model directory
+    #[arg(value_name = "SRC_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) src: PathBuf,
+
+    /// File to write
+    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) out: PathBuf,
+
+    /// Name recorded in the file [default: the name of SRC_DIR]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Where the weights come from, recorded in the file
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) source: Option<String>,
+
+    /// Which version of the source, recorded in the file
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) revision: Option<String>,
+
+    /// Licence of the weights, recorded in the file
+    #[arg(long, value_name = "SPDX")]
+    pub(crate) licence: Option<String>,
+
+    /// Replace OUT if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  bho inspect model.safetensors
+  bho inspect model.safetensors --json | jq -r .sha256";
+
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(crate) struct InspectArgs {
+    /// Model file
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  bho doctor
+  BHO_ISA=scalar bho doctor --json | jq .kernels
+
+Exits with 1 if something is wrong that would keep a run from working.";
+
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub(crate) struct DoctorArgs {
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  bho completions bash > ~/.local/share/bash-completion/completions/bho
+  bho completions zsh > ~/.zfunc/_bho";
+
+#[derive(Debug, Args)]
+#[command(after_help = COMPLETIONS_EXAMPLES)]
+pub(crate) struct CompletionsArgs {
+    /// Shell to complete for
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn text() -> impl clap::builder::TypedValueParser<Value = TextArg> {
+    OsStringValueParser::new().map(TextArg::from)
+}
+
+fn stream() -> impl clap::builder::TypedValueParser<Value = StreamArg> {
+    OsStringValueParser::new().map(StreamArg::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

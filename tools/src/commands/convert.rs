@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `bho convert`: a Hugging Face directory to one int8 file.
+
+use std::io::Write as _;
+
+use bho_engine::CancelToken;
+use bho_models::{ConvertOptions, ConvertReport, TensorReport};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::args::ConvertArgs;
+use crate::exit::{self, Exit, Failure};
+use crate::models;
+use crate::output::style::{Style, Tint};
+use crate::output::table::Table;
+use crate::output::{self, json};
+
+/// Tensors shown, those with the largest error first.
+const SHOWN: usize = 5;
+
+/// Converts; Ctrl-C stops between tensors and leaves no file.
+pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
+    let options = ConvertOptions {
+        name: args.name,
+        source: args.source,
+        revision: args.revision,
+        licence: args.licence,
+        force: args.force,
+    };
+    let cancel = CancelToken::new();
+    exit::cancel_on_interrupt(&cancel);
+    // Drawn on standard error, and only if that is a terminal.
+    let bar = ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    let converted =
+        bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            bar.set_message(progress.tensor.to_owned());
+        });
+    bar.finish_and_clear();
+    let report = converted.map_err(models::failure)?;
+    let mut out = output::stdout();
+    if args.json {
+        json::document(&mut out, &report)?;
+    } else {
+        out.write_all(describe(&report, &Style::stdout()).as_bytes())?;
+        out.flush()?;
+    }
+    Ok(Exit::Success)
+}
+
+fn describe(report: &ConvertReport, style: &Style) -> String {
+    let mut out = format!(
+        "{}  {}\nsha256 {}\n\n",
+        style.paint(Tint::Bold, &report.path.display().to_string()),
+        style.paint(
+            Tint::Dim,
+            &format!(
+                "{}, {}",
+                output::size(report.bytes),
+                output::count(report.tensors.len(), "tensor")
+            )
+        ),
+        report.sha256
+    );
+    let mut worst: Vec<&TensorReport> = report.tensors.iter().collect();
+    worst.sort_by(|a, b| b.rms_error.total_cmp(&a.rms_error));
+    let mut table = Table::new(["largest error in", "dtype", ">rms error"]);
+    for tensor in worst.into_iter().take(SHOWN) {
+        let error = format!("{:.3} %", tensor.rms_error * 100.0);
+        table.row([tensor.name.as_str().into(), tensor.dtype.into(), error.into()]);
+    }
+    out.push_str(&table.render(style));
+    if !report.left_out.is_empty() {
+        let names = format!("not used by the model, left out: {}", report.left_out.join(", "));
+        out.push_str(&style.wrap(&names));
+        out.push('\n');
+    }
+    out
+}

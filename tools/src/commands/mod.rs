@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The verbs, one file each.
+
+mod completions;
+mod convert;
+mod doctor;
+mod embed;
+mod guard;
+mod inspect;
+mod run;
+mod validate;
+
+use bho_guard::GuardEnv;
+
+use crate::cli::args::{GuardVerb, Verb};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+/// Does what the command line asks for.
+pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Run(args) => run::execute(args),
+        Verb::Validate(args) => validate::execute(&args),
+        Verb::Guard(args) => match args.verb {
+            GuardVerb::Check(args) => guard::check(args),
+        },
+        Verb::Embed(args) => embed::execute(args),
+        Verb::Convert(args) => convert::execute(args),
+        Verb::Inspect(args) => inspect::execute(&args),
+        Verb::Doctor(args) => doctor::execute(&args),
+        Verb::Completions(args) => completions::execute(&args),
+    }
+}
+
+/// Reads the guard's variables and warns of those that change nothing.
+fn guard_environment() -> Result<(), Failure> {
+    for (variable, reason) in GuardEnv::from_lookup(|name| std::env::var_os(name))?.without_effect {
+        output::warning(&format!("{variable} is set and has no effect: {reason}"));
+    }
+    Ok(())
+}

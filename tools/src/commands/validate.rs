@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `bho validate`: every fault of a pipeline at once, and what it would run on.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use bho_models::ModelStore;
+use bho_orchestrator::agents::AgentRegistry;
+use bho_orchestrator::config::{self, Fault, Loaded, Pipeline, Severity};
+use serde_json::{Value, json};
+
+use crate::cli::args::ValidateArgs;
+use crate::exit::{Exit, Failure, OrFailed as _};
+use crate::models::{self, Role};
+use crate::output::style::{self, Style, Tint};
+use crate::output::table::{Cell, Table};
+use crate::output::{self, count};
+
+/// One model of the pipeline and what its name stands for.
+struct Resolved {
+    choice: models::Choice,
+    model: Result<String, String>,
+}
+
+/// Validates; exits with 1 if the pipeline cannot run.
+pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
+    let loaded = config::load_file(&args.pipeline, &AgentRegistry::builtin())?;
+    let resolved = match &loaded.pipeline {
+        Some(pipeline) => resolve(pipeline, &args.pipeline)?,
+        None => Vec::new(),
+    };
+    let valid = loaded.pipeline.is_some() && resolved.iter().all(|r| r.model.is_ok());
+    let mut out = output::stdout();
+    if args.json {
+        let document = document(args, &loaded, &resolved, valid);
+        output::json::document(&mut out, &document)?;
+    } else if let (true, Some(pipeline)) = (args.effective, &loaded.pipeline) {
+        let report = report(&args.pipeline, &loaded, &resolved, valid, &Style::stderr());
+        // Nobody may be reading it; the pipeline is what was asked for.
+        let _ = io::stderr().write_all(report.as_bytes());
+        out.write_all(pipeline.to_yaml().or_failed()?.as_bytes())?;
+    } else {
+        let report = report(&args.pipeline, &loaded, &resolved, valid, &Style::stdout());
+        out.write_all(report.as_bytes())?;
+    }
+    out.flush()?;
+    Ok(if valid { Exit::Success } else { Exit::Failed })
+}
+
+fn resolve(pipeline: &Pipeline, file: &Path) -> Result<Vec<Resolved>, Failure> {
+    let store = ModelStore::bundled().map_err(models::failure)?;
+    let resolved = models::choices(pipeline, file).into_iter().map(|choice| {
+        let model = choice.source(&store).map(|source| source.to_string());
+        Resolved { choice, model: model.map_err(|error| error.to_string()) }
+    });
+    Ok(resolved.collect())
+}
+
+fn counts(faults: &[Fault]) -> [usize; 3] {
+    [Severity::Error, Severity::Warning, Severity::NotYet]
+        .map(|severity| faults.iter().filter(|fault| fault.severity == severity).count())
+}
+
+fn document(args: &ValidateArgs, loaded: &Loaded, resolved: &[Resolved], valid: bool) -> Value {
+    let [errors, warnings, not_yet] = counts(&loaded.faults);
+    let models: Vec<_> = resolved
+        .iter()
+        .map(|Resolved { choice, model }| {
+            json!({
+                "role": choice.role,
+                "key": choice.key,
+                "label": choice.label(),
+                "model": model.as_ref().ok(),
+                "error": model.as_ref().err(),
+                "nodes": choice.nodes,
+            })
+        })
+        .collect();
+    let broken = resolved.iter().filter(|r| r.model.is_err()).count();
+    let mut document = json!({
+        "file": args.pipeline.display().to_string(),
+        "valid": valid,
+        "name": loaded.pipeline.as_ref().map(|pipeline| &pipeline.name),
+        "nodes": loaded.pipeline.as_ref().map(|pipeline| pipeline.nodes.len()),
+        "errors": errors + broken,
+        "warnings": warnings,
+        "not_yet": not_yet,
+        "faults": loaded.faults,
+        "models": models,
+    });
+    if args.effective {
+        document["effective"] =
+            loaded.pipeline.as_ref().map_or(Value::Null, Pipeline::to_value);
+    }
+    document
+}
+
+fn report(
+    path: &Path,
+    loaded: &Loaded,
+    resolved: &[Resolved],
+    valid: bool,
+    style: &Style,
+) -> String {
+    let file = path.display().to_string();
+    let mut out = String::new();
+    let (notes, faults): (Vec<_>, Vec<_>) =
+        loaded.faults.iter().partition(|fault| fault.severity == Severity::NotYet);
+    for fault in &faults {
+        out.push_str(&render(fault, &file, style));
+    }
+    let mut broken = 0;
+    for Resolved { choice, model } in resolved {
+        if let Err(error) = model {
+            broken += 1;
+            let label = style.paint(Tint::Red, "error[unknown_model]:");
+            let key = choice.key.unwrap_or("models");
+            out.push_str(&format!("{}: {label} {key}: {}\n", style::clean(&file), style::clean(error)));
+        }
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    if !notes.is_empty() {
+        out.push_str("accepted, not yet in effect:\n");
+        let mut table = Table::new(["at", "key", "instead"]);
+        for fault in notes {
+            let instead = fault.message.rsplit_once("not yet in effect: ");
+            let instead = instead.map_or(fault.message.as_str(), |(_, instead)| instead);
+            let at = format!("{}:{}", fault.pos.line, fault.pos.column);
+            table.row([at.into(), fault.path.as_str().into(), instead.into()]);
+        }
+        out.push_str(&table.render(style));
+        out.push('\n');
+    }
+    let used: Vec<_> = resolved.iter().filter(|r| !r.choice.nodes.is_empty()).collect();
+    if !used.is_empty() {
+        let mut table = Table::new(["model", "named", "is", "used by"]);
+        for Resolved { choice, model } in used {
+            let role = match choice.role {
+                Role::Reasoner => "reasoner",
+                Role::Embedder => "embedder",
+            };
+            let is = match model {
+                Ok(model) => model.as_str().into(),
+                Err(_) => Cell::tinted(Tint::Red, "unknown"),
+            };
+            let nodes = choice.nodes.join(", ");
+            table.row([role.into(), choice.label().into(), is, nodes.into()]);
+        }
+        out.push_str(&table.render(style));
+        out.push('\n');
+    }
+    let [errors, warnings, not_yet] = counts(&loaded.faults);
+    let verdict = if valid {
+        style.paint(Tint::Green, "valid")
+    } else {
+        style.paint(Tint::Red, "not valid")
+    };
+    let mut parts = Vec::new();
+    if let Some(pipeline) = &loaded.pipeline {
+        parts.push(count(pipeline.nodes.len(), "node"));
+    }
+    parts.push(count(errors + broken, "error"));
+    parts.push(count(warnings, "warning"));
+    parts.push(format!("{} not yet in effect", count(not_yet, "key")));
+    out.push_str(&format!("{}: {verdict} ({})\n", style::clean(&file), parts.join(", ")));
+    out
+}
+
+/// A fault as [`Fault::render`] gives it, with its label coloured.
+pub(super) fn render(fault: &Fault, file: &str, style: &Style) -> String {
+    let text = fault.render(file);
+    let (label, tint) = match fault.severity {
+        Severity::Error => ("error[", Tint::Red),
+        Severity::Warning => ("warning[", Tint::Yellow),
+        Severity::NotYet => ("note[", Tint::Dim),
+    };
+    let text = style::clean(&text);
+    let Some(start) = text.find(label) else { return text.into_owned() };
+    let end = text[start..].find(']').map_or(text.len(), |at| start + at + 1);
+    format!("{}{}{}", &text[..start], style.paint(tint, &text[start..end]), &text[end..])
+}
