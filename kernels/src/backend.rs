@@ -10,13 +10,27 @@ use crate::formats::{F32View, Int8View, RowsView, TernaryView};
 /// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
 pub const ISA_VARIABLE: &str = "BHO_ISA";
 
-/// Turns exact integer sums into floats: `y = sum · row_scale[r] · x_scale[t] + bias[r]`.
+/// Turns exact integer sums into floats:
+/// `y = (sum - x_zero[t] · row_sum[r]) · row_scale[r] · x_scale[t] + bias[r]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Dequant<'a> {
     /// `[rows]`: what one step of each output row's weights is worth.
     pub row_scales: &'a [f32],
+    /// `[rows]`: sum of each output row's weights; needed where activations have zero points.
+    pub row_sums: Option<&'a [i32]>,
     /// `[rows]`, or none.
     pub bias: Option<&'a [f32]>,
+}
+
+/// What the int8 values of a row stand for: `value ≈ scale · (int8 - zero)`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RowQuant {
+    /// What one step is worth.
+    pub scale: f32,
+    /// The int8 value that stands for 0; in -128..=127.
+    pub zero: i32,
+    /// Sum of the row's int8 values.
+    pub sum: i32,
 }
 
 /// One attention head over one sequence, packed so that lanes run along keys and values.
@@ -114,9 +128,13 @@ pub trait Kernels: Send + Sync {
         out: &mut [f32],
     ) -> Result<(), KernelError>;
 
-    /// Quantizes one row by its absolute maximum, ties to even; returns `(scale, sum)`.
+    /// Quantizes one row symmetrically: its absolute maximum becomes ±127, ties to even.
     /// `out` is as long as `x`.
-    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32);
+    fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> RowQuant;
+
+    /// Quantizes one row over its own range: its minimum (or 0) becomes -128, its maximum (or 0)
+    /// 127, and 0 is exact. `out` is as long as `x`.
+    fn quantize_row_range(&self, x: &[f32], out: &mut [i8]) -> RowQuant;
 
     /// Layer normalisation of one row in place (arXiv:1607.06450).
     fn layer_norm(&self, x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32);

@@ -28,7 +28,9 @@ pub mod oracle;
 mod sink;
 mod vecmath;
 
-pub use backend::{AttentionHead, Dequant, ISA_VARIABLE, Kernels, available, by_name, kernels};
+pub use backend::{
+    AttentionHead, Dequant, ISA_VARIABLE, Kernels, RowQuant, available, by_name, kernels,
+};
 pub use error::KernelError;
 pub use formats::{
     F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,

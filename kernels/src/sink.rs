@@ -58,6 +58,8 @@ impl<'a> FloatSink<'a> {
     ) -> Result<Self, KernelError> {
         check(rows, cols, x, y.len())?;
         KernelError::check("row scales", rows, dequant.row_scales.len())?;
+        let row_sums = dequant.row_sums.map_or(if x.has_zeros() { 0 } else { rows }, <[i32]>::len);
+        KernelError::check("row sums", rows, row_sums)?;
         KernelError::check("bias", rows, dequant.bias.map_or(rows, <[f32]>::len))?;
         Ok(Self { x, zero, rows, dequant, y })
     }
@@ -66,7 +68,7 @@ impl<'a> FloatSink<'a> {
 impl Sink for IntSink<'_> {
     #[inline(always)]
     fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
-        let correction = self.zero.wrapping_mul(self.x.sum(t));
+        let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
         let width = PANEL.min(self.rows - row0);
         let out = &mut self.y[t * self.rows + row0..][..width];
         for (o, s) in out.iter_mut().zip(sums) {
@@ -78,23 +80,28 @@ impl Sink for IntSink<'_> {
 impl Sink for FloatSink<'_> {
     #[inline(always)]
     fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
-        let correction = self.zero.wrapping_mul(self.x.sum(t));
-        let x_scale = self.x.scale(t);
+        let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
+        let quant = self.x.quant(t);
         let width = PANEL.min(self.rows - row0);
         let out = &mut self.y[t * self.rows + row0..][..width];
         let scales = &self.dequant.row_scales[row0..][..width];
-        let value = |i: usize| sums[i].wrapping_sub(correction) as f32 * (scales[i] * x_scale);
-        match (self.dequant.bias, width) {
+        let value = |i: usize, row_sum: i32| {
+            let sum = sums[i].wrapping_sub(correction);
+            sum.wrapping_sub(quant.zero.wrapping_mul(row_sum)) as f32 * (scales[i] * quant.scale)
+        };
+        match (self.dequant.bias, self.dequant.row_sums, width) {
             // The full panel, with a length the compiler knows.
-            (Some(bias), PANEL) => {
-                let (out, bias) = (&mut out[..PANEL], &bias[row0..][..PANEL]);
+            (Some(bias), Some(row_sums), PANEL) => {
+                let out = &mut out[..PANEL];
+                let (bias, row_sums) = (&bias[row0..][..PANEL], &row_sums[row0..][..PANEL]);
                 for i in 0..PANEL {
-                    out[i] = value(i) + bias[i];
+                    out[i] = value(i, row_sums[i]) + bias[i];
                 }
             }
-            (bias, _) => {
+            (bias, row_sums, _) => {
                 for (i, o) in out.iter_mut().enumerate() {
-                    *o = value(i) + bias.map_or(0.0, |b| b[row0 + i]);
+                    let row_sum = row_sums.map_or(0, |s| s[row0 + i]);
+                    *o = value(i, row_sum) + bias.map_or(0.0, |b| b[row0 + i]);
                 }
             }
         }

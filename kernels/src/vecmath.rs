@@ -5,6 +5,8 @@
 //! reassociation is used, and sums have a fixed order of lanes, so **every backend gives the same
 //! bits**: a pipeline's answer does not depend on the machine.
 
+use crate::backend::RowQuant;
+
 /// Lanes of the fixed summation order; one AVX-512 register, two AVX2 registers, four NEON ones.
 pub(crate) const LANES: usize = 16;
 
@@ -174,29 +176,57 @@ pub(crate) fn softmax(x: &mut [f32]) {
     map(x, |v| v * inv);
 }
 
-/// Quantizes one row to int8; returns `(scale, sum)`.
+/// Smallest range that is quantized as it is; less is noise around zero.
+const MIN_RANGE: f32 = 1e-5;
+
+/// Quantizes one row symmetrically.
 #[inline(always)]
-pub(crate) fn quantize_row(x: &[f32], out: &mut [i8]) -> (f32, i32) {
-    let absmax = max_by(x, 0.0, f32::abs).clamp(1e-5, f32::MAX);
-    let inv = 127.0 / absmax;
+pub(crate) fn quantize_row(x: &[f32], out: &mut [i8]) -> RowQuant {
+    let absmax = max_by(x, 0.0, f32::abs).clamp(MIN_RANGE, f32::MAX);
+    let sum = quantize_by(x, out, 127.0 / absmax, 0);
+    RowQuant { scale: absmax / 127.0, zero: 0, sum }
+}
+
+/// Quantizes one row over its own range.
+#[inline(always)]
+pub(crate) fn quantize_row_range(x: &[f32], out: &mut [i8]) -> RowQuant {
+    let max = max_by(x, 0.0, |v| v);
+    let min = -max_by(x, 0.0, |v| -v);
+    // Halves first, so that the widest range stays finite.
+    let range = ((max / 2.0 - min / 2.0) * 2.0).clamp(MIN_RANGE, f32::MAX);
+    let inv = 255.0 / range;
+    let zero = (-128 - round_small(min * inv) as i32).clamp(-128, 127);
+    let sum = quantize_by(x, out, inv, zero);
+    RowQuant { scale: range / 255.0, zero, sum }
+}
+
+/// Writes `x · inv + zero` as int8, ties to even, clamped; returns the sum.
+#[inline(always)]
+fn quantize_by(x: &[f32], out: &mut [i8], inv: f32, zero: i32) -> i32 {
+    let quantize = |v: f32| {
+        // A NaN falls to the lower bound.
+        let v = if v * inv > -255.0 { v * inv } else { -255.0 };
+        let q = round_small(if v < 255.0 { v } else { 255.0 }) as i32 + zero;
+        let q = if q < 127 { q } else { 127 };
+        if q > -128 { q } else { -128 }
+    };
     let mut acc = [0i32; LANES];
     let (xc, xt) = x.as_chunks::<LANES>();
     let (oc, ot) = out.as_chunks_mut::<LANES>();
     for (c, o) in xc.iter().zip(oc) {
         for i in 0..LANES {
-            // |x · inv| <= 127 up to rounding, so the cast never saturates.
-            let q = round_small(c[i] * inv) as i32;
+            let q = quantize(c[i]);
             acc[i] += q;
             o[i] = q as i8;
         }
     }
     let mut sum: i32 = acc.iter().sum();
     for (&v, o) in xt.iter().zip(ot) {
-        let q = round_small(v * inv) as i32;
+        let q = quantize(v);
         sum += q;
         *o = q as i8;
     }
-    (absmax / 127.0, sum)
+    sum
 }
 
 /// Tokens that share one pass over packed f32 data.

@@ -2,8 +2,8 @@
 //! One suite for every backend this machine can run, against the plain-loop oracle.
 
 use bho_kernels::{
-    AttentionHead, Dequant, F32Matrix, Int8Matrix, Kernels, QuantRows, TernaryMatrix, available,
-    by_name, oracle,
+    AttentionHead, Dequant, F32Matrix, Int8Matrix, Kernels, QuantRows, RowQuant, TernaryMatrix,
+    available, by_name, oracle,
 };
 use proptest::prelude::*;
 
@@ -162,10 +162,16 @@ fn extreme_values_stay_finite() {
         assert_eq!(x, [0.0, 0.0, 1.0].map(|v: f32| if v == 0.0 { x[0] } else { v }));
         assert!(x[0] < 1e-30);
         let mut q = [0i8; 4];
-        let (scale, sum) = k.quantize_row(&[f32::MAX, f32::MIN, 0.0, 1.0], &mut q);
-        assert_eq!((q, sum), ([127, -127, 0, 0], 0));
-        assert!(scale.is_finite());
-        assert_eq!(k.quantize_row(&[0.0; 4], &mut q), (1e-5 / 127.0, 0));
+        let quant = k.quantize_row(&[f32::MAX, f32::MIN, 0.0, 1.0], &mut q);
+        assert_eq!((q, quant.sum), ([127, -127, 0, 0], 0));
+        assert!(quant.scale.is_finite());
+        let zeros = RowQuant { scale: 1e-5 / 127.0, zero: 0, sum: 0 };
+        assert_eq!(k.quantize_row(&[0.0; 4], &mut q), zeros);
+        for row in [[f32::MAX, f32::MIN, 0.0, 1.0], [f32::NAN, f32::INFINITY, -1.0, 0.0]] {
+            let quant = k.quantize_row_range(&row, &mut q);
+            assert!(quant.scale.is_finite() && (-128..=127).contains(&quant.zero));
+            assert_eq!(quant.sum, q.iter().map(|&v| i32::from(v)).sum::<i32>());
+        }
     }
 }
 
@@ -176,13 +182,33 @@ fn quantizing_rows_matches_the_definition() {
         for n in [1, 7, 16, 33, 384] {
             let x = rng.floats(n, 3.0);
             let mut q = vec![0i8; n];
-            let (scale, sum) = k.quantize_row(&x, &mut q);
+            let RowQuant { scale, zero, sum } = k.quantize_row(&x, &mut q);
+            assert_eq!(zero, 0);
             let absmax = x.iter().fold(0f32, |m, v| m.max(v.abs()));
             assert_eq!(scale, absmax / 127.0);
             for (v, q) in x.iter().zip(&q) {
                 assert_eq!(f32::from(*q), (v * (127.0 / absmax)).round_ties_even());
             }
             assert_eq!(sum, q.iter().map(|&v| i32::from(v)).sum::<i32>());
+        }
+    }
+}
+
+#[test]
+fn quantizing_over_the_range_keeps_zero_exact_and_all_else_within_half_a_step() {
+    let mut rng = Rng(6);
+    for k in available() {
+        for (shift, n) in [(0.0, 64), (3.0, 33), (-2.5, 17), (0.9, 1), (40.0, 384)] {
+            let x: Vec<f32> = rng.floats(n, 1.0).iter().map(|v| v + shift).chain([0.0]).collect();
+            let mut q = vec![0i8; x.len()];
+            let RowQuant { scale, zero, sum } = k.quantize_row_range(&x, &mut q);
+            assert_eq!(i32::from(q[n]), zero);
+            assert_eq!(sum, q.iter().map(|&v| i32::from(v)).sum::<i32>());
+            for (v, q) in x.iter().zip(&q) {
+                let back = scale * (i32::from(*q) - zero) as f32;
+                // Half a step, and another half at the ends, where the zero point was rounded.
+                assert!((back - v).abs() <= 1.001 * scale, "{} {v} {back}", k.name());
+            }
         }
     }
 }
@@ -202,14 +228,37 @@ fn linear_layers_scale_and_add_the_bias() {
                 assert!((f64::from(*a) - b).abs() < 1e-4, "f32 {} {a} vs {b}", k.name());
             }
             let (packed, scales) = Int8Matrix::quantize(rows, cols, &w).unwrap();
+            let sums = packed.view().row_sums();
+            let unpacked = packed.view().unpack();
             let mut quant = QuantRows::new();
-            let view = quant.quantize(k, &x, cols).unwrap();
-            let dequant = Dequant { row_scales: &scales, bias: Some(&bias) };
-            k.int8_linear(packed.view(), view, dequant, &mut y).unwrap();
-            // Each product is off by at most half a step of either factor.
-            let tolerance = cols as f64 * (0.5 / 127.0 * 2.0 * 0.5 * 2.0 + 1e-4);
-            for (a, b) in y.iter().zip(&expected) {
-                assert!((f64::from(*a) - b).abs() < tolerance, "int8 {} {a} vs {b}", k.name());
+            for range in [false, true] {
+                let view = if range {
+                    quant.quantize_range(k, &x, cols).unwrap()
+                } else {
+                    quant.quantize(k, &x, cols).unwrap()
+                };
+                let dequant =
+                    Dequant { row_scales: &scales, row_sums: Some(&sums), bias: Some(&bias) };
+                k.int8_linear(packed.view(), view, dequant, &mut y).unwrap();
+                // Exactly what the quantized values say ...
+                for t in 0..tokens {
+                    let q = view.quant(t);
+                    for r in 0..rows {
+                        let row = &unpacked[r * cols..][..cols];
+                        let sum: i32 = view.padded_row(t)[..cols]
+                            .iter()
+                            .zip(row)
+                            .map(|(&x, &w)| (i32::from(x) - q.zero) * i32::from(w))
+                            .sum();
+                        let exact = sum as f32 * (scales[r] * q.scale) + bias[r];
+                        assert_eq!(y[t * rows + r], exact, "int8 {}", k.name());
+                    }
+                }
+                // ... and each product off by at most half a step of either factor.
+                let tolerance = cols as f64 * (0.5 / 127.0 * 2.0 * 0.5 * 2.0 + 1e-4);
+                for (a, b) in y.iter().zip(&expected) {
+                    assert!((f64::from(*a) - b).abs() < tolerance, "int8 {} {a} vs {b}", k.name());
+                }
             }
         }
     }
@@ -264,9 +313,14 @@ fn wrong_lengths_are_errors_that_name_the_argument() {
         let x = QuantRows::from_int8(&[1; 6], 3).unwrap();
         let error = k.int8_gemm(w.view(), x.view(), &mut [0; 3]).unwrap_err();
         assert_eq!(error.to_string(), "output: expected 4, found 3");
-        let dequant = Dequant { row_scales: &[1.0], bias: None };
+        let dequant = Dequant { row_scales: &[1.0], row_sums: None, bias: None };
         let error = k.int8_linear(w.view(), x.view(), dequant, &mut [0.0; 4]).unwrap_err();
         assert_eq!(error.to_string(), "row scales: expected 2, found 1");
+        let mut shifted = QuantRows::new();
+        let x = shifted.quantize_range(k, &[1.0, 2.0, 3.0], 3).unwrap();
+        let dequant = Dequant { row_scales: &[1.0, 1.0], row_sums: None, bias: None };
+        let error = k.int8_linear(w.view(), x, dequant, &mut [0.0; 2]).unwrap_err();
+        assert_eq!(error.to_string(), "row sums: expected 2, found 0");
     }
 }
 

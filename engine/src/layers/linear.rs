@@ -17,10 +17,11 @@ pub struct Linear {
 
 #[derive(Debug, Clone)]
 enum Weights {
-    /// Packed as [`Int8View`], with a scale per row.
+    /// Packed as [`Int8View`], with the scale and the sum of each row.
     Int8 {
         bytes: WeightBytes,
         scales: Vec<f32>,
+        sums: Vec<i32>,
     },
     Float(F32Matrix),
 }
@@ -43,7 +44,7 @@ impl<'a> Rows<'a> {
         scratch: &'a mut QuantRows,
     ) -> Result<Self, EngineError> {
         if matches!(layer.weights, Weights::Int8 { .. }) {
-            scratch.quantize(kernels, x, layer.cols)?;
+            scratch.quantize_range(kernels, x, layer.cols)?;
         }
         Ok(Self { float: x, quant: scratch })
     }
@@ -62,10 +63,10 @@ impl Linear {
         scales: Vec<f32>,
         bias: Option<Vec<f32>>,
     ) -> Result<Self, EngineError> {
-        Int8View::new(rows, cols, bytes.as_bytes())?;
+        let sums = Int8View::new(rows, cols, bytes.as_bytes())?.row_sums();
         Self::check(rows, "weight scales", scales.len())?;
         Self::check(rows, "bias", bias.as_ref().map_or(rows, Vec::len))?;
-        Ok(Self { rows, cols, weights: Weights::Int8 { bytes, scales }, bias })
+        Ok(Self { rows, cols, weights: Weights::Int8 { bytes, scales, sums }, bias })
     }
 
     /// A layer over float weights, `[rows, cols]` row-major.
@@ -112,7 +113,7 @@ impl Linear {
     pub fn bytes(&self) -> usize {
         let bias = self.bias.as_ref().map_or(0, |b| b.len() * 4);
         bias + match &self.weights {
-            Weights::Int8 { bytes, scales } => bytes.len() + scales.len() * 4,
+            Weights::Int8 { bytes, scales, sums } => bytes.len() + (scales.len() + sums.len()) * 4,
             Weights::Float(matrix) => matrix.bytes(),
         }
     }
@@ -129,9 +130,9 @@ impl Linear {
     ) -> Result<(), EngineError> {
         let bias = self.bias.as_deref();
         match &self.weights {
-            Weights::Int8 { bytes, scales } => {
+            Weights::Int8 { bytes, scales, sums } => {
                 let w = Int8View::new(self.rows, self.cols, bytes.as_bytes())?;
-                let dequant = Dequant { row_scales: scales, bias };
+                let dequant = Dequant { row_scales: scales, row_sums: Some(sums), bias };
                 kernels.int8_linear(w, x.quant.view(), dequant, y)?;
             }
             Weights::Float(matrix) => kernels.f32_linear(matrix.view(), bias, x.float, y)?,

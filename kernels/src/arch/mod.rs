@@ -114,10 +114,18 @@ macro_rules! kernels {
                 Ok(())
             }
 
-            fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> (f32, i32) {
+            fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
                 $(#[target_feature(enable = $features)])?
-                fn go(x: &[f32], out: &mut [i8]) -> (f32, i32) {
+                fn go(x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
                     $crate::vecmath::quantize_row(x, out)
+                }
+                $crate::arch::enter!(go(x, out))
+            }
+
+            fn quantize_row_range(&self, x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
+                $(#[target_feature(enable = $features)])?
+                fn go(x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
+                    $crate::vecmath::quantize_row_range(x, out)
                 }
                 $crate::arch::enter!(go(x, out))
             }

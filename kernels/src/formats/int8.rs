@@ -137,6 +137,27 @@ impl<'a> Int8View<'a> {
         (block[4 * (r % PANEL) + k % INT8_BLOCK_COLS] ^ 0x80) as i8
     }
 
+    /// Sum of the weights of each row, for [`crate::Dequant::row_sums`].
+    pub fn row_sums(&self) -> Vec<i32> {
+        let mut sums = Vec::with_capacity(self.panels() * PANEL);
+        let padded = self.cols.next_multiple_of(INT8_BLOCK_COLS) as i32;
+        for p in 0..self.panels() {
+            let mut lanes = [0i32; TILE_BYTES];
+            let (blocks, _) = self.panel(p).as_chunks::<TILE_BYTES>();
+            for block in blocks {
+                for (lane, &byte) in lanes.iter_mut().zip(block) {
+                    *lane += i32::from(byte);
+                }
+            }
+            // The padding's code 128 is a weight of 0 and goes with the offset.
+            sums.extend(
+                lanes.as_chunks::<4>().0.iter().map(|l| l.iter().sum::<i32>() - 128 * padded),
+            );
+        }
+        sums.truncate(self.rows);
+        sums
+    }
+
     /// The weights as `[rows, cols]` row-major values.
     pub fn unpack(&self) -> Vec<i8> {
         let mut weights = Vec::with_capacity(self.rows * self.cols);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Activations as int8 rows: one scale and one sum per token.
+//! Activations as int8 rows: a scale, a zero point and a sum per token.
 
-use crate::backend::Kernels;
+use crate::backend::{Kernels, RowQuant};
 use crate::error::KernelError;
 
 /// Rows are padded with zeros to a multiple of this, so kernels may read whole tiles.
@@ -11,8 +11,7 @@ const ROW_ALIGN: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct QuantRows {
     data: Vec<i8>,
-    scales: Vec<f32>,
-    sums: Vec<i32>,
+    quants: Vec<RowQuant>,
     cols: usize,
     stride: usize,
 }
@@ -21,8 +20,7 @@ pub struct QuantRows {
 #[derive(Debug, Clone, Copy)]
 pub struct RowsView<'a> {
     data: &'a [i8],
-    scales: &'a [f32],
-    sums: &'a [i32],
+    quants: &'a [RowQuant],
     cols: usize,
     stride: usize,
 }
@@ -33,8 +31,8 @@ impl QuantRows {
         Self::default()
     }
 
-    /// Quantizes `[rows, cols]` values per row: absmax to ±127, ties to even, as BitNet b1.58
-    /// does (arXiv:2402.17764, §2). `value ≈ scale · int8`.
+    /// Quantizes `[rows, cols]` values per row, symmetrically: absmax to ±127, ties to even, as
+    /// BitNet b1.58 does (arXiv:2402.17764, §2).
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `x` is not a whole number of rows, [`KernelError::Dimension`]
@@ -45,13 +43,36 @@ impl QuantRows {
         x: &[f32],
         cols: usize,
     ) -> Result<RowsView<'_>, KernelError> {
+        self.quantize_with(x, cols, |row, out| kernels.quantize_row(row, out))
+    }
+
+    /// Quantizes `[rows, cols]` values per row, each over its own range with a zero point: twice
+    /// the resolution where values lie to one side, as behind a layer norm with outliers.
+    ///
+    /// # Errors
+    /// As [`QuantRows::quantize`].
+    pub fn quantize_range(
+        &mut self,
+        kernels: &dyn Kernels,
+        x: &[f32],
+        cols: usize,
+    ) -> Result<RowsView<'_>, KernelError> {
+        self.quantize_with(x, cols, |row, out| kernels.quantize_row_range(row, out))
+    }
+
+    fn quantize_with(
+        &mut self,
+        x: &[f32],
+        cols: usize,
+        quantize: impl Fn(&[f32], &mut [i8]) -> RowQuant,
+    ) -> Result<RowsView<'_>, KernelError> {
         KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
         let rows = x.len() / cols;
         KernelError::check("activations", rows * cols, x.len())?;
         self.reset(rows, cols);
         for (r, row) in x.chunks_exact(cols).enumerate() {
             let out = &mut self.data[r * self.stride..][..cols];
-            (self.scales[r], self.sums[r]) = kernels.quantize_row(row, out);
+            self.quants[r] = quantize(row, out);
         }
         Ok(self.view())
     }
@@ -68,21 +89,15 @@ impl QuantRows {
         this.reset(rows, cols);
         for (r, row) in x.chunks_exact(cols).enumerate() {
             this.data[r * this.stride..][..cols].copy_from_slice(row);
-            this.scales[r] = 1.0;
-            this.sums[r] = row.iter().map(|&v| i32::from(v)).sum();
+            let sum = row.iter().map(|&v| i32::from(v)).sum();
+            this.quants[r] = RowQuant { scale: 1.0, zero: 0, sum };
         }
         Ok(this)
     }
 
     /// The borrowed form the kernels take.
     pub fn view(&self) -> RowsView<'_> {
-        RowsView {
-            data: &self.data,
-            scales: &self.scales,
-            sums: &self.sums,
-            cols: self.cols,
-            stride: self.stride,
-        }
+        RowsView { data: &self.data, quants: &self.quants, cols: self.cols, stride: self.stride }
     }
 
     fn reset(&mut self, rows: usize, cols: usize) {
@@ -92,8 +107,7 @@ impl QuantRows {
             self.data.clear();
         }
         self.data.resize(rows * stride, 0);
-        self.scales.resize(rows, 0.0);
-        self.sums.resize(rows, 0);
+        self.quants.resize(rows, RowQuant::default());
         (self.cols, self.stride) = (cols, stride);
     }
 }
@@ -101,7 +115,7 @@ impl QuantRows {
 impl<'a> RowsView<'a> {
     /// Number of rows (tokens).
     pub fn rows(&self) -> usize {
-        self.scales.len()
+        self.quants.len()
     }
 
     /// Values per row.
@@ -115,15 +129,14 @@ impl<'a> RowsView<'a> {
         &self.data[t * self.stride..][..self.stride]
     }
 
-    /// What one step of row `t` is worth.
+    /// What the int8 values of row `t` stand for, and their sum.
     #[inline]
-    pub fn scale(&self, t: usize) -> f32 {
-        self.scales[t]
+    pub fn quant(&self, t: usize) -> RowQuant {
+        self.quants[t]
     }
 
-    /// Sum of the int8 values of row `t`.
-    #[inline]
-    pub fn sum(&self, t: usize) -> i32 {
-        self.sums[t]
+    /// Whether any row has a zero point.
+    pub fn has_zeros(&self) -> bool {
+        self.quants.iter().any(|q| q.zero != 0)
     }
 }
