@@ -69,10 +69,11 @@ impl Sink for IntSink<'_> {
     #[inline(always)]
     fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
         let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
-        let width = PANEL.min(self.rows - row0);
-        let out = &mut self.y[t * self.rows + row0..][..width];
-        for (o, s) in out.iter_mut().zip(sums) {
-            *o = s.wrapping_sub(correction);
+        let sums: [i32; PANEL] = std::array::from_fn(|i| sums[i].wrapping_sub(correction));
+        let out = &mut self.y[t * self.rows..][..self.rows][row0..];
+        match out.first_chunk_mut::<PANEL>() {
+            Some(out) => *out = sums,
+            None => out.copy_from_slice(&sums[..out.len()]),
         }
     }
 }
@@ -80,30 +81,36 @@ impl Sink for IntSink<'_> {
 impl Sink for FloatSink<'_> {
     #[inline(always)]
     fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
-        let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
         let quant = self.x.quant(t);
-        let width = PANEL.min(self.rows - row0);
-        let out = &mut self.y[t * self.rows + row0..][..width];
-        let scales = &self.dequant.row_scales[row0..][..width];
-        let value = |i: usize, row_sum: i32| {
+        let correction = self.zero.wrapping_mul(quant.sum);
+        let Dequant { row_scales, row_sums, bias } = self.dequant;
+        // Whole panels have a length the compiler knows; the matrix's edge is padded with zeros.
+        let lanes = |values: &[f32]| edge(&values[row0..], 0.0);
+        let scales = lanes(row_scales);
+        let row_sums = row_sums.map_or([0; PANEL], |s| edge(&s[row0..], 0));
+        let bias = bias.map_or([0.0; PANEL], lanes);
+        let y: [f32; PANEL] = std::array::from_fn(|i| {
             let sum = sums[i].wrapping_sub(correction);
-            sum.wrapping_sub(quant.zero.wrapping_mul(row_sum)) as f32 * (scales[i] * quant.scale)
-        };
-        match (self.dequant.bias, self.dequant.row_sums, width) {
-            // The full panel, with a length the compiler knows.
-            (Some(bias), Some(row_sums), PANEL) => {
-                let out = &mut out[..PANEL];
-                let (bias, row_sums) = (&bias[row0..][..PANEL], &row_sums[row0..][..PANEL]);
-                for i in 0..PANEL {
-                    out[i] = value(i, row_sums[i]) + bias[i];
-                }
-            }
-            (bias, row_sums, _) => {
-                for (i, o) in out.iter_mut().enumerate() {
-                    let row_sum = row_sums.map_or(0, |s| s[row0 + i]);
-                    *o = value(i, row_sum) + bias.map_or(0.0, |b| b[row0 + i]);
-                }
-            }
+            let sum = sum.wrapping_sub(quant.zero.wrapping_mul(row_sums[i]));
+            sum as f32 * (scales[i] * quant.scale) + bias[i]
+        });
+        let out = &mut self.y[t * self.rows..][..self.rows][row0..];
+        match out.first_chunk_mut::<PANEL>() {
+            Some(out) => *out = y,
+            None => out.copy_from_slice(&y[..out.len()]),
+        }
+    }
+}
+
+/// The first 16 values, or fewer with padding.
+#[inline(always)]
+fn edge<T: Copy>(values: &[T], padding: T) -> [T; PANEL] {
+    match values.first_chunk::<PANEL>() {
+        Some(lanes) => *lanes,
+        None => {
+            let mut lanes = [padding; PANEL];
+            lanes[..values.len()].copy_from_slice(values);
+            lanes
         }
     }
 }

@@ -60,11 +60,15 @@ fn max_by(x: &[f32], start: f32, f: impl Fn(f32) -> f32) -> f32 {
     max
 }
 
-/// Rounds to the nearest integer, ties to even, for |x| < 2^22.
+/// Rounds to the nearest integer, ties to even, for |x| < 2^22; as a float and as an integer.
+///
+/// Adding 1.5 · 2^23 leaves no room for a fraction in the mantissa, whose low bits are then the
+/// integer: unlike a cast, which must handle NaN and saturate, this is two additions a lane.
 #[inline(always)]
-fn round_small(x: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0; // 1.5 · 2^23: the fraction falls off the mantissa
-    (x + MAGIC) - MAGIC
+fn round_small(x: f32) -> (f32, i32) {
+    const MAGIC: f32 = 12_582_912.0;
+    let shifted = x + MAGIC;
+    (shifted - MAGIC, (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32))
 }
 
 /// `e^x` within 2 ulp for -87 <= x <= 88, clamped outside. Range reduction by ln 2 in two parts,
@@ -73,7 +77,7 @@ fn round_small(x: f32) -> f32 {
 fn exp(x: f32) -> f32 {
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
-    let n = round_small(x * std::f32::consts::LOG2_E);
+    let (n, power) = round_small(x * std::f32::consts::LOG2_E);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
@@ -84,7 +88,7 @@ fn exp(x: f32) -> f32 {
     p = p * r + 0.5;
     let e = p * r * r + r + 1.0;
     // Scale by 2^n through the exponent bits: n is in -126..=127 after the clamp.
-    e * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    e * f32::from_bits((power.wrapping_add(127) << 23) as u32)
 }
 
 /// The error function within 5e-7 (Abramowitz and Stegun, 7.1.26).
@@ -195,7 +199,7 @@ pub(crate) fn quantize_row_range(x: &[f32], out: &mut [i8]) -> RowQuant {
     // Halves first, so that the widest range stays finite.
     let range = ((max / 2.0 - min / 2.0) * 2.0).clamp(MIN_RANGE, f32::MAX);
     let inv = 255.0 / range;
-    let zero = (-128 - round_small(min * inv) as i32).clamp(-128, 127);
+    let zero = (-128 - round_small(min * inv).1).clamp(-128, 127);
     let sum = quantize_by(x, out, inv, zero);
     RowQuant { scale: range / 255.0, zero, sum }
 }
@@ -206,7 +210,7 @@ fn quantize_by(x: &[f32], out: &mut [i8], inv: f32, zero: i32) -> i32 {
     let quantize = |v: f32| {
         // A NaN falls to the lower bound.
         let v = if v * inv > -255.0 { v * inv } else { -255.0 };
-        let q = round_small(if v < 255.0 { v } else { 255.0 }) as i32 + zero;
+        let q = round_small(if v < 255.0 { v } else { 255.0 }).1 + zero;
         let q = if q < 127 { q } else { 127 };
         if q > -128 { q } else { -128 }
     };
