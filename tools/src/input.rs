@@ -92,7 +92,8 @@ impl StreamArg {
         let name = self.name();
         let text = self.read_text()?;
         // Into a `Value`: errors of typed reading quote what they found.
-        let value: Value = serde_json::from_str(&text).map_err(|error| json_fault(&name, &error))?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|error| json_fault(&name, &error))?;
         let accepted = "expected a JSON object such as {\"text\": \"...\"} or {\"source\": {\"text\": \"...\"}}";
         let Value::Object(mut fields) = value else {
             bail!("{name}: {accepted}");
@@ -189,9 +190,14 @@ impl JsonLines {
             self.line += 1;
             let number = self.line;
             if bytes.len() > self.max && bytes.last() != Some(&b'\n') {
-                self.reader.skip_until(b'\n').with_context(|| format!("cannot read {}", self.name))?;
+                self.reader
+                    .skip_until(b'\n')
+                    .with_context(|| format!("cannot read {}", self.name))?;
                 let text = Err(format!("the line is longer than {} MiB", self.max >> 20));
                 return Ok(Some(Line { number, text }));
+            }
+            while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+                bytes.pop();
             }
             let body = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
                 Some(rest) if number == 1 => rest,
@@ -273,7 +279,7 @@ mod tests {
                 (8, Some("c\0"))
             ]
         );
-        assert_eq!(got[4].text, Err("not valid JSON at column 13".into()));
+        assert_eq!(got[4].text, Err("not valid JSON at column 12".into()));
     }
 
     #[test]

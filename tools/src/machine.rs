@@ -58,8 +58,23 @@ pub(crate) fn threads(flag: Option<u32>, cap: Option<u32>) -> Threads {
 
 /// Features shown, as Linux spells them.
 const FEATURES: &[&str] = &[
-    "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl",
-    "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "asimd", "asimddp", "i8mm", "sve",
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "sve",
 ];
 
 impl Machine {
@@ -166,7 +181,8 @@ impl Cgroups<'_> {
         }) else {
             return Vec::new();
         };
-        let mounts: &[&str] = if controller.is_empty() { &["", "unified"] } else { &[controller, names] };
+        let mounts: &[&str] =
+            if controller.is_empty() { &["", "unified"] } else { &[controller, names] };
         let path = path.trim_start_matches('/');
         let path = if path.split('/').any(|part| part == "..") { "" } else { path };
         let mut out = Vec::new();

@@ -144,7 +144,8 @@ pub(crate) fn wire(
             *slot = Some(Arc::clone(reasoner));
             continue;
         }
-        let encoder = load_encoder(&source, &compute).map_err(|error| in_pipeline(choice, error))?;
+        let encoder =
+            load_encoder(&source, &compute).map_err(|error| in_pipeline(choice, error))?;
         let batched: Arc<dyn Encoder> = Arc::new(BatchedEncoder::new(encoder)?);
         let reasoner: Arc<dyn Reasoner> = Arc::new(EncoderReasoner::new(batched));
         loaded.push((identity, Arc::clone(&reasoner)));

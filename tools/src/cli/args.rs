@@ -18,8 +18,10 @@ Exit status:
   130  interrupted
 
 Environment:
-  BHO_ISA     forces a kernel backend, e.g. BHO_ISA=scalar (see `bho doctor`)
-  NO_COLOR    switches colours off; they are used on a terminal only";
+  BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
+  GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
+                    its learned model. A variable without effect in this version is reported
+  NO_COLOR          switches colours off; they are used on a terminal only";
 
 /// Guarded pipelines of small models on ordinary CPUs.
 #[derive(Debug, Parser)]

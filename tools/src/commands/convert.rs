@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use bho_engine::CancelToken;
 use bho_models::{ConvertOptions, ConvertReport, TensorReport};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +20,8 @@ const SHOWN: usize = 5;
 
 /// Converts; Ctrl-C stops between tensors and leaves no file.
 pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
+    // A folder that is not there is the environment's fault; what is in it, the job's.
+    std::fs::metadata(&args.src).with_context(|| format!("cannot read {}", args.src.display()))?;
     let options = ConvertOptions {
         name: args.name,
         source: args.source,
@@ -33,12 +36,11 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
         ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let converted =
-        bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
-            bar.set_message(progress.tensor.to_owned());
-        });
+    let converted = bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(progress.tensor.to_owned());
+    });
     bar.finish_and_clear();
     let report = converted.map_err(models::failure)?;
     let mut out = output::stdout();

@@ -190,10 +190,8 @@ fn describe(report: &Report, style: &Style) -> String {
         (None, _) => "none".to_owned(),
     };
     row("kernels", format!("{backend} (available: {})", kernels.available.join(", ")).into());
-    let mut limits = vec![format!(
-        "{} online",
-        cpu.online.map_or_else(unknown, |online| online.to_string())
-    )];
+    let mut limits =
+        vec![format!("{} online", cpu.online.map_or_else(unknown, |online| online.to_string()))];
     limits.extend(cpu.affinity.as_ref().map(|list| format!("affinity {list}")));
     limits.push(match cpu.quota {
         Some(quota) => format!("cgroup quota {quota:.2}"),
@@ -206,8 +204,12 @@ fn describe(report: &Report, style: &Style) -> String {
     };
     row(
         "memory",
-        format!("{} available of {}, {limit}", size(memory.available_bytes), size(memory.total_bytes))
-            .into(),
+        format!(
+            "{} available of {}, {limit}",
+            size(memory.available_bytes),
+            size(memory.total_bytes)
+        )
+        .into(),
     );
     for model in &report.models {
         let check = if model.verified { "sha256 verified" } else { "sha256 WRONG" };

@@ -42,17 +42,18 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
             return Err(Failure::said(Exit::Usage, "expected --input or --source"));
         }
     };
+    let cancel = CancelToken::new();
+    let interrupted = exit::cancel_on_interrupt(&cancel);
     announce(&args.pipeline, &loaded);
 
     let threads = machine::threads(args.threads, pipeline.device_profile.cpu_threads);
     let choices = models::choices(pipeline, &args.pipeline);
     let wired = models::wire(&choices, registry, threads.count)?;
     let infos = wired.reasoner.models();
-    let cancel = CancelToken::new();
-    let interrupted = exit::cancel_on_interrupt(&cancel);
     let options = RunOptions { seed: args.seed, cancel, ..RunOptions::default() };
-    let outcome =
-        Orchestrator::new(wired.registry, wired.reasoner).run(pipeline, source, options).or_failed()?;
+    let outcome = Orchestrator::new(wired.registry, wired.reasoner)
+        .run(pipeline, source, options)
+        .or_failed()?;
 
     // Before anything is printed: a closed pipe must not cost the trace.
     let traced = match (&trace, &outcome.trace) {

@@ -89,8 +89,7 @@ fn document(args: &ValidateArgs, loaded: &Loaded, resolved: &[Resolved], valid: 
         "models": models,
     });
     if args.effective {
-        document["effective"] =
-            loaded.pipeline.as_ref().map_or(Value::Null, Pipeline::to_value);
+        document["effective"] = loaded.pipeline.as_ref().map_or(Value::Null, Pipeline::to_value);
     }
     document
 }
@@ -115,7 +114,11 @@ fn report(
             broken += 1;
             let label = style.paint(Tint::Red, "error[unknown_model]:");
             let key = choice.key.unwrap_or("models");
-            out.push_str(&format!("{}: {label} {key}: {}\n", style::clean(&file), style::clean(error)));
+            out.push_str(&format!(
+                "{}: {label} {key}: {}\n",
+                style::clean(&file),
+                style::clean(error)
+            ));
         }
     }
     if !out.is_empty() {
@@ -152,11 +155,8 @@ fn report(
         out.push('\n');
     }
     let [errors, warnings, not_yet] = counts(&loaded.faults);
-    let verdict = if valid {
-        style.paint(Tint::Green, "valid")
-    } else {
-        style.paint(Tint::Red, "not valid")
-    };
+    let verdict =
+        if valid { style.paint(Tint::Green, "valid") } else { style.paint(Tint::Red, "not valid") };
     let mut parts = Vec::new();
     if let Some(pipeline) = &loaded.pipeline {
         parts.push(count(pipeline.nodes.len(), "node"));

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The program as its users meet it: exit codes, streams, JSON, and what must never be printed.
+
+mod guard;
+mod help;
+mod machine;
+mod model_files;
+mod run;
+mod streams;
+mod support;
+mod validate;
