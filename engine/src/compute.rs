@@ -119,7 +119,12 @@ mod tests {
             let compute = Compute::new(threads).unwrap();
             let mut out = vec![0; 100];
             let items: Vec<_> = out.iter_mut().enumerate().collect();
-            compute.for_each(items, |(i, o)| Ok(*o += i)).unwrap();
+            compute
+                .for_each(items, |(i, o)| {
+                    *o += i;
+                    Ok(())
+                })
+                .unwrap();
             assert!(out.iter().enumerate().all(|(i, &o)| o == i));
             let fail = compute.for_each((0..10).collect(), |i| {
                 if i == 3 { Err(EngineError::Cancelled) } else { Ok(()) }

@@ -115,7 +115,7 @@ fn segments(text: &str, size: usize) -> impl Iterator<Item = Range<usize>> + '_ 
         }
         let mut end = rest.len();
         if end > size {
-            end = rest.floor_char_boundary(size);
+            end = (0..=size).rev().find(|&i| rest.is_char_boundary(i)).unwrap_or(size);
             if let Some((at, space)) =
                 rest[..end].char_indices().rev().find(|(_, c)| c.is_whitespace())
                 && at > 0
