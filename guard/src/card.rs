@@ -71,6 +71,6 @@ pub struct ModerationCard {
     pub actions: Vec<Action>,
     /// What was replaced, sorted, without overlap. Recorded for a blocked text too.
     pub redactions: Vec<Redaction>,
-    /// `ok`, or a short explanation.
+    /// `ok` when the text may pass, redacted or not; else the signal, its score and the threshold.
     pub why: String,
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The guard itself: runs the detectors, applies the policy, writes the card.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -201,7 +200,6 @@ impl Guard {
         let mut why = String::new();
         if !targets.is_empty() {
             actions.push(Action::Redact);
-            explain_redactions(&mut why, &targets);
         }
         let blocks: Vec<_> = [
             (toxicity, "toxicity", self.policy.thresholds.toxicity_block),
@@ -267,19 +265,6 @@ impl std::fmt::Debug for Guard {
 
 fn label(worst: Option<&Finding>) -> f64 {
     worst.map_or(0.0, |f| (f64::from(f.score) * 1e4).round() / 1e4)
-}
-
-/// "redacted 2 email, 1 phone": counts by type, sorted by type.
-fn explain_redactions(why: &mut String, targets: &[Target]) {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for target in targets {
-        *counts.entry(target.kind.key()).or_default() += 1;
-    }
-    why.push_str("redacted ");
-    for (i, (kind, n)) in counts.into_iter().enumerate() {
-        let comma = if i == 0 { "" } else { ", " };
-        let _ = write!(why, "{comma}{n} {kind}");
-    }
 }
 
 /// What makes a finding unusable, if anything does. Moderation may concern an empty text, redaction may not.
