@@ -4,7 +4,9 @@
 
 use bho_engine::{CancelToken, Coverage, Embedding, EngineError, ModelInfo};
 use bho_orchestrator::agents::{AgentContext, AgentError, AgentRegistry, Fields};
+use bho_orchestrator::binding::NodeView;
 use bho_orchestrator::config::MissingInputs;
+use bho_orchestrator::merge::merge;
 use bho_orchestrator::reasoner::Reasoner;
 use bho_orchestrator::text::{is_stop_word, term_id, words};
 use serde_json::{Value, json};
@@ -344,7 +346,7 @@ fn a_brief_leads_with_the_text_and_names_what_is_missing() {
     };
     let input = json!({
         "text": "BitNet is small.",
-        "pieces": ["Supported (0.90): \"a b\".", null, {"text": "Refuted (0.80): \"c d\".", "_node": "claim5"}, null, null]
+        "pieces": ["Supported (0.90): \"a b\".", null, {"text": "Refuted (0.80): \"c d\"."}, null, null]
     });
     let result = context.agent("bitnet.synthesis", &input).unwrap();
     assert_eq!(
@@ -357,7 +359,7 @@ fn a_brief_leads_with_the_text_and_names_what_is_missing() {
         json!([
             {"line": 0, "from": "text"},
             {"line": 1, "from": "pieces[0]"},
-            {"line": 2, "from": "pieces[2]", "node": "claim5"}
+            {"line": 2, "from": "pieces[2]"}
         ])
     );
     let strict = Run { missing_inputs: MissingInputs::Error, ..context };
@@ -411,6 +413,78 @@ fn a_brief_of_a_plain_merge_uses_its_fields() {
     assert_eq!(text(&run("bitnet.synthesis", &listed)), "- a one, b two\n- two\n  lines");
     let unnamed = json!({"pieces": ["alpha", null]});
     assert!(text(&run("bitnet.synthesis", &unnamed)).ends_with("Missing: piece 2 (no value)"));
+}
+
+/// The input of a node without `io`: the source, its parents' results, its params.
+fn merged(source: &str, parents: &[(&str, &Fields)], params: &Value) -> Value {
+    let source = Fields::from_iter([("text".to_owned(), source.into())]);
+    let views = parents.iter().map(|(id, fields)| (*id, NodeView { fields, absent: None }));
+    Value::Object(merge(&source, views, params.as_object().unwrap()))
+}
+
+#[test]
+fn a_brief_without_io_has_the_summary_and_every_verdict() {
+    // The nodes of quick_single.yml and quick_chat.yml.
+    let parse = run("bitnet.summarizer", &merged(ARTICLE, &[], &json!({"max_sentences": 3})));
+    let check = |claim: &str| {
+        run("bitnet.claimcheck", &merged(ARTICLE, &[("parse", &parse)], &json!({"claim": claim})))
+    };
+    let first = check("BitNet stores every weight as -1, 0 or +1");
+    let second = check("TinyBERT is not distilled from BERT");
+    assert_eq!(first["checked"], json!({"node": "parse", "text": parse["text"]}));
+    assert_eq!((&first["verdict"], &second["verdict"]), (&json!("supported"), &json!("refuted")));
+
+    let checks = [("claim1", &first), ("claim2", &second)];
+    let brief = run("bitnet.synthesis", &merged(ARTICLE, &checks, &json!({})));
+    let shown = format!("{}\n- {}\n- {}", text(&parse), text(&first), text(&second));
+    assert_eq!(text(&brief), shown);
+    assert_eq!(
+        brief["sources"],
+        json!([
+            {"line": 0, "from": "text", "node": "parse"},
+            {"line": 1, "from": "text", "node": "claim1"},
+            {"line": 2, "from": "text", "node": "claim2"}
+        ])
+    );
+    assert!(!brief.contains_key("note"), "{:?}", brief["note"]);
+
+    // As a parent of its own, the summary still stands there once, with its key phrases.
+    let all = [("parse", &parse), ("claim1", &first), ("claim2", &second)];
+    let brief = run("bitnet.synthesis", &merged(ARTICLE, &all, &json!({})));
+    assert!(text(&brief).starts_with(&format!("{}\n- Key phrases: ", text(&parse))));
+    assert_eq!(text(&brief).lines().count(), 4);
+
+    // A lead of its own stands before all.
+    let brief = run("bitnet.synthesis", &merged(ARTICLE, &checks, &json!({"text": "In short:"})));
+    assert_eq!(text(&brief).lines().next(), Some("In short:"));
+    assert_eq!(text(&brief).lines().count(), 4);
+
+    // minimal.yml.
+    let brief = run("bitnet.synthesis", &merged(ARTICLE, &[("parse", &parse)], &json!({})));
+    assert_eq!(text(&brief).lines().next(), Some(text(&parse)));
+}
+
+#[test]
+fn a_brief_of_failed_parents_does_not_repeat_the_source() {
+    let nothing = Fields::new();
+    let input = merged(ARTICLE, &[("claim1", &nothing), ("claim2", &nothing)], &json!({}));
+    let missing = ["claim1", "claim2"].map(|id| (id.to_owned(), format!("timeout:{id}:600")));
+    let context = Run { missing: missing.into(), ..Run::default() };
+    let result = context.agent("bitnet.synthesis", &input).unwrap();
+    assert_eq!(text(&result), "Missing: claim1 (timeout), claim2 (timeout)");
+}
+
+#[test]
+fn a_check_passes_on_short_texts_of_parents_only() {
+    let of = |text: &str| Fields::from_iter([("text".to_owned(), text.into())]);
+    let check = |input: &Value| run("bitnet.claimcheck", input).get("checked").cloned();
+    let (a, b, long) = (of("A is B."), of("C is D."), of(&"A is B. ".repeat(3000)));
+    let claim = json!({"claim": "A is B"});
+    assert_eq!(check(&merged("A is B.", &[], &claim)), None);
+    assert_eq!(check(&merged("s", &[("a", &a)], &json!({"claim": "c", "text": "A is C."}))), None);
+    assert_eq!(check(&merged("s", &[("a", &long)], &claim)), None);
+    let both = check(&merged("s", &[("a", &a), ("b", &b)], &claim));
+    assert_eq!(both, Some(json!({"node": "b", "text": "C is D."})));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use bho_orchestrator::agents::{AgentRegistry, Summarizer};
 use bho_orchestrator::config::{self, ConfigError, Loaded, Pipeline, Severity};
 use bho_orchestrator::plan::Plan;
 use config_support::{EXAMPLES, agents, fixtures};
@@ -35,6 +36,21 @@ fn examples_load_without_errors_or_warnings() {
         assert!(loaded.pipeline.is_some(), "{}", loaded.render(name));
         assert_eq!(codes(&loaded, Severity::Warning), [], "{name}");
     }
+}
+
+#[test]
+fn examples_load_with_the_agents_that_come_with_the_crate() {
+    let builtin = AgentRegistry::builtin();
+    for name in EXAMPLES {
+        let path = fixtures().join("examples").join(name);
+        let loaded = config::load_file(&path, &builtin).unwrap();
+        assert!(loaded.pipeline.is_some(), "{}", loaded.render(name));
+        assert_eq!(codes(&loaded, Severity::Warning), [], "{name}");
+    }
+    // The test above says something: an agent less, and they do not.
+    let mut fewer = AgentRegistry::empty();
+    fewer.register(Summarizer);
+    assert!(config::load_str(&example("full.yml"), &fewer).pipeline.is_none());
 }
 
 #[test]

@@ -40,6 +40,8 @@ const MAX_EVIDENCE: usize = 5;
 const RANK_SIMILARITY: f64 = 0.6;
 /// Refutation and support closer than this cancel each other.
 const MARGIN: f64 = 0.15;
+/// Bytes of a parent's text that is passed on: a summary is, a whole book is not.
+const MAX_PASSED_ON: usize = 16 * 1024;
 /// Characters of the claim and of a sentence that the `text` of the result shows.
 const SHOWN: usize = 300;
 
@@ -66,7 +68,7 @@ static SPEC: AgentSpec = AgentSpec {
             help: "more to look in: text, a list of texts, or of maps with `text` and `source`",
         },
     ],
-    outputs: &["text", "verdict", "score", "evidence", "claim", "note"],
+    outputs: &["text", "verdict", "score", "evidence", "claim", "checked", "note"],
     not_yet: None,
 };
 
@@ -123,11 +125,25 @@ impl Agent for ClaimCheck {
             ("evidence".to_owned(), Value::Array(listed)),
             ("claim".to_owned(), claim.into()),
         ]);
+        if let Some((node, text)) = parent_text(input) {
+            result.insert("checked".to_owned(), json!({"node": node, "text": text}));
+        }
         if !notes.is_empty() {
             result.insert("note".to_owned(), notes.join("; ").into());
         }
         Ok(result)
     }
+}
+
+/// The parent whose `text` was checked against, in a merged input, and that text.
+///
+/// A synthesis after the checks sees them but not what they read; passed on, it can lead with it.
+fn parent_text(input: &Fields) -> Option<(&str, &str)> {
+    let text = input.get("text")?.as_str()?;
+    let gave = |fields: &Fields| fields.get("text").and_then(Value::as_str) == Some(text);
+    // Of several the last: it is the one whose text the merge kept.
+    let (node, _) = input::parents(input).filter(|(_, fields)| gave(fields)).last()?;
+    (!text.trim().is_empty() && text.len() <= MAX_PASSED_ON).then_some((node, text))
 }
 
 /// Where evidence may come from.

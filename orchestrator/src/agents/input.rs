@@ -6,6 +6,7 @@ use bho_engine::Coverage;
 use serde_json::{Number, Value};
 
 use super::{AgentError, AgentSpec, Fields};
+use crate::merge::PARENTS;
 
 /// The name of a value's type, as error messages call it.
 pub(super) fn type_name(value: &Value) -> &'static str {
@@ -54,6 +55,20 @@ pub(super) fn required_text<'a>(
     spec: &AgentSpec,
 ) -> Result<&'a str, AgentError> {
     text(input, name)?.ok_or_else(|| missing(spec, name))
+}
+
+/// What each parent published, in `deps` order; none where `io.inputs` bound the input.
+pub(super) fn parents(input: &Fields) -> impl Iterator<Item = (&str, &Fields)> {
+    let parents = input.get(PARENTS).and_then(Value::as_object);
+    parents
+        .into_iter()
+        .flatten()
+        .filter_map(|(id, fields)| Some((id.as_str(), fields.as_object()?)))
+}
+
+/// A field's text without the space around it; `None` if it is empty or something else.
+pub(super) fn trimmed<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// A whole number in `min..=max`, if present. A fraction of zero (`3.0`) is whole.

@@ -13,8 +13,10 @@ use crate::text::{polarity, quantities, squeeze, stem, words};
 /// The agent `bitnet.synthesis`.
 ///
 /// The brief leads with `text`; each piece follows as one bullet, unless another line says the
-/// same. Without `pieces` it is made of what the merge holds: `text`, `verdict` with `claim`, and
-/// `key_phrases`. The last line names what gave nothing and why.
+/// same. Without `pieces` it is made of what each parent published: it leads with the summary (a
+/// parent's `text`, or what claim checks say they `checked`), verdicts and `key_phrases` follow.
+/// The last line names what gave nothing and why. `sources` says for each line which field, and
+/// which node, it is from.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Synthesis;
 
@@ -52,8 +54,14 @@ struct Line {
     text: String,
     /// Field path, e.g. `pieces[1]`.
     from: String,
-    /// Node that gave it, where the piece says so.
+    /// Node that gave it, where a merge tells; what is bound the run leads back by `from`.
     node: Option<String>,
+}
+
+impl Line {
+    fn new(text: impl Into<String>, from: impl Into<String>, node: Option<&str>) -> Self {
+        Self { text: text.into(), from: from.into(), node: node.map(str::to_owned) }
+    }
 }
 
 impl Agent for Synthesis {
@@ -63,38 +71,20 @@ impl Agent for Synthesis {
 
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
-        let mut lines = Vec::new();
-        if let Some(text) = input::text(input, "text")?.map(str::trim).filter(|t| !t.is_empty()) {
-            let node = input.get("_node").and_then(Value::as_str).map(str::to_owned);
-            lines.push(Line { text: text.to_owned(), from: "text".to_owned(), node });
-        }
-        let has_lead = !lines.is_empty();
+        let lead = input::text(input, "text")?;
+        let mut brief = Brief::default();
         let mut without_value = Vec::new();
         match input::present(input, "pieces") {
-            None => merged_lines(input, &mut lines),
-            Some(Value::Array(list)) => {
-                if list.len() > MAX_PIECES {
-                    let found = format!("{} pieces", list.len());
-                    return Err(input::invalid("pieces", &found, &format!("{MAX_PIECES} at most")));
-                }
-                for (i, piece) in list.iter().enumerate() {
-                    ctx.cancel.check()?;
-                    let from = format!("pieces[{i}]");
-                    match piece_text(&from, piece)? {
-                        Some(text) => {
-                            let node = piece.get("_node").and_then(Value::as_str);
-                            lines.push(Line { text, from, node: node.map(str::to_owned) });
-                        }
-                        None => without_value.push(i),
-                    }
-                }
-            }
-            Some(one) => {
-                if let Some(text) = piece_text("pieces", one)? {
-                    lines.push(Line { text, from: "pieces".to_owned(), node: None });
-                }
+            None if input::parents(input).next().is_some() => brief.of_parents(input, lead)?,
+            None => brief.of_fields(input, None)?,
+            Some(pieces) => {
+                brief.lead(lead, "text", None);
+                without_value = brief.of_pieces(pieces, ctx)?;
             }
         }
+        let has_lead = !brief.leads.is_empty();
+        let mut lines = brief.leads;
+        lines.append(&mut brief.points);
         let missing = missing(ctx, &without_value);
         if ctx.missing_inputs == MissingInputs::Error && !missing.is_empty() {
             let message = format!("the brief misses {}", missing.join(", "));
@@ -106,33 +96,105 @@ impl Agent for Synthesis {
     }
 }
 
-/// Lines from the fields of a plain merge, after the lead.
-fn merged_lines(input: &Fields, lines: &mut Vec<Line>) {
-    let field = |name: &str| {
-        input.get(name).and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty())
-    };
-    if let Some(verdict) = field("verdict") {
-        let claim = field("claim").unwrap_or_default();
+/// The lines of a brief, before they are compared.
+#[derive(Default)]
+struct Brief {
+    /// What the brief leads with; from the second on they are points like the others, but first.
+    leads: Vec<Line>,
+    points: Vec<Line>,
+}
+
+impl Brief {
+    fn lead(&mut self, text: Option<&str>, from: &str, node: Option<&str>) {
+        if let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) {
+            self.leads.push(Line::new(text, from, node));
+        }
+    }
+
+    /// Lines from the result of one node, or from a plain merge: `text`, `verdict` with `claim`,
+    /// `key_phrases`. The text of a claim check is a point, every other leads.
+    fn of_fields(&mut self, fields: &Fields, node: Option<&str>) -> Result<(), AgentError> {
+        let text = input::text(fields, "text")?.map(str::trim).filter(|text| !text.is_empty());
+        let verdict = input::trimmed(fields, "verdict");
+        let claim = input::trimmed(fields, "claim").unwrap_or_default();
         // A claim check's own text already tells its verdict.
-        let told = lines.first().is_some_and(|lead| {
-            let lead = lead.text.to_lowercase();
-            lead.starts_with(&verdict.to_lowercase()) && lead.contains(&claim.to_lowercase())
+        let told = verdict.zip(text).is_some_and(|(verdict, text)| {
+            let text = text.to_lowercase();
+            text.starts_with(&verdict.to_lowercase()) && text.contains(&claim.to_lowercase())
         });
-        if !told {
-            let score = input.get("score").and_then(Value::as_f64);
+        match text {
+            Some(text) if told && node.is_some() => {
+                self.points.push(Line::new(text, "text", node));
+            }
+            text => self.lead(text, "text", node),
+        }
+        if let Some(verdict) = verdict.filter(|_| !told) {
+            let score = fields.get("score").and_then(Value::as_f64);
             let score = score.map_or(String::new(), |s| format!(" ({s:.2})"));
             let claim =
                 if claim.is_empty() { String::new() } else { format!(": \"{}\"", squeeze(claim)) };
             let text = format!("Verdict: {verdict}{score}{claim}");
-            lines.push(Line { text, from: "verdict".to_owned(), node: None });
+            self.points.push(Line::new(text, "verdict", node));
         }
+        if let Some(Value::Array(phrases)) = fields.get("key_phrases") {
+            let phrases: Vec<&str> = phrases.iter().filter_map(Value::as_str).collect();
+            if !phrases.is_empty() {
+                let text = format!("Key phrases: {}", phrases.join(", "));
+                self.points.push(Line::new(text, "key_phrases", node));
+            }
+        }
+        Ok(())
     }
-    if let Some(Value::Array(phrases)) = input.get("key_phrases") {
-        let phrases: Vec<&str> = phrases.iter().filter_map(Value::as_str).collect();
-        if !phrases.is_empty() {
-            let text = format!("Key phrases: {}", phrases.join(", "));
-            lines.push(Line { text, from: "key_phrases".to_owned(), node: None });
+
+    /// Lines from what each parent published. `merged` is the `text` of the merge.
+    ///
+    /// A summary that is no parent of this node is not there; claim checks of it pass it on as
+    /// `checked`. The source's own text is left out: a brief does not repeat what it is about.
+    fn of_parents(&mut self, input: &Fields, merged: Option<&str>) -> Result<(), AgentError> {
+        let texts =
+            || input::parents(input).filter_map(|(_, fields)| input::trimmed(fields, "text"));
+        let own = |text: &&str| texts().next().is_some() && texts().all(|t| t != text.trim());
+        // Neither a parent's nor the source's, which a parent's would hide: it is from `params`.
+        self.lead(merged.filter(own), "text", None);
+        let mut told: HashSet<&str> = input::parents(input).map(|(id, _)| id).collect();
+        for (id, fields) in input::parents(input) {
+            if let Some(checked) = fields.get("checked").and_then(Value::as_object)
+                && let Some(node) = input::trimmed(checked, "node")
+                && told.insert(node)
+            {
+                self.lead(input::trimmed(checked, "text"), "text", Some(node));
+            }
+            self.of_fields(fields, Some(id))?;
         }
+        Ok(())
+    }
+
+    /// Lines from `pieces`; returns the places of those without a text.
+    fn of_pieces(
+        &mut self,
+        pieces: &Value,
+        ctx: &AgentContext<'_>,
+    ) -> Result<Vec<usize>, AgentError> {
+        let mut without_value = Vec::new();
+        let Value::Array(list) = pieces else {
+            if let Some(text) = piece_text("pieces", pieces)? {
+                self.points.push(Line::new(text, "pieces", None));
+            }
+            return Ok(without_value);
+        };
+        if list.len() > MAX_PIECES {
+            let found = format!("{} pieces", list.len());
+            return Err(input::invalid("pieces", &found, &format!("{MAX_PIECES} at most")));
+        }
+        for (i, piece) in list.iter().enumerate() {
+            ctx.cancel.check()?;
+            let from = format!("pieces[{i}]");
+            match piece_text(&from, piece)? {
+                Some(text) => self.points.push(Line::new(text, from, None)),
+                None => without_value.push(i),
+            }
+        }
+        Ok(without_value)
     }
 }
 
