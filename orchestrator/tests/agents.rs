@@ -281,11 +281,7 @@ fn unrelated_text_leaves_a_claim_uncertain() {
     let (name, score, result) =
         verdict("BitNet uses 1.58-bit weights", "The cat sat on the mat. It rained.");
     assert_eq!(name, "uncertain");
-    assert!(
-        score > 0.5 && text(&result).contains("No sentence is close enough"),
-        "{}",
-        text(&result)
-    );
+    assert!(score > 0.5 && text(&result).ends_with("Nothing speaks of it."), "{}", text(&result));
 }
 
 #[test]

@@ -38,6 +38,9 @@ const MAX_CLAIM_BYTES: usize = 2048;
 const MAX_EVIDENCE: usize = 5;
 /// Share of similarity in the order of evidence; coverage has the rest.
 const RANK_SIMILARITY: f64 = 0.6;
+/// Least similarity of a sentence that an undecided claim is shown beside; unrelated sentences lie
+/// below it with MiniLM-class encoders.
+const SPEAKS_OF_IT: f64 = 0.35;
 /// Refutation and support closer than this cancel each other.
 const MARGIN: f64 = 0.15;
 /// Bytes of a parent's text that is passed on: a summary is, a whole book is not.
@@ -101,8 +104,8 @@ impl Agent for ClaimCheck {
         }
         let evidence = weigh(read, &analysed, &sources, &candidates, ctx)?;
         let verdict = Verdict::of(&evidence);
-        if verdict.name == "uncertain" && !evidence.is_empty() {
-            notes.push(verdict.reason.to_owned());
+        if !evidence.is_empty() {
+            notes.extend(verdict.reason().map(str::to_owned));
         }
         let text = describe(claim, &verdict, &sources, &evidence);
         let listed: Vec<Value> = evidence
@@ -120,7 +123,7 @@ impl Agent for ClaimCheck {
             .collect();
         let mut result = Fields::from_iter([
             ("text".to_owned(), Value::from(text)),
-            ("verdict".to_owned(), verdict.name.into()),
+            ("verdict".to_owned(), verdict.name().into()),
             ("score".to_owned(), input::score(verdict.score)),
             ("evidence".to_owned(), Value::Array(listed)),
             ("claim".to_owned(), claim.into()),
@@ -308,13 +311,24 @@ fn weigh(
     Ok(evidence)
 }
 
+/// What the evidence comes to; indices are into the evidence.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Supported(usize),
+    Refuted(usize),
+    /// Support and refutation are about as strong as each other.
+    Contradicted {
+        for_it: usize,
+        against: usize,
+    },
+    /// No sentence is strong enough.
+    Undecided,
+}
+
 struct Verdict {
-    name: &'static str,
+    outcome: Outcome,
     /// Probability that the verdict holds, in 0..=1.
     score: f64,
-    /// Index of the evidence it rests on.
-    rests_on: Option<usize>,
-    reason: &'static str,
 }
 
 impl Verdict {
@@ -329,27 +343,34 @@ impl Verdict {
         let (supports, for_it) = strongest(|j| j.supports).unwrap_or((0.0, 0));
         let (refutes, against) = strongest(|j| j.refutes).unwrap_or((0.0, 0));
         let best = supports.max(refutes);
-        let uncertain =
-            |score, rests_on, reason| Self { name: "uncertain", score, rests_on, reason };
-        if evidence.is_empty() {
-            return uncertain(1.0, None, "there is no evidence");
-        }
-        if best < DECIDE {
-            return uncertain(1.0 - best, None, "no sentence is close enough to decide");
-        }
-        if (supports - refutes).abs() < MARGIN {
-            return uncertain(
-                1.0 - (supports - refutes).abs(),
-                Some(against),
-                "the evidence contradicts itself",
-            );
-        }
-        let (name, score, rests_on) = if supports > refutes {
-            ("supported", supports, for_it)
+        let apart = (supports - refutes).abs();
+        let (outcome, score) = if evidence.is_empty() || best < DECIDE {
+            (Outcome::Undecided, 1.0 - best)
+        } else if apart < MARGIN {
+            (Outcome::Contradicted { for_it, against }, 1.0 - apart)
+        } else if supports > refutes {
+            (Outcome::Supported(for_it), supports)
         } else {
-            ("refuted", refutes, against)
+            (Outcome::Refuted(against), refutes)
         };
-        Self { name, score, rests_on: Some(rests_on), reason: "" }
+        Self { outcome, score }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Supported(_) => "supported",
+            Outcome::Refuted(_) => "refuted",
+            Outcome::Contradicted { .. } | Outcome::Undecided => "uncertain",
+        }
+    }
+
+    /// Why it is uncertain, where it is.
+    fn reason(&self) -> Option<&'static str> {
+        match self.outcome {
+            Outcome::Supported(_) | Outcome::Refuted(_) => None,
+            Outcome::Contradicted { .. } => Some("the evidence contradicts itself"),
+            Outcome::Undecided => Some("no sentence is close enough to decide"),
+        }
     }
 }
 
@@ -360,29 +381,35 @@ fn describe(
     sources: &[Source<'_>],
     evidence: &[Evidence],
 ) -> String {
-    let heading = match verdict.name {
-        "supported" => "Supported",
-        "refuted" => "Refuted",
-        _ => "Uncertain",
-    };
     let quote = |text: &str| {
         let flat = squeeze(text);
         let (shown, cut) = clip(&flat, SHOWN);
         format!("\"{shown}{}\"", if cut { "\u{2026}" } else { "" })
     };
-    let head = format!("{heading} ({:.2}): {}.", verdict.score, quote(claim));
-    match verdict.rests_on.and_then(|i| evidence.get(i)) {
-        Some(e) => {
-            let label = &sources[e.candidate.source].label;
-            let from =
-                if label == "text" { String::new() } else { format!(" [{}]", clip(label, 80).0) };
-            let reason = if verdict.reason.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", verdict.reason)
-            };
-            format!("{head} Evidence{reason}: {}{from}", quote(e.text(sources)))
+    let cite = |e: &Evidence| {
+        let label = &sources[e.candidate.source].label;
+        let from =
+            if label == "text" { String::new() } else { format!(" [{}]", clip(label, 80).0) };
+        format!("{}{from}", quote(e.text(sources)))
+    };
+    let claim = quote(claim);
+    let score = verdict.score;
+    match verdict.outcome {
+        Outcome::Supported(e) => {
+            format!("Supported ({score:.2}): {claim}. Evidence: {}", cite(&evidence[e]))
         }
-        None => format!("{head} {}{}.", verdict.reason[..1].to_uppercase(), &verdict.reason[1..]),
+        Outcome::Refuted(e) => {
+            format!("Refuted ({score:.2}): {claim}. Evidence: {}", cite(&evidence[e]))
+        }
+        Outcome::Contradicted { for_it, against } => format!(
+            "Uncertain: {claim}. The evidence contradicts itself: {} against {}",
+            cite(&evidence[for_it]),
+            cite(&evidence[against])
+        ),
+        Outcome::Undecided => match evidence.first().filter(|e| e.similarity >= SPEAKS_OF_IT) {
+            Some(e) => format!("Uncertain: {claim}. Nothing decides it; closest: {}", cite(e)),
+            None if evidence.is_empty() => format!("Uncertain: {claim}. There is no evidence."),
+            None => format!("Uncertain: {claim}. Nothing speaks of it."),
+        },
     }
 }

@@ -13,7 +13,10 @@ use bho_engine::Embedding;
 use serde_json::{Value, json};
 
 use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
-use crate::text::{clip, is_stop_word, key_phrases, sentences, squeeze, term_id, words};
+use crate::text::{
+    clip, ends_with_stop, is_heading, is_stop_word, key_phrases, sentences, speaker, squeeze,
+    term_id, words,
+};
 
 /// The agent `bitnet.summarizer`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,6 +49,8 @@ const W_LENGTH: f64 = 0.15;
 /// Relevance against redundancy. Even, as cosines between sentences of one text lie low (0.2 to
 /// 0.6 with MiniLM-class encoders) beside scores.
 const MMR_LAMBDA: f64 = 0.5;
+/// What a sentence loses that leans on one that is not in the summary.
+const LEANS: f64 = 0.1;
 /// From this cosine on, a sentence says what another said.
 const SAME: f32 = 0.95;
 
@@ -88,6 +93,25 @@ struct Draft {
     /// Place among all sentences.
     index: usize,
     terms: Vec<u64>,
+    heading: bool,
+    /// Whether it leans on the sentence before it: `They do not block readers.`
+    leans: bool,
+    /// Whose turn it stands in, where that is not said at its start.
+    speaker: Option<Speaker>,
+}
+
+/// A turn of a dialogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Speaker {
+    /// Where the name stands in the text.
+    at: usize,
+    len: usize,
+}
+
+impl Speaker {
+    fn name<'a>(&self, text: &'a str) -> &'a str {
+        &text[self.at..self.at + self.len]
+    }
 }
 
 impl Agent for Summarizer {
@@ -155,6 +179,9 @@ impl Agent for Summarizer {
 fn drafts(text: &str, ctx: &AgentContext<'_>) -> Result<(Vec<Draft>, usize), AgentError> {
     let mut drafts = Vec::new();
     let mut seen: HashSet<&str> = HashSet::new();
+    let mut turns: HashMap<&str, usize> = HashMap::new();
+    let mut turn: Option<Speaker> = None;
+    let mut last_end = 0;
     let mut total = 0;
     for (index, span) in sentences(text).enumerate() {
         if index % 256 == 0 {
@@ -162,6 +189,15 @@ fn drafts(text: &str, ctx: &AgentContext<'_>) -> Result<(Vec<Draft>, usize), Age
         }
         total += 1;
         let sentence = &text[span.clone()];
+        let gap = &text[last_end..span.start];
+        last_end = span.end;
+        let named = speaker(sentence).filter(|_| index == 0 || gap.contains('\n'));
+        if let Some(name) = named {
+            *turns.entry(name).or_default() += 1;
+            turn = Some(Speaker { at: span.start, len: name.len() });
+        } else if gap.matches('\n').nth(1).is_some() {
+            turn = None;
+        }
         if !seen.insert(sentence) {
             continue;
         }
@@ -172,13 +208,67 @@ fn drafts(text: &str, ctx: &AgentContext<'_>) -> Result<(Vec<Draft>, usize), Age
             .collect();
         terms.sort_unstable();
         terms.dedup();
-        drafts.push(Draft { span, index, terms });
+        drafts.push(Draft {
+            index,
+            terms,
+            heading: is_heading(text, &span),
+            leans: leans(sentence),
+            speaker: turn.filter(|_| named.is_none()),
+            span,
+        });
+    }
+    // Who speaks once is no speaker: `Note: ...`.
+    for draft in &mut drafts {
+        draft.speaker = draft.speaker.filter(|s| turns.get(s.name(text)).is_some_and(|n| *n > 1));
     }
     Ok((drafts, total))
 }
 
-/// Leaves out sentences of little content, unless there are no others.
+/// Whether a sentence begins with a word that points back: a pronoun or a link.
+fn leans(sentence: &str) -> bool {
+    const BACK: &[&str] = &[
+        "he",
+        "she",
+        "it",
+        "they",
+        "him",
+        "her",
+        "them",
+        "his",
+        "hers",
+        "its",
+        "their",
+        "theirs",
+        "but",
+        "however",
+        "so",
+        "then",
+        "therefore",
+        "thus",
+        "hence",
+        "moreover",
+        "furthermore",
+        "also",
+        "instead",
+        "otherwise",
+        "yet",
+        "and",
+        "or",
+    ];
+    // `This works`, but not `This paper`: a pronoun is followed by a function word.
+    const POINTING: &[&str] = &["this", "that", "these", "those", "such"];
+    let is = |word: &str, list: &[&str]| list.iter().any(|w| w.eq_ignore_ascii_case(word));
+    let mut words = words(sentence);
+    let first = words.next().map_or("", |w| w.text);
+    let second = words.next().map_or("", |w| w.text);
+    is(first, BACK) || (is(first, POINTING) && is_stop_word(second))
+}
+
+/// Leaves out headings and sentences of little content, unless there are no others.
 fn substantial(mut drafts: Vec<Draft>) -> Vec<Draft> {
+    if drafts.iter().any(|d| !d.heading) {
+        drafts.retain(|d| !d.heading);
+    }
     if drafts.iter().any(|d| d.terms.len() >= MIN_TERMS) {
         drafts.retain(|d| d.terms.len() >= MIN_TERMS);
     }
@@ -259,7 +349,7 @@ fn pick(
 ) -> Result<Vec<usize>, AgentError> {
     let mut left: Vec<usize> = (0..read.len().min(embeddings.len())).collect();
     let mut nearest = vec![0.0_f32; left.len()];
-    let lengths: Vec<usize> = left.iter().map(|&i| layout.cost(text, &read[i].span)).collect();
+    let lengths: Vec<usize> = left.iter().map(|&i| layout.cost(text, &read[i])).collect();
     let mut picked: Vec<usize> = Vec::new();
     let mut used = 0;
     while picked.len() < layout.max_sentences {
@@ -268,7 +358,15 @@ fn pick(
         // When none fits, the best first sentence is cut; see `Layout::write`.
         let any_fits = !picked.is_empty() || left.iter().any(|&i| fits(i));
         left.retain(|&i| nearest[i] < SAME && (fits(i) || !any_fits));
-        let worth = |i: usize| MMR_LAMBDA * scores[i] - (1.0 - MMR_LAMBDA) * f64::from(nearest[i]);
+        let alone = |i: usize| {
+            let draft: &Draft = &read[i];
+            draft.leans && !picked.iter().any(|&p: &usize| read[p].index + 1 == draft.index)
+        };
+        let worth = |i: usize| {
+            MMR_LAMBDA * scores[i]
+                - (1.0 - MMR_LAMBDA) * f64::from(nearest[i])
+                - if alone(i) { LEANS } else { 0.0 }
+        };
         // Of equals the first: `max_by` would take the last.
         let best = left.iter().copied().reduce(|a, b| if worth(b) > worth(a) { b } else { a });
         let Some(best) = best else { break };
@@ -291,10 +389,23 @@ struct Layout {
 }
 
 impl Layout {
-    /// Characters a sentence takes, without what parts it from the next.
-    fn cost(&self, text: &str, span: &Range<usize>) -> usize {
+    /// Characters a sentence takes at most, without what parts it from the next.
+    fn cost(&self, text: &str, draft: &Draft) -> usize {
         let mark = if self.bullets { 2 } else { 0 };
-        squeeze(&text[span.clone()]).chars().count() + mark
+        mark + self.line(text, draft, None).chars().count()
+    }
+
+    /// A sentence as the summary shows it: with its speaker, unless that was `said` before, and
+    /// in running text with a stop.
+    fn line(&self, text: &str, draft: &Draft, said: Option<Speaker>) -> String {
+        let mut line = squeeze(&text[draft.span.clone()]);
+        if let Some(speaker) = draft.speaker.filter(|s| Some(*s) != said) {
+            line = format!("{}: {line}", speaker.name(text));
+        }
+        if !self.bullets && !ends_with_stop(&line) && line.ends_with(char::is_alphanumeric) {
+            line.push('.');
+        }
+        line
     }
 
     /// The summary and its `sentences` entries.
@@ -309,16 +420,25 @@ impl Layout {
         let mark = if self.bullets { "- " } else { "" };
         let mut lines = Vec::new();
         let mut entries = Vec::new();
+        let mut said = None;
         for &i in picked {
-            let mut span = read[i].span.clone();
-            let mut line = squeeze(&text[span.clone()]);
+            let draft = &read[i];
+            let mut span = draft.span.clone();
+            let mut line = self.line(text, draft, said);
+            said = draft.speaker.or_else(|| {
+                let name = speaker(&text[span.clone()])?;
+                Some(Speaker { at: span.start, len: name.len() })
+            });
             let room = self.max_chars.saturating_sub(mark.len());
             // Only a first sentence can be longer than the limit; see `pick`.
             if picked.len() == 1 && line.chars().count() > room {
-                let (head, _) = clip(&text[span.clone()], room.saturating_sub(1));
+                let (head, cut) = clip(&text[span.clone()], room.saturating_sub(1));
                 span.end = span.start + head.len();
-                line = squeeze(head) + "\u{2026}";
-                notes.push("the sentence was cut at max_chars".to_owned());
+                line = squeeze(head);
+                if cut {
+                    line.push('\u{2026}');
+                    notes.push("the sentence was cut at max_chars".to_owned());
+                }
             }
             lines.push(format!("{mark}{line}"));
             entries.push(json!({

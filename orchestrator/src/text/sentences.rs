@@ -18,6 +18,12 @@ pub const MAX_SENTENCE_BYTES: usize = 600;
 /// Lines shorter than this that are followed by a capital end a block: titles, verses, addresses.
 const SHORT_LINE_BYTES: usize = 40;
 
+/// Words of a heading without `#`, at most.
+const MAX_HEADING_WORDS: usize = 12;
+
+/// Bytes before a heading on its line, at most.
+const MAX_INDENT: usize = 16;
+
 /// How far back from a full stop its word is read.
 const MAX_TOKEN_BYTES: usize = 48;
 
@@ -386,14 +392,51 @@ fn is_dotted_acronym(token: &str) -> bool {
             .all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphabetic()))
 }
 
-/// A line that begins a speaker's turn: `User: ...`.
 fn is_speaker(line: &str) -> bool {
-    let name = line.split(':').next().unwrap_or("");
-    name.len() < line.len()
-        && (2..=16).contains(&name.len())
+    speaker(line).is_some()
+}
+
+/// The speaker whose turn a line begins: `User` of `User: ...`.
+///
+/// One capitalised ASCII word of 2 to 16 letters, a colon and a space; `Note: ...` is taken for
+/// one as well.
+pub fn speaker(line: &str) -> Option<&str> {
+    let (name, rest) = line.split_once(':')?;
+    let is_name = (2..=16).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.bytes().all(|b| b.is_ascii_alphabetic())
-        && line[name.len() + 1..].starts_with(' ')
+        && name.bytes().all(|b| b.is_ascii_alphabetic());
+    (is_name && rest.starts_with(' ')).then_some(name)
+}
+
+/// Whether a sentence of `text` is a heading: a line of its own that begins with `#`, or one of at
+/// most twelve words, without a final stop, above a blank line or an underline.
+pub fn is_heading(text: &str, sentence: &Range<usize>) -> bool {
+    // Neither way further than a heading needs: a text may be one line of many sentences.
+    let mut from = sentence.start.saturating_sub(MAX_INDENT);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let marker = match text[from..sentence.start].rsplit_once('\n') {
+        Some((_, marker)) => marker.trim(),
+        None if from == 0 => text[..sentence.start].trim(),
+        None => return false,
+    };
+    if !marker.is_empty() {
+        return marker.bytes().all(|b| b == b'#');
+    }
+    let below = text[sentence.end..].trim_start();
+    let gap = &text[sentence.end..text.len() - below.len()];
+    let underlined = below.starts_with("==") || below.starts_with("--");
+    let lines = gap.matches('\n').count();
+    let sentence = &text[sentence.clone()];
+    (lines > 1 || (lines == 1 && underlined))
+        && sentence.split_whitespace().nth(MAX_HEADING_WORDS).is_none()
+        && !ends_with_stop(sentence)
+}
+
+/// Whether a sentence ends with a stop, closing marks aside, or with a colon.
+pub fn ends_with_stop(sentence: &str) -> bool {
+    sentence.trim_end_matches(is_closer).ends_with(|c| is_stop(c) || is_wide_stop(c) || c == ':')
 }
 
 /// Bytes of a list marker or heading sign at the start of a line, with the space after; 0 if none.
@@ -573,6 +616,30 @@ mod tests {
         }
     }
 
+    fn headings(text: &str) -> Vec<&str> {
+        sentences(text).filter(|s| is_heading(text, s)).map(|s| &text[s]).collect()
+    }
+
+    #[test]
+    fn headings_stand_alone_without_a_stop() {
+        let text = "# Write-ahead logging\n\nA log is kept. It is short\n\nSetup\n=====\nRun it.\n\n  \
+            Limits of it\n\n- one thing\n\nIs it fast?\n\n**Notes**\n\nThe last line";
+        assert_eq!(headings(text), ["Write-ahead logging", "Setup", "Limits of it", "**Notes**"]);
+        let long = "one two three four five six seven eight nine ten eleven twelve thirteen";
+        assert!(headings(&format!("{long}\n\nThen.")).is_empty());
+        assert_eq!(headings(&format!("## {long}\nThen.")), [long]);
+        assert!(headings("Soft\nwraps go on\nand on. Here\u{e9} too\n").is_empty());
+    }
+
+    #[test]
+    fn speakers_are_one_capitalised_word() {
+        assert_eq!(speaker("User: hi"), Some("User"));
+        for line in ["user: hi", "User hi", "User:hi", "The user: hi", "U: hi", ": hi", "", "User:"]
+        {
+            assert_eq!(speaker(line), None, "{line}");
+        }
+    }
+
     #[test]
     fn ranges_are_ordered_trimmed_and_whole() {
         let text = "A é. B\u{a0}ü! «C»?\n\n  * D 😀…  E.\u{2028}F. \u{3000}G";
@@ -609,7 +676,7 @@ mod tests {
             let time = |bytes: usize| {
                 let text = shape.repeat(bytes / shape.len());
                 let at = std::time::Instant::now();
-                let n = sentences(&text).count();
+                let n = sentences(&text).filter(|s| !is_heading(&text, s)).count();
                 (at.elapsed().as_secs_f64(), n)
             };
             let (small, _) = time(1_250_000);
