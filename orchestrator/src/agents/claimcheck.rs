@@ -41,6 +41,8 @@ const RANK_SIMILARITY: f64 = 0.6;
 /// Least similarity of a sentence that an undecided claim is shown beside; unrelated sentences lie
 /// below it with MiniLM-class encoders.
 const SPEAKS_OF_IT: f64 = 0.35;
+/// Share of the claim's content from which on a sentence is shown however dissimilar.
+const SHARES_ENOUGH: f64 = 0.5;
 /// Refutation and support closer than this cancel each other.
 const MARGIN: f64 = 0.15;
 /// Bytes of a parent's text that is passed on: a summary is, a whole book is not.
@@ -277,6 +279,11 @@ impl Evidence {
         }
     }
 
+    /// Whether it is worth showing beside an undecided claim.
+    fn speaks_of_it(&self) -> bool {
+        self.similarity >= SPEAKS_OF_IT || self.judgement.coverage >= SHARES_ENOUGH
+    }
+
     fn rank(&self) -> f64 {
         RANK_SIMILARITY * self.similarity + (1.0 - RANK_SIMILARITY) * self.judgement.coverage
     }
@@ -406,7 +413,7 @@ fn describe(
             cite(&evidence[for_it]),
             cite(&evidence[against])
         ),
-        Outcome::Undecided => match evidence.first().filter(|e| e.similarity >= SPEAKS_OF_IT) {
+        Outcome::Undecided => match evidence.first().filter(|e| e.speaks_of_it()) {
             Some(e) => format!("Uncertain: {claim}. Nothing decides it; closest: {}", cite(e)),
             None if evidence.is_empty() => format!("Uncertain: {claim}. There is no evidence."),
             None => format!("Uncertain: {claim}. Nothing speaks of it."),

@@ -45,6 +45,9 @@ const CONTEXT_CREDIT: f64 = 0.5;
 /// negate the claim: at 0.2 everywhere, most such calls on retrieved passages were wrong.
 const FLIP_SHARE: f64 = 0.4;
 const FLIP_SHARE_SHORT: f64 = 0.2;
+/// Share of the claim's content from which on a negation of another word denies the claim all the
+/// same: the word is then most likely another for one of the claim's.
+const SAME_STATEMENT: f64 = 0.75;
 /// Content words of a short sentence, at most.
 const SHORT: usize = 8;
 
@@ -101,6 +104,9 @@ struct Signs {
     no_quantity: bool,
     number_differs: bool,
     negated: bool,
+    /// What is negated first is not of the claim: `does not charge for delivery` denies a charge,
+    /// and leaves a claim on delivery open.
+    elsewhere: bool,
     opposite: bool,
 }
 
@@ -131,10 +137,11 @@ impl Claim {
         let differs = signs.number_differs || signs.negated || signs.opposite;
         let aligned = signs.aligned >= ALIGN_COVERAGE && similarity >= ALIGN_SIMILARITY;
         let mut refutes = 0.0;
-        if differs && aligned {
+        let denies = signs.negated && !signs.elsewhere;
+        if (signs.number_differs || denies || signs.opposite) && aligned {
             let logit = REFUTE[0] + REFUTE[1] * similarity + REFUTE[2] * signs.aligned;
             // The surer difference decides where there are two.
-            let only_number = !signs.negated && !signs.opposite;
+            let only_number = !denies && !signs.opposite;
             refutes = sigmoid(logit + when(only_number, REFUTE_NUMBER));
         }
         if differs {
@@ -161,7 +168,7 @@ impl Claim {
         let context = before.map(terms).unwrap_or_default();
         let mut signs = Signs::default();
         let (mut total, mut found, mut names, mut names_missing) = (0.0, 0.0, 0.0, 0.0);
-        let (mut predicate, mut flipped) = (0.0, 0.0);
+        let (mut predicate, mut flipped, mut denied) = (0.0, 0.0, 0.0);
         let (mut resolved, mut weighty, mut absent, mut quantities_absent) = (false, 0, 0, 0);
         for term in &self.terms {
             total += term.weight;
@@ -174,6 +181,14 @@ impl Claim {
                 // A word that stands both with and without negation contradicts nothing.
                 if !term.name && same.iter().all(|t| t.negated != term.negated) {
                     flipped += term.weight;
+                    let denies = |t: &Term| match (t.head, term.head) {
+                        (Some(head), None) => self.has(&evidence[head].stem),
+                        (None, Some(head)) => {
+                            evidence.iter().any(|e| e.stem == self.terms[head].stem)
+                        }
+                        _ => false,
+                    };
+                    denied += if same.iter().all(|t| denies(t)) { term.weight } else { 0.0 };
                 }
                 continue;
             }
@@ -198,7 +213,9 @@ impl Claim {
         signs.aligned = if total > 0.0 { found / total } else { 0.0 };
         signs.names_missing = if names > 0.0 { names_missing / names } else { 0.0 };
         let share = if evidence.len() <= SHORT { FLIP_SHARE_SHORT } else { FLIP_SHARE };
-        signs.negated = !resolved && flipped > 0.0 && flipped >= share * predicate;
+        let enough = |weight: f64| !resolved && weight > 0.0 && weight >= share * predicate;
+        signs.negated = enough(flipped);
+        signs.elsewhere = !enough(denied) && signs.aligned < SAME_STATEMENT;
 
         let stated = if self.quantities.is_empty() { Vec::new() } else { quantities(sentence) };
         signs.no_quantity = !self.quantities.is_empty();
@@ -247,6 +264,8 @@ mod tests {
             Relation::Refutes
         );
         assert_ne!(relation("It has two dogs", "It has three cats"), Relation::Refutes);
+        let sentence = "Checkpoints run when the log reaches 1000 pages, about 4 MB.";
+        assert_eq!(relation("A checkpoint runs every 500 pages", sentence), Relation::Refutes);
     }
 
     #[test]
@@ -272,6 +291,13 @@ mod tests {
             relation("Fax does not need internet", "Fax does not need any internet."),
             Relation::Supports
         );
+    }
+
+    #[test]
+    fn what_is_denied_of_something_else_does_not_refute() {
+        let sentence = "The carrier doesn't charge for a second delivery.";
+        assert_eq!(relation("A second delivery is free", sentence), Relation::Neutral);
+        assert_eq!(relation("The carrier charges for delivery", sentence), Relation::Refutes);
     }
 
     #[test]

@@ -78,8 +78,11 @@ impl Quantity {
             return true;
         }
         // Only a fraction or a round figure was rounded: a plain 3 is no 3.4, nor 1982 a 1982.4.
-        let rounded =
-            |q: &Self| if q.rounding < 0.5 || q.rounding >= 5.0 { q.rounding } else { 0.0 };
+        // And never by more than a tenth: 1000 pages are no 500.
+        let rounded = |q: &Self| {
+            let rounding = if q.rounding < 0.5 || q.rounding >= 5.0 { q.rounding } else { 0.0 };
+            rounding.min(q.value.abs() / 10.0)
+        };
         if gap <= rounded(self).max(rounded(other)) * (1.0 + 1e-9) {
             return true;
         }

@@ -158,7 +158,8 @@ fn is_filler(word: &str) -> bool {
         "come", "contain", "seem", "mean", "want", "well", "good", "new", "like", "reach", "store",
         "contact", "please", "thank", "need", "show", "see", "find", "tell", "ask", "try", "put",
         "keep", "bring", "begin", "work", "today", "one", "two", "three", "first", "last", "next",
-        "hello", "hi", "http", "www", "user", "assistant", "okay", "yes", "thing", "lot", "way",
+        "said", "told", "got", "made", "took", "gave", "found", "came", "went", "saw", "kept", "began",
+        "became", "known", "done", "hello", "hi", "http", "www", "user", "assistant", "okay", "yes", "thing", "lot", "way",
     ];
     word.len() <= 12 && {
         let folded = stem(word);

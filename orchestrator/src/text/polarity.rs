@@ -29,6 +29,9 @@ pub struct Term {
     pub name: bool,
     /// Whether it stands in the scope of an odd number of negations.
     pub negated: bool,
+    /// Index of the term that the nearest negation bears on first, light verbs aside: `charge` in
+    /// `does not charge for delivery`. None outside a negation's reach.
+    pub head: Option<usize>,
 }
 
 #[rustfmt::skip]
@@ -154,7 +157,9 @@ pub fn is_negation(word: &str) -> bool {
 /// next comma, stop, bracket or `but`.
 pub fn terms(sentence: &str) -> Vec<Term> {
     let all: Vec<Word<'_>> = words(sentence).collect();
-    let mut terms = Vec::new();
+    let mut terms: Vec<Term> = Vec::new();
+    // Where the terms in the reach of the last cue begin.
+    let mut scope = 0;
     let mut reach = 0;
     let mut negated = false;
     let mut last_end = 0;
@@ -174,6 +179,7 @@ pub fn terms(sentence: &str) -> Vec<Term> {
             if !idiom {
                 negated = !(negated && reach > 0);
                 reach = SCOPE;
+                scope = terms.len();
             }
             continue;
         }
@@ -190,7 +196,16 @@ pub fn terms(sentence: &str) -> Vec<Term> {
         } else {
             1.0
         };
-        terms.push(Term { stem: folded, weight, name, negated: negated && reach > 0 });
+        let negated = negated && reach > 0;
+        let head = negated.then(|| {
+            let head = terms.iter().skip(scope).position(|t| t.weight > LIGHT);
+            head.map_or(terms.len(), |at| scope + at)
+        });
+        if head == Some(terms.len()) {
+            // Light verbs before it lead to it.
+            terms.iter_mut().skip(scope).for_each(|t| t.head = head);
+        }
+        terms.push(Term { stem: folded, weight, name, negated, head });
         reach = reach.saturating_sub(1);
     }
     terms
@@ -219,6 +234,23 @@ mod tests {
         assert!(negated("It is not only fast, no doubt.").is_empty());
         assert!(negated("It is never not fast").is_empty());
         assert_eq!(negated("no one two alpha beta gamma delta eps zeta eta").len(), SCOPE);
+    }
+
+    #[test]
+    fn a_negation_bears_first_on_its_verb() {
+        let heads = |sentence: &str| -> Vec<Option<String>> {
+            let terms = terms(sentence);
+            terms.iter().map(|t| t.head.map(|at| terms[at].stem.clone())).collect()
+        };
+        let charge = Some("charg".to_owned());
+        assert_eq!(
+            heads("The carrier doesn't charge for delivery."),
+            [None, charge.clone(), charge]
+        );
+        let net = Some("net".to_owned());
+        assert_eq!(heads("It does not use the net"), [net.clone(), net]);
+        assert_eq!(heads("It does not work"), [Some("work".to_owned())]);
+        assert_eq!(heads("It is fast."), [None]);
     }
 
     #[test]
