@@ -19,6 +19,13 @@ use crate::text::{
 };
 
 /// The agent `bitnet.summarizer`.
+///
+/// Headings are left out, a sentence out of a turn of a dialogue is led by its speaker, and one
+/// that points back (`They do not ...`) is taken rather with the sentence before it.
+///
+/// One sentence of each abstract of the SciTLDR test set (618) reaches a ROUGE-1 F1 of 31.3 with
+/// the bundled encoder; the first sentence 28.3, the best single one 45.7
+/// (`examples/agents_report.rs`). No weight here was chosen on that set.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Summarizer;
 
