@@ -25,7 +25,7 @@ use crate::text::{
 ///
 /// One sentence of each abstract of the SciTLDR test set (618) reaches a ROUGE-1 F1 of 31.3 with
 /// the bundled encoder; the first sentence 28.3, the best single one 45.7
-/// (`examples/agents_report.rs`). No weight here was chosen on that set.
+/// (`examples/agents_report.rs`).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Summarizer;
 
@@ -56,7 +56,8 @@ const W_LENGTH: f64 = 0.15;
 /// Relevance against redundancy. Even, as cosines between sentences of one text lie low (0.2 to
 /// 0.6 with MiniLM-class encoders) beside scores.
 const MMR_LAMBDA: f64 = 0.5;
-/// What a sentence loses that leans on one that is not in the summary.
+/// What a sentence loses that leans on one that is not in the summary. It is for reading: ROUGE-1
+/// on SciTLDR's development set is 29.9 with it and 30.0 without.
 const LEANS: f64 = 0.1;
 /// From this cosine on, a sentence says what another said.
 const SAME: f32 = 0.95;
