@@ -160,6 +160,10 @@ pub fn convert(
             writer.tensor(&name, &data)?;
         }
     }
+    // Until the file has its name, a stop leaves nothing.
+    if cancel.is_cancelled() {
+        return Err(ModelError::Cancelled);
+    }
     let (bytes, sha256) = writer.finish(options.force)?;
     progress(&Progress { tensor: "", done: total, total });
     let used: Vec<_> = items.iter().map(|i| i.source.as_str()).collect();

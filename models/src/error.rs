@@ -55,7 +55,16 @@ pub enum ModelError {
 
 impl ModelError {
     pub(crate) fn invalid(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid { file: file.into(), message: message.into() }
+        Self::Invalid { file: file.into(), message: clipped(message.into()) }
+    }
+
+    pub(crate) fn tensor(
+        file: impl Into<String>,
+        tensor: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        let (tensor, message) = (clipped(tensor.into()), clipped(message.into()));
+        Self::Tensor { file: file.into(), tensor, message }
     }
 
     pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
@@ -65,4 +74,19 @@ impl ModelError {
     pub(crate) fn write(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Io { action: "cannot write", path: path.into(), source }
     }
+}
+
+/// Longest part of a message, in bytes: what a file says of itself must not flood a terminal.
+const MAX_SHOWN: usize = 400;
+
+/// Cuts the middle out of a part of a message that is longer than [`MAX_SHOWN`]: it begins with
+/// what failed and ends with what would be accepted.
+fn clipped(text: String) -> String {
+    if text.len() <= MAX_SHOWN {
+        return text;
+    }
+    let whole = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=MAX_SHOWN / 2).rev().find(whole).unwrap_or(0);
+    let tail = (text.len() - MAX_SHOWN / 2..text.len()).find(whole).unwrap_or(text.len());
+    format!("{} … {}", &text[..head], &text[tail..])
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Text to token ids, with byte spans, in bounded memory.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,14 +43,17 @@ impl TextTokenizer {
     /// When the text is no tokenizer, has ids the model lacks, or no `[CLS] … [SEP]` template.
     pub fn from_json(file: &str, json: &str, vocab: usize) -> Result<Self, ModelError> {
         let invalid = |message: String| ModelError::invalid(format!("{file}: tokenizer"), message);
+        limits::check(json).map_err(&invalid)?;
         // The crate is not written for hostile files: a panic in it is a broken file, not a bug.
         let built = catch_unwind(AssertUnwindSafe(|| {
             let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
             inner.with_truncation(None).map_err(|e| e.to_string())?;
             inner.with_padding(None);
             let empty = inner.encode("", true).map_err(|e| e.to_string())?;
-            let largest = inner.get_vocab(true).into_values().max();
-            Ok::<_, String>((inner, empty.get_ids().to_vec(), largest))
+            // The template's ids need not be in the vocabulary.
+            let special = empty.get_ids().to_vec();
+            let largest = inner.get_vocab(true).into_values().chain(special.clone()).max();
+            Ok::<_, String>((inner, special, largest))
         }))
         .unwrap_or_else(|_| Err("the file makes the tokenizer panic".into()));
         let (inner, special, largest) = built.map_err(&invalid)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bho_engine::layers::Activation;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::ModelError;
 
@@ -82,7 +82,10 @@ impl BertConfig {
     /// [`ModelError::Invalid`] naming `file`, the key and what would be accepted.
     pub fn from_json(file: &str, config: &Value) -> Result<Self, ModelError> {
         let invalid = |message: String| ModelError::invalid(format!("{file}: config"), message);
-        let raw = Raw::deserialize(config).map_err(|e| invalid(e.to_string()))?;
+        let raw = Raw::deserialize(config).map_err(|e| match wrong_key(config) {
+            Some((key, e)) => invalid(format!("{key}: {e}")),
+            None => invalid(e.to_string()),
+        })?;
         for (key, value, max) in [
             ("vocab_size", raw.vocab_size, MAX_DIM),
             ("hidden_size", raw.hidden_size, MAX_DIM),
@@ -148,6 +151,19 @@ impl BertConfig {
     pub fn has_token_head(&self) -> bool {
         self.architecture.ends_with("ForTokenClassification")
     }
+}
+
+/// The first key whose value alone makes a config unreadable, as serde does not say which it was.
+fn wrong_key(config: &Value) -> Option<(&str, serde_json::Error)> {
+    let sound = json!({
+        "vocab_size": 1, "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1,
+        "intermediate_size": 1, "max_position_embeddings": 1,
+    });
+    config.as_object()?.iter().find_map(|(key, value)| {
+        let mut probe = sound.clone();
+        probe[key] = value.clone();
+        Raw::deserialize(probe).err().map(|e| (key.as_str(), e))
+    })
 }
 
 /// `id2label` in order of index; transformers' default of two labels without one.

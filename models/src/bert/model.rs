@@ -454,19 +454,23 @@ impl Loader<'_> {
         if self.weights.tensor(&weight)?.dtype == Dtype::U8 {
             let scales = self.scales(&weight, rows)?;
             let bytes = self.weights.bytes(&weight)?;
-            return Ok(Linear::int8((rows, cols), bytes, scales, Some(bias))?);
+            return Linear::int8((rows, cols), bytes, scales, Some(bias))
+                .map_err(|e| self.weights.error(&weight, e.to_string()));
         }
         let values = self.weights.floats(&weight, &[rows, cols])?;
-        Ok(Linear::float((rows, cols), &values, Some(bias))?)
+        Linear::float((rows, cols), &values, Some(bias))
+            .map_err(|e| self.weights.error(&weight, e.to_string()))
     }
 
     fn table(&self, name: &str, rows: usize, dim: usize) -> Result<Embeddings, ModelError> {
         let name = self.name(name, false);
         if self.weights.tensor(&name)?.dtype == Dtype::I8 {
             let scales = self.scales(&name, rows)?;
-            return Ok(Embeddings::int8(&name, (rows, dim), self.weights.bytes(&name)?, scales)?);
+            return Embeddings::int8(&name, (rows, dim), self.weights.bytes(&name)?, scales)
+                .map_err(|e| self.weights.error(&name, e.to_string()));
         }
-        Ok(Embeddings::float(&name, (rows, dim), self.weights.floats(&name, &[rows, dim])?)?)
+        Embeddings::float(&name, (rows, dim), self.weights.floats(&name, &[rows, dim])?)
+            .map_err(|e| self.weights.error(&name, e.to_string()))
     }
 }
 

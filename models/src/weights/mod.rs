@@ -2,6 +2,7 @@
 //! Tensors by name, from a safetensors file that stays mapped.
 
 mod float;
+mod header;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,7 @@ impl Weights {
         let bytes = storage.as_bytes();
         let invalid =
             |e: &dyn std::fmt::Display| ModelError::invalid(name, format!("not safetensors: {e}"));
+        header::check(bytes).map_err(|e| invalid(&e))?;
         let (header, meta) = SafeTensors::read_metadata(bytes).map_err(|e| invalid(&e))?;
         // The crate has checked shapes, sizes and offsets; the data begins behind the header.
         let start = header.checked_add(8).ok_or_else(|| invalid(&"header too long"))?;
@@ -145,10 +147,6 @@ impl Weights {
 
     /// An error about one tensor of this file.
     pub(crate) fn error(&self, tensor: &str, message: impl Into<String>) -> ModelError {
-        ModelError::Tensor {
-            file: self.name.clone(),
-            tensor: tensor.into(),
-            message: message.into(),
-        }
+        ModelError::tensor(&self.name, tensor, message)
     }
 }

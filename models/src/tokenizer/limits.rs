@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What a `tokenizer.json` may ask for, so that a text's tokens stay in proportion to the text.
+//!
+//! Normalizers rewrite text, and in a chain they multiply: forty steps that replace `a` by `aa`
+//! would make a terabyte of one letter. WordPiece tries every substring of a word, in cubic time.
+//! A file that would do either is refused before the `tokenizers` crate sees it. The table of a
+//! `Precompiled` normalizer is not read here and counts as Unicode's own.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Most bytes that all steps together may make of one.
+const MAX_GROWTH: usize = 1024;
+
+/// Longest text put before another, in bytes.
+const MAX_PREPEND: usize = 64;
+
+/// Most bytes NFKC makes of one: U+FDFA has 3 and becomes 33.
+const COMPATIBILITY: usize = 11;
+
+/// Most bytes other steps make of one: case, accents, byte-level characters, spaces put around.
+const OTHER: usize = 3;
+
+/// Longest word WordPiece may take apart, in characters; BERT's files say 100.
+const MAX_WORD: u64 = 256;
+
+/// The parts of the file that are looked at; the vocabulary is skipped, not kept.
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+    model: Option<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(default)]
+    max_input_chars_per_word: Value,
+}
+
+/// Refuses a file whose steps could make far more of a text than it was.
+pub(super) fn check(json: &str) -> Result<(), String> {
+    let parts: Parts = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    let mut growth = 1;
+    steps(&parts.normalizer, &mut growth)?;
+    steps(&parts.pre_tokenizer, &mut growth)?;
+    let word = parts.model.map(|m| m.max_input_chars_per_word).unwrap_or_default();
+    if word.as_u64().is_some_and(|n| n > MAX_WORD) {
+        return Err(format!("max_input_chars_per_word is {word}; accepted: 0..={MAX_WORD}"));
+    }
+    Ok(())
+}
+
+/// Multiplies `growth` by that of one step, or of all steps of a sequence.
+///
+/// Steps are told by their keys: the crate reads those without a `type` too.
+fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
+    let Value::Object(map) = step else { return Ok(()) };
+    let lists = ["normalizers", "pretokenizers"].map(|key| map.get(key).and_then(Value::as_array));
+    if lists.iter().any(Option::is_some) {
+        return lists.into_iter().flatten().flatten().try_for_each(|step| steps(step, growth));
+    }
+    let text = |key: &str| map.get(key).and_then(Value::as_str);
+    if let Some(prepend) = text("prepend")
+        && prepend.len() > MAX_PREPEND
+    {
+        let found = prepend.len();
+        return Err(format!("a Prepend of {found} bytes; accepted: 0..={MAX_PREPEND}"));
+    }
+    let factor = match (text("content"), text("type")) {
+        (Some(content), _) => {
+            let literal = map.get("pattern").and_then(|p| p.get("String")?.as_str());
+            match literal.map_or(0, str::len) {
+                // A regex may match nothing at all, before every byte.
+                0 => content.len().saturating_add(1),
+                pattern => content.len().div_ceil(pattern).max(1),
+            }
+        }
+        (None, Some("NFKC" | "NFKD" | "Precompiled")) => COMPATIBILITY,
+        (None, _) if map.contains_key("precompiled_charsmap") => COMPATIBILITY,
+        _ => OTHER,
+    };
+    *growth = growth.saturating_mul(factor);
+    if *growth > MAX_GROWTH {
+        return Err(format!("its steps could make a text {MAX_GROWTH} times as long, or more"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn normalizers(steps: &[Value]) -> Result<(), String> {
+        let sequence = json!({ "type": "Sequence", "normalizers": steps });
+        check(&json!({ "normalizer": sequence, "model": {} }).to_string())
+    }
+
+    #[test]
+    fn public_models_pass() {
+        // BERT; XLM-R and its small descendants.
+        normalizers(&[json!({ "type": "BertNormalizer" })]).unwrap();
+        let spaces = json!({ "type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " " });
+        normalizers(&[json!({ "type": "Precompiled", "precompiled_charsmap": "" }), spaces])
+            .unwrap();
+        check(r#"{"model": {"max_input_chars_per_word": 100}}"#).unwrap();
+    }
+
+    #[test]
+    fn chains_and_long_replacements_are_refused() {
+        let double = json!({ "type": "Replace", "pattern": {"String": "a"}, "content": "aa" });
+        normalizers(&vec![double.clone(); 10]).unwrap();
+        assert!(normalizers(&vec![double; 11]).unwrap_err().contains("1024 times"));
+        let legacy = json!({ "pattern": {"Regex": ""}, "content": "a".repeat(5000) });
+        assert!(normalizers(&[legacy]).is_err());
+        assert!(normalizers(&vec![json!({ "type": "ByteLevel" }); 7]).is_err());
+        assert!(normalizers(&[json!({ "type": "Prepend", "prepend": "a".repeat(65) })]).is_err());
+        assert!(check(r#"{"model": {"max_input_chars_per_word": 257}}"#).is_err());
+        assert!(check("[]").is_err());
+    }
+}
