@@ -1,53 +1,96 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Latency of the bundled int8 encoder. `tools/peers/bench_encoder.sh` shows it beside onnxruntime.
+//! The bundled encoder: forward passes of exact token counts, real texts, and a batch.
+//!
+//! `tools/peers/encoder_table.py` reads the ids that end in `t{threads}/{tokens}` and sets them
+//! beside onnxruntime's: ready token ids in, one pooled vector out, batch 1.
 
-#![allow(missing_docs, reason = "criterion's macros make public items")]
+use std::time::Duration;
 
-use bho_benches::{Rng, criterion, encoder, sentences};
-use bho_engine::{CancelToken, Encoder};
-use bho_models::bert::TokenSequence;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use bho_benches::{Random, bundled, criterion, network, prose, sentences};
+use bho_engine::{CancelToken, Compute};
+use bho_models::bert::{BertModel, TokenSequence};
+use bho_models::load_encoder;
+use criterion::{BenchmarkId, Throughput};
 
-fn sequence(rng: &mut Rng, tokens: usize) -> TokenSequence {
-    TokenSequence::single((0..tokens).map(|_| 1000 + (rng.bits() % 28_000) as u32).collect())
+const THREADS: [usize; 2] = [1, 2];
+
+/// Special tokens of BERT's vocabulary, and the first that is none of its reserved ones.
+const CLS: u32 = 101;
+const SEP: u32 = 102;
+const FIRST: u32 = 1000;
+
+/// `[CLS] … [SEP]` of exactly `tokens` random ids.
+fn sequence(model: &BertModel, tokens: usize) -> TokenSequence {
+    let mut random = Random::new(tokens as u64);
+    let span = model.config().vocab as u32 - FIRST;
+    let body = (2..tokens).map(|_| FIRST + random.below(span));
+    let mut ids = vec![CLS];
+    ids.extend(body);
+    ids.push(SEP);
+    TokenSequence::single(ids)
 }
 
-/// One text of so many tokens, from ids to the last layer's vectors.
-fn latency(c: &mut Criterion) {
+/// Mean over the rows of each sequence, L2-normalised, as [`bho_engine::Encoder::embed`] does it.
+fn pool(model: &BertModel, hidden: &[f32], tokens: usize) -> Vec<Vec<f32>> {
+    let dim = model.config().hidden;
+    let pooled = hidden.chunks_exact(tokens * dim).map(|rows| {
+        let mut sum = vec![0f32; dim];
+        for row in rows.chunks_exact(dim) {
+            model.compute().kernels().add(&mut sum, row);
+        }
+        let norm = sum.iter().map(|v| v * v).sum::<f32>().sqrt();
+        sum.iter_mut().for_each(|v| *v /= norm);
+        sum
+    });
+    pooled.collect()
+}
+
+fn main() {
+    let mut c = criterion(Duration::from_secs(1)).sample_size(20).configure_from_args();
     let never = CancelToken::new();
-    for threads in [1, 2] {
-        let encoder = encoder(threads);
-        let mut group = c.benchmark_group(format!("encoder/minilm-int8/t{threads}"));
+    let forward = |model: &BertModel, sequences: &[TokenSequence]| {
+        let tokens = sequences[0].ids.len();
+        pool(model, &model.hidden_states(sequences, &never).expect("valid ids"), tokens)
+    };
+    let one_thread = network(&Compute::new(1).expect("kernels"));
+    let mut group = c.benchmark_group("encoder/minilm-int8");
+    for threads in THREADS {
+        let compute = Compute::new(threads).expect("threads");
+        let model = network(&compute);
         for tokens in [16, 64, 128, 256] {
-            let one = [sequence(&mut Rng(tokens as u64), tokens)];
+            let input = [sequence(&model, tokens)];
+            assert_eq!(input[0].ids.len(), tokens);
+            assert_eq!(forward(&model, &input), forward(&one_thread, &input), "{threads} threads");
             group.throughput(Throughput::Elements(tokens as u64));
-            group.bench_function(tokens.to_string(), |b| {
-                b.iter(|| encoder.model().hidden_states(&one, &never));
+            group.bench_function(BenchmarkId::new(format!("t{threads}"), tokens), |b| {
+                b.iter(|| forward(&model, &input));
+            });
+        }
+
+        let batch: Vec<_> = (0..32).map(|_| sequence(&model, 128)).collect();
+        group.throughput(Throughput::Elements(32 * 128));
+        group.bench_function(format!("batch-32x128/t{threads}"), |b| {
+            b.iter(|| forward(&model, &batch));
+        });
+
+        // Text in, tokenizer included.
+        let encoder = load_encoder(&bundled(), &compute).expect("the model loads");
+        let sentences = sentences();
+        let all: Vec<&str> = sentences.iter().map(String::as_str).collect();
+        let long = prose(20_000);
+        for (name, texts) in [
+            ("embed-1-sentence", &all[100..101]),
+            ("embed-32-sentences", &all[100..132]),
+            ("embed-20kB-text", &[long.as_str()][..]),
+        ] {
+            let embeddings = encoder.embed(texts, &never).expect("texts embed");
+            assert!(embeddings.iter().all(|e| e.coverage.truncated == 0));
+            group.throughput(Throughput::Bytes(texts.iter().map(|t| t.len() as u64).sum()));
+            group.bench_function(format!("{name}/t{threads}"), |b| {
+                b.iter(|| encoder.embed(texts, &never));
             });
         }
     }
+    group.finish();
+    c.final_summary();
 }
-
-/// Throughput: 32 texts of 128 tokens at once, and real sentences from text to vector.
-fn batches(c: &mut Criterion) {
-    let never = CancelToken::new();
-    let sentences = sentences();
-    let texts: Vec<&str> = sentences.iter().map(String::as_str).collect();
-    for threads in [1, 2] {
-        let encoder = encoder(threads);
-        let mut rng = Rng(3);
-        let batch: Vec<_> = (0..32).map(|_| sequence(&mut rng, 128)).collect();
-        let mut group = c.benchmark_group(format!("batch/minilm-int8/t{threads}"));
-        group.throughput(Throughput::Elements(32));
-        group.bench_function("32x128_tokens", |b| {
-            b.iter(|| encoder.model().hidden_states(&batch, &never));
-        });
-        group.throughput(Throughput::Elements(texts.len() as u64));
-        group.bench_function("200_sentences_from_text", |b| {
-            b.iter(|| encoder.embed(&texts, &never));
-        });
-    }
-}
-
-criterion_group!(name = benches; config = criterion(); targets = latency, batches);
-criterion_main!(benches);

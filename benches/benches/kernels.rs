@@ -1,111 +1,159 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Matmuls and vector maths, `op/isa/shape`, every backend this machine can run.
-//!
-//! One token is counted in bytes of weights streamed, blocks of tokens in multiply-adds.
+//! Matrix kernels and vector maths, every backend this machine can run.
 
-#![allow(missing_docs, reason = "criterion's macros make public items")]
+use std::time::Duration;
 
-use bho_benches::{Rng, criterion};
-use bho_kernels::{Dequant, Int8Matrix, Kernels, QuantRows, TernaryMatrix, available, by_name};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use bho_benches::{Random, criterion};
+use bho_kernels::{Int8Matrix, Kernels, QuantRows, TernaryMatrix, available, oracle};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
-const TERNARY: [(usize, usize); 3] = [(2560, 2560), (2560, 6912), (6912, 2560)];
-const INT8: [(usize, usize); 3] = [(384, 384), (1536, 384), (384, 1536)];
+/// Rows and columns of the linear layers of BitNet b1.58 2B4T.
+const LARGE: [(usize, usize); 3] = [(2560, 2560), (2560, 6912), (6912, 2560)];
+
+/// Rows and columns of the linear layers of MiniLM-L6.
+const SMALL: [(usize, usize); 3] = [(384, 384), (1536, 384), (384, 1536)];
+
+/// Tokens side by side.
 const TOKENS: [usize; 4] = [1, 8, 32, 128];
 
-fn throughput(rows: usize, cols: usize, tokens: usize, weight_bytes: usize) -> Throughput {
-    match tokens {
-        1 => Throughput::Bytes(weight_bytes as u64),
-        n => Throughput::Elements((rows * cols * n) as u64),
+/// Multiplications one call of the plain loops of `scalar` may have: above, ten samples of it
+/// would take longer than everything else together and say nothing new.
+const SCALAR_MACS: usize = 200_000_000;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Ternary,
+    Int8,
+}
+
+enum Weights {
+    Ternary(TernaryMatrix),
+    Int8(Int8Matrix),
+}
+
+impl Weights {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ternary(w) => w.as_bytes().len(),
+            Self::Int8(w) => w.as_bytes().len(),
+        }
+    }
+
+    fn multiply(&self, kernels: &dyn Kernels, x: &QuantRows, y: &mut [i32]) {
+        match self {
+            Self::Ternary(w) => kernels.ternary_gemm(w.view(), x.view(), y),
+            Self::Int8(w) => kernels.int8_gemm(w.view(), x.view(), y),
+        }
+        .expect("shapes fit");
     }
 }
 
-fn matmuls(c: &mut Criterion) {
-    let mut rng = Rng(1);
-    let scalar = by_name("scalar").expect("always there");
+/// One matrix with all numbers of tokens on all backends.
+fn matrix(c: &mut Criterion, format: Format, (rows, cols): (usize, usize)) {
+    let mut random = Random::new((rows * 31 + cols) as u64);
+    let (name, plain) = match format {
+        Format::Ternary => ("ternary", random.int8s(rows * cols, -1, 1)),
+        Format::Int8 => ("int8", random.int8s(rows * cols, -127, 127)),
+    };
+    let weights = match format {
+        Format::Ternary => Weights::Ternary(TernaryMatrix::pack(rows, cols, &plain).expect("fits")),
+        Format::Int8 => Weights::Int8(Int8Matrix::pack(rows, cols, &plain).expect("fits")),
+    };
+    let backends = available();
     for tokens in TOKENS {
-        for (rows, cols) in TERNARY {
-            let weights: Vec<i8> = (0..rows * cols).map(|_| (rng.bits() % 3) as i8 - 1).collect();
-            let packed = TernaryMatrix::pack(rows, cols, &weights).expect("ternary");
-            let x: Vec<i8> = (0..tokens * cols).map(|_| rng.bits() as i8).collect();
-            let x = QuantRows::from_int8(&x, cols).expect("whole rows");
-            let mut y = vec![0; tokens * rows];
-            let mut expected = vec![0; tokens * rows];
-            scalar.ternary_gemm(packed.view(), x.view(), &mut expected).expect("shapes");
-            for k in fast() {
-                let mut group = c.benchmark_group(format!("ternary_gemm/{}", k.name()));
-                group.throughput(throughput(rows, cols, tokens, packed.as_bytes().len()));
-                k.ternary_gemm(packed.view(), x.view(), &mut y).expect("shapes");
-                assert!(y == expected, "{} is wrong", k.name());
-                let id = BenchmarkId::from_parameter(format!("{rows}x{cols}/n{tokens}"));
-                group.bench_function(id, |b| {
-                    b.iter(|| k.ternary_gemm(packed.view(), x.view(), &mut y));
-                });
+        let x = random.int8s(tokens * cols, -127, 127);
+        let quant = QuantRows::from_int8(&x, cols).expect("fits");
+        let mut y = vec![0i32; tokens * rows];
+        let mut expected = vec![0i32; tokens * rows];
+        let macs = rows * cols * tokens;
+        for (i, &kernels) in backends.iter().enumerate() {
+            if kernels.name() == "scalar" && macs > SCALAR_MACS {
+                continue;
             }
-        }
-        for (rows, cols) in INT8 {
-            let weights: Vec<f32> = (0..rows * cols).map(|_| rng.float()).collect();
-            let (packed, scales) = Int8Matrix::quantize(rows, cols, &weights).expect("shapes");
-            let sums = packed.view().row_sums();
-            let x: Vec<f32> = (0..tokens * cols).map(|_| rng.float()).collect();
-            let dequant = Dequant { row_scales: &scales, row_sums: Some(&sums), bias: None };
-            let mut quant = QuantRows::new();
-            let x = quant.quantize_range(scalar, &x, cols).expect("whole rows");
-            let mut y = vec![0.0; tokens * rows];
-            let mut expected = vec![0.0; tokens * rows];
-            scalar.int8_linear(packed.view(), x, dequant, &mut expected).expect("shapes");
-            for k in fast() {
-                let mut group = c.benchmark_group(format!("int8_linear/{}", k.name()));
-                group.throughput(throughput(rows, cols, tokens, packed.as_bytes().len()));
-                k.int8_linear(packed.view(), x, dequant, &mut y).expect("shapes");
-                assert!(y == expected, "{} is wrong", k.name());
-                let id = BenchmarkId::from_parameter(format!("{rows}x{cols}/n{tokens}"));
-                group.bench_function(id, |b| {
-                    b.iter(|| k.int8_linear(packed.view(), x, dequant, &mut y));
-                });
+            // Right before fast: against the fastest other backend, or against plain loops.
+            let other = backends.iter().enumerate().rev().find(|(k, _)| *k != i);
+            match other {
+                Some((_, other)) => weights.multiply(*other, &quant, &mut expected),
+                None => {
+                    let plain = oracle::matmul_int(&plain, &x, rows, cols);
+                    expected = plain.into_iter().map(|v| v as i32).collect();
+                }
             }
+            weights.multiply(kernels, &quant, &mut y);
+            assert!(y == expected, "{name} {rows}x{cols}x{tokens}: {} is wrong", kernels.name());
+
+            // One token: every weight is read for one multiplication. Many: the reverse.
+            let (kind, shape, throughput) = if tokens == 1 && format == Format::Ternary {
+                ("gemv", format!("{rows}x{cols}"), Throughput::Bytes(weights.bytes() as u64))
+            } else if tokens == 1 {
+                ("gemm", format!("{rows}x{cols}x1"), Throughput::Bytes(weights.bytes() as u64))
+            } else {
+                ("gemm", format!("{rows}x{cols}x{tokens}"), Throughput::Elements(macs as u64))
+            };
+            let mut group = c.benchmark_group(format!("{name}_{kind}"));
+            group.throughput(throughput);
+            group.bench_function(BenchmarkId::new(kernels.name(), shape), |b| {
+                b.iter(|| weights.multiply(kernels, &quant, &mut y));
+            });
+            group.finish();
         }
     }
 }
 
-/// The backends worth timing: all but `scalar`, unless it is the only one.
-fn fast() -> Vec<&'static dyn Kernels> {
-    let all = available();
-    if all.len() == 1 { all } else { all[1..].to_vec() }
-}
-
+/// Element-wise work on one row as wide as MiniLM's feed-forward part.
 fn vector_maths(c: &mut Criterion) {
-    let mut rng = Rng(2);
-    let x: Vec<f32> = (0..128 * 1536).map(|_| 4.0 * rng.float()).collect();
-    let ones = vec![1f32; 384];
-    for k in fast() {
-        let mut group = c.benchmark_group(format!("vector/{}", k.name()));
-        group.throughput(Throughput::Elements(x.len() as u64));
-        let mut y = x.clone();
-        let mut q = QuantRows::new();
-        group.bench_function("quantize_range", |b| {
-            b.iter(|| q.quantize_range(k, &x, 1536).map(|v| v.rows()));
-        });
-        group.bench_function("gelu_erf", |b| {
-            b.iter(|| {
-                y.copy_from_slice(&x);
-                k.gelu_erf(&mut y);
+    const N: usize = 1536;
+    let mut random = Random::new(7);
+    let x = random.floats(N);
+    let gain = random.floats(N);
+    let bias = random.floats(N);
+    type Row<'a> = &'a dyn Fn(&dyn Kernels, &mut [f32]);
+    let rows: [(&str, Row<'_>); 4] = [
+        ("gelu_erf", &|k, row| k.gelu_erf(row)),
+        ("gelu_tanh", &|k, row| k.gelu_tanh(row)),
+        ("softmax", &|k, row| k.softmax(row)),
+        ("layer_norm", &|k, row| k.layer_norm(row, &gain, &bias, 1e-12)),
+    ];
+    let mut group = c.benchmark_group("vecmath");
+    group.throughput(Throughput::Elements(N as u64));
+    let backends = available();
+    for (name, apply) in rows {
+        let mut first: Option<Vec<f32>> = None;
+        for &kernels in &backends {
+            let mut row = x.clone();
+            apply(kernels, &mut row);
+            let expected = first.get_or_insert_with(|| row.clone());
+            assert!(*expected == row, "{name}: {} is wrong", kernels.name());
+            // In place, so each call gets a fresh row: the same values every time.
+            group.bench_function(BenchmarkId::new(format!("{name}/{}", kernels.name()), N), |b| {
+                b.iter_batched_ref(|| x.clone(), |row| apply(kernels, row), BatchSize::SmallInput);
             });
-        });
-        group.bench_function("softmax_rows_of_128", |b| {
-            b.iter(|| {
-                y.copy_from_slice(&x);
-                y.chunks_exact_mut(128).for_each(|row| k.softmax(row));
-            });
-        });
-        group.bench_function("layer_norm_rows_of_384", |b| {
-            b.iter(|| {
-                y.copy_from_slice(&x);
-                y.chunks_exact_mut(384).for_each(|row| k.layer_norm(row, &ones, &ones, 1e-12));
-            });
-        });
+        }
     }
+    let mut out = vec![0i8; N];
+    let mut first: Option<Vec<i8>> = None;
+    for &kernels in &backends {
+        kernels.quantize_row(&x, &mut out);
+        let expected = first.get_or_insert_with(|| out.clone());
+        assert!(*expected == out, "quantize_row: {} is wrong", kernels.name());
+        group.bench_function(
+            BenchmarkId::new(format!("quantize_row/{}", kernels.name()), N),
+            |b| {
+                b.iter(|| kernels.quantize_row(&x, &mut out));
+            },
+        );
+    }
+    group.finish();
 }
 
-criterion_group!(name = benches; config = criterion(); targets = matmuls, vector_maths);
-criterion_main!(benches);
+fn main() {
+    let mut c = criterion(Duration::from_millis(400));
+    for shape in LARGE {
+        matrix(&mut c, Format::Ternary, shape);
+    }
+    for shape in SMALL.into_iter().chain(LARGE) {
+        matrix(&mut c, Format::Int8, shape);
+    }
+    vector_maths(&mut c);
+    c.final_summary();
+}
