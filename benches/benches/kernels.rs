@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bho_benches::{Random, criterion};
-use bho_kernels::{Int8Matrix, Kernels, QuantRows, TernaryMatrix, available, oracle};
+use bho_kernels::{
+    Dequant, Int8Matrix, Kernels, QuantRows, RowQuant, TernaryMatrix, available, oracle,
+};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
 /// Rows and columns of the linear layers of BitNet b1.58 2B4T.
@@ -100,6 +102,39 @@ fn matrix(c: &mut Criterion, format: Format, (rows, cols): (usize, usize)) {
     }
 }
 
+/// Int8 layers as the encoder runs them: activations with zero points, sums scaled to floats.
+fn linear(c: &mut Criterion, (rows, cols): (usize, usize)) {
+    let mut random = Random::new((rows * 37 + cols) as u64);
+    let backends = available();
+    let weights = random.floats(rows * cols);
+    let (packed, scales) = Int8Matrix::quantize(rows, cols, &weights).expect("fits");
+    let sums = packed.view().row_sums();
+    let bias = random.floats(rows);
+    let dequant = Dequant { row_scales: &scales, row_sums: Some(&sums), bias: Some(&bias) };
+    for tokens in TOKENS {
+        let x = random.floats(tokens * cols);
+        let mut quant = QuantRows::new();
+        let x = quant.quantize_range(backends[0], &x, cols).expect("whole rows");
+        let mut y = vec![0f32; tokens * rows];
+        let mut first: Option<Vec<f32>> = None;
+        for &kernels in &backends {
+            kernels.int8_linear(packed.view(), x, dequant, &mut y).expect("shapes fit");
+            let expected = first.get_or_insert_with(|| y.clone());
+            assert!(*expected == y, "int8_linear: {} is wrong", kernels.name());
+            let mut group = c.benchmark_group("int8_linear");
+            group.throughput(match tokens {
+                1 => Throughput::Bytes(packed.as_bytes().len() as u64),
+                n => Throughput::Elements((rows * cols * n) as u64),
+            });
+            group.bench_function(
+                BenchmarkId::new(kernels.name(), format!("{rows}x{cols}x{tokens}")),
+                |b| b.iter(|| kernels.int8_linear(packed.view(), x, dequant, &mut y)),
+            );
+            group.finish();
+        }
+    }
+}
+
 /// Element-wise work on one row as wide as MiniLM's feed-forward part.
 fn vector_maths(c: &mut Criterion) {
     const N: usize = 1536;
@@ -130,18 +165,22 @@ fn vector_maths(c: &mut Criterion) {
             });
         }
     }
+    type Quantize<'a> = &'a dyn Fn(&dyn Kernels, &mut [i8]) -> RowQuant;
+    let quantizers: [(&str, Quantize<'_>); 2] = [
+        ("quantize_row", &|k, out| k.quantize_row(&x, out)),
+        ("quantize_row_range", &|k, out| k.quantize_row_range(&x, out)),
+    ];
     let mut out = vec![0i8; N];
-    let mut first: Option<Vec<i8>> = None;
-    for &kernels in &backends {
-        kernels.quantize_row(&x, &mut out);
-        let expected = first.get_or_insert_with(|| out.clone());
-        assert!(*expected == out, "quantize_row: {} is wrong", kernels.name());
-        group.bench_function(
-            BenchmarkId::new(format!("quantize_row/{}", kernels.name()), N),
-            |b| {
-                b.iter(|| kernels.quantize_row(&x, &mut out));
-            },
-        );
+    for (name, quantize) in quantizers {
+        let mut first: Option<(RowQuant, Vec<i8>)> = None;
+        for &kernels in &backends {
+            let quant = quantize(kernels, &mut out);
+            let expected = first.get_or_insert_with(|| (quant, out.clone()));
+            assert!(*expected == (quant, out.clone()), "{name}: {} is wrong", kernels.name());
+            group.bench_function(BenchmarkId::new(format!("{name}/{}", kernels.name()), N), |b| {
+                b.iter(|| quantize(kernels, &mut out));
+            });
+        }
     }
     group.finish();
 }
@@ -153,6 +192,9 @@ fn main() {
     }
     for shape in SMALL.into_iter().chain(LARGE) {
         matrix(&mut c, Format::Int8, shape);
+    }
+    for shape in SMALL {
+        linear(&mut c, shape);
     }
     vector_maths(&mut c);
     c.final_summary();

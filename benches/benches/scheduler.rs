@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What the orchestrator costs a node: whole runs of agents that do nothing.
 //!
-//! A run's fixed part (the guard on the source and the answer, threads, the trace) is in the
-//! numbers; in a graph of a hundred nodes or more it is a small part.
+//! A run's fixed part (threads, the guard on the source and the answer) is in the numbers; in a
+//! graph of a hundred nodes or more it is a small part. The trace is on unless the id says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,15 +78,20 @@ fn main() {
     let mut group = c.benchmark_group("scheduler");
     for (shape, count, chain) in [("chain", 100, true), ("chain", 1000, true), ("wide", 100, false)]
     {
-        for (guards, guarded) in [("unguarded", false), ("guarded", true)] {
-            let pipeline = pipeline(count, chain, guarded);
+        for (how, guarded, traced) in [
+            ("unguarded-untraced", false, false),
+            ("unguarded", false, true),
+            ("guarded", true, true),
+        ] {
+            let mut pipeline = pipeline(count, chain, guarded);
+            pipeline.tracing.enabled = traced;
             let run = || orchestrator.run(&pipeline, source.clone(), RunOptions::default());
             let outcome = run().expect("a run");
             assert_eq!(outcome.status, RunStatus::Complete);
             assert_eq!(outcome.results.len(), count);
             // Per node: criterion's "elements" are nodes.
             group.throughput(Throughput::Elements(count as u64));
-            group.bench_function(BenchmarkId::new(format!("{shape}/{guards}"), count), |b| {
+            group.bench_function(BenchmarkId::new(format!("{shape}/{how}"), count), |b| {
                 b.iter(run);
             });
         }
