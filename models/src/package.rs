@@ -156,7 +156,8 @@ impl Package {
     fn from_parts(dir: &Path, weights: Weights) -> Result<Self, ModelError> {
         let path = dir.join("config.json");
         let config = read_json(&path)?.ok_or_else(|| {
-            ModelError::read(&path, std::io::Error::from(std::io::ErrorKind::NotFound))
+            let message = "is no file that `bho convert` wrote and has no config.json beside it";
+            ModelError::invalid(weights.name(), message)
         })?;
         let absolute = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
         let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
