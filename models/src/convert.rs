@@ -2,8 +2,9 @@
 //! A Hugging Face folder to one int8 file: weights quantized and packed, config, tokenizer and
 //! provenance in the metadata.
 //!
-//! Memory stays at the source mapping plus one tensor; the result is written under a temporary
-//! name and renamed when it is whole. The same inputs and options give the same bytes.
+//! Memory: the source's mapping, one tensor as floats, and what comes last in the file (scales,
+//! vectors, int8 embedding tables); packed matrices go straight out. The result is written under a
+//! temporary name and renamed when it is whole. The same inputs and options give the same bytes.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Models: file formats, architectures, conversion, inspection and the bundled store.
 //!
-//! A new architecture is one folder (config, tensor names, forward pass) and one line in
-//! [`architectures`](load_encoder).
+//! A new architecture is one folder (config, tensor names, forward pass) and one line in the
+//! table of `load.rs`.
 
 #![forbid(unsafe_code)]
 
