@@ -1,14 +1,36 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The one interface of all backends, and the choice between them.
 
-use std::sync::OnceLock;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::arch;
 use crate::error::KernelError;
 use crate::formats::{F32View, Int8View, RowsView, TernaryView};
 
 /// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
+#[cfg(feature = "std")]
 pub const ISA_VARIABLE: &str = "BHO_ISA";
+
+/// Which inner loop did a multiplication, e.g. `ternary_gemm/avx512_vnni/gemv`.
+///
+/// A backend may hand work to a simpler one, as `amx_int8` does with a single token; the name says
+/// what really ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KernelName {
+    /// The operation, e.g. `ternary_gemm`.
+    pub op: &'static str,
+    /// The instruction set.
+    pub isa: &'static str,
+    /// The loop: `gemv` for one token, else the block of tokens x rows held in registers.
+    pub variant: &'static str,
+}
+
+impl fmt::Display for KernelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.op, self.isa, self.variant)
+    }
+}
 
 /// Turns exact integer sums into floats:
 /// `y = (sum - x_zero[t] · row_sum[r]) · row_scale[r] · x_scale[t] + bias[r]`.
@@ -70,7 +92,7 @@ pub trait Kernels: Send + Sync {
         w: TernaryView<'_>,
         x: RowsView<'_>,
         y: &mut [i32],
-    ) -> Result<(), KernelError>;
+    ) -> Result<KernelName, KernelError>;
 
     /// [`Kernels::ternary_gemm`] with the sums scaled to floats.
     ///
@@ -82,7 +104,7 @@ pub trait Kernels: Send + Sync {
         x: RowsView<'_>,
         dequant: Dequant<'_>,
         y: &mut [f32],
-    ) -> Result<(), KernelError>;
+    ) -> Result<KernelName, KernelError>;
 
     /// `y[t, r] = Σ_k w[r, k] · x[t, k]`, int8 weights, exact.
     ///
@@ -90,8 +112,12 @@ pub trait Kernels: Send + Sync {
     ///
     /// # Errors
     /// [`KernelError::Shape`] naming the argument that does not fit.
-    fn int8_gemm(&self, w: Int8View<'_>, x: RowsView<'_>, y: &mut [i32])
-    -> Result<(), KernelError>;
+    fn int8_gemm(
+        &self,
+        w: Int8View<'_>,
+        x: RowsView<'_>,
+        y: &mut [i32],
+    ) -> Result<KernelName, KernelError>;
 
     /// [`Kernels::int8_gemm`] with the sums scaled to floats.
     ///
@@ -103,7 +129,7 @@ pub trait Kernels: Send + Sync {
         x: RowsView<'_>,
         dequant: Dequant<'_>,
         y: &mut [f32],
-    ) -> Result<(), KernelError>;
+    ) -> Result<KernelName, KernelError>;
 
     /// `y[t, r] = Σ_k w[r, k] · x[t, k] + bias[r]` in f32, summed in the order of `k`.
     ///
@@ -156,11 +182,25 @@ pub trait Kernels: Send + Sync {
 
     /// `x += y`.
     fn add(&self, x: &mut [f32], y: &[f32]);
+
+    /// Runs the multiply-add instruction of the ternary loops on registers alone, `rounds` times
+    /// over enough independent sums to hide its latency. Returns the 8-bit multiply-adds done: the
+    /// peak that `bho bench kernels` holds the matmuls against.
+    fn probe_int8(&self, rounds: u64) -> u64;
+
+    /// Reads every byte once with the widest loads and returns a checksum: the bandwidth that
+    /// `bho bench kernels` holds matrix-vector products against.
+    fn probe_read(&self, bytes: &[u8]) -> u64;
 }
 
 /// The backends this machine can run, slowest first; `scalar` is always there.
 pub fn available() -> Vec<&'static dyn Kernels> {
     arch::BACKENDS.iter().filter_map(|(_, detect)| detect()).collect()
+}
+
+/// The fastest backend this machine can run.
+pub fn best() -> &'static dyn Kernels {
+    available().pop().expect("scalar is always available")
 }
 
 /// The backend of this name.
@@ -183,12 +223,14 @@ pub fn by_name(name: &str) -> Result<&'static dyn Kernels, KernelError> {
 ///
 /// # Errors
 /// When the variable names a backend that is unknown or unavailable.
+#[cfg(feature = "std")]
 pub fn kernels() -> Result<&'static dyn Kernels, KernelError> {
-    static CHOICE: OnceLock<Result<&'static dyn Kernels, KernelError>> = OnceLock::new();
+    static CHOICE: std::sync::OnceLock<Result<&'static dyn Kernels, KernelError>> =
+        std::sync::OnceLock::new();
     CHOICE
         .get_or_init(|| match std::env::var(ISA_VARIABLE) {
             Ok(name) if !name.is_empty() => by_name(&name),
-            _ => Ok(*available().last().expect("scalar is always available")),
+            _ => Ok(best()),
         })
         .clone()
 }

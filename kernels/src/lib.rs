@@ -16,21 +16,31 @@
 //! # Ok::<(), bho_kernels::KernelError>(())
 //! ```
 
+//!
+//! The crate needs only `core` and `alloc`. The feature `std` (on by default) adds [`kernels`], the
+//! choice made once per process from the environment, and finer detection on aarch64.
+
+#![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 #![allow(clippy::needless_range_loop, reason = "lane loops read best by index")]
+
+extern crate alloc;
 
 #[allow(unsafe_code, reason = "intrinsics; each block says why it is sound")]
 mod arch;
 mod backend;
 mod error;
 mod formats;
+#[cfg(feature = "std")]
 pub mod oracle;
 mod sink;
 mod vecmath;
 
 pub use backend::{
-    AttentionHead, Dequant, ISA_VARIABLE, Kernels, RowQuant, available, by_name, kernels,
+    AttentionHead, Dequant, KernelName, Kernels, RowQuant, available, best, by_name,
 };
+#[cfg(feature = "std")]
+pub use backend::{ISA_VARIABLE, kernels};
 pub use error::KernelError;
 pub use formats::{
     F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,

@@ -69,7 +69,7 @@ impl Sink for IntSink<'_> {
     #[inline(always)]
     fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
         let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
-        let sums: [i32; PANEL] = std::array::from_fn(|i| sums[i].wrapping_sub(correction));
+        let sums: [i32; PANEL] = core::array::from_fn(|i| sums[i].wrapping_sub(correction));
         let out = &mut self.y[t * self.rows..][..self.rows][row0..];
         match out.first_chunk_mut::<PANEL>() {
             Some(out) => *out = sums,
@@ -89,7 +89,7 @@ impl Sink for FloatSink<'_> {
         let scales = lanes(row_scales);
         let row_sums = row_sums.map_or([0; PANEL], |s| edge(&s[row0..], 0));
         let bias = bias.map_or([0.0; PANEL], lanes);
-        let y: [f32; PANEL] = std::array::from_fn(|i| {
+        let y: [f32; PANEL] = core::array::from_fn(|i| {
             let sum = sums[i].wrapping_sub(correction);
             let sum = sum.wrapping_sub(quant.zero.wrapping_mul(row_sums[i]));
             sum as f32 * (scales[i] * quant.scale) + bias[i]

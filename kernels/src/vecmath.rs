@@ -77,7 +77,7 @@ fn round_small(x: f32) -> (f32, i32) {
 fn exp(x: f32) -> f32 {
     let x = if x > 88.0 { 88.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };
-    let (n, power) = round_small(x * std::f32::consts::LOG2_E);
+    let (n, power) = round_small(x * core::f32::consts::LOG2_E);
     let r = x - n * 0.693_359_4;
     let r = r + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
@@ -122,7 +122,7 @@ fn map(x: &mut [f32], f: impl Fn(f32) -> f32) {
 /// GELU with the error function: `x/2 · (1 + erf(x/√2))` (arXiv:1606.08415).
 #[inline(always)]
 pub(crate) fn gelu_erf(x: &mut [f32]) {
-    map(x, |v| 0.5 * v * (1.0 + erf(v * std::f32::consts::FRAC_1_SQRT_2)));
+    map(x, |v| 0.5 * v * (1.0 + erf(v * core::f32::consts::FRAC_1_SQRT_2)));
 }
 
 /// GELU by its tanh approximation (arXiv:1606.08415).
@@ -165,7 +165,7 @@ pub(crate) fn layer_norm(x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
     let n = x.len() as f32;
     let mean = sum_by(x, |v| v) / n;
     let var = sum_by(x, |v| (v - mean) * (v - mean)) / n;
-    let inv = 1.0 / (var + eps).sqrt();
+    let inv = 1.0 / libm::sqrtf(var + eps);
     for ((v, &g), &b) in x.iter_mut().zip(gain).zip(bias) {
         *v = (*v - mean) * inv * g + b;
     }
@@ -267,7 +267,7 @@ fn lanes_matmul_rows(
     let row = |t: usize| &x[t * stride..];
     let mut t = 0;
     while t + F32_TOKENS <= rows {
-        let sums = lanes_matmul::<F32_TOKENS>(w, std::array::from_fn(|i| row(t + i)));
+        let sums = lanes_matmul::<F32_TOKENS>(w, core::array::from_fn(|i| row(t + i)));
         for (i, s) in sums.iter().enumerate() {
             put(t + i, s);
         }

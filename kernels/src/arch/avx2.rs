@@ -8,8 +8,9 @@
 //! Int8: 8-bit products of pairs do not fit 16 bits (`2 · 255 · 128`), so weights and activations
 //! are widened first and `vpmaddwd` adds pairs of exact 16-bit products into 32 bits.
 
-use std::arch::x86_64::*;
+use core::arch::x86_64::*;
 
+use super::Ran;
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
@@ -131,13 +132,13 @@ fn bytes_of(quad: [i16; 4]) -> [u8; 8] {
 }
 
 #[target_feature(enable = "avx2")]
-fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) {
+fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     let row = |t: usize| x.padded_row(t).as_chunks::<16>().0;
     for p in 0..w.panels() {
         let (tiles, _) = w.panel(p).as_chunks::<TILE_BYTES>();
         let mut t = 0;
         while t + 4 <= x.rows() {
-            let sums = ternary_tile::<4>(tiles, std::array::from_fn(|i| row(t + i)));
+            let sums = ternary_tile::<4>(tiles, core::array::from_fn(|i| row(t + i)));
             for (i, sums) in sums.iter().enumerate() {
                 sink.put(t + i, p * PANEL, sums);
             }
@@ -149,14 +150,15 @@ fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) {
             t += 1;
         }
     }
+    Ran("avx2", if x.rows() == 1 { "gemv" } else { "4x16" })
 }
 
 #[target_feature(enable = "avx2")]
-fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
+fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     // Tokens that share one pass: 6 x 2 sums fill the 16 registers.
     const TOKENS: usize = 6;
     let quads = w.cols().div_ceil(4);
-    let mut wide: Vec<[i16; 4]> = Vec::with_capacity(quads * x.rows());
+    let mut wide: alloc::vec::Vec<[i16; 4]> = alloc::vec::Vec::with_capacity(quads * x.rows());
     for t in 0..x.rows() {
         let (row, _) = x.padded_row(t).as_chunks::<4>();
         wide.extend(row[..quads].iter().map(|q| q.map(i16::from)));
@@ -168,7 +170,7 @@ fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
         while t + TOKENS <= x.rows() {
             let mut sums = [[0i32; PANEL]; TOKENS];
             for half in 0..2 {
-                let rows = std::array::from_fn(|i| row(t + i));
+                let rows = core::array::from_fn(|i| row(t + i));
                 int8_half::<TOKENS>(blocks, half, rows, &mut sums);
             }
             for (i, sums) in sums.iter().enumerate() {
@@ -185,4 +187,20 @@ fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
             t += 1;
         }
     }
+    Ran("avx2", if x.rows() == 1 { "gemv" } else { "6x8" })
+}
+
+/// `vpmaddubsw` and the 16-bit addition that goes with it.
+#[target_feature(enable = "avx2")]
+fn peak(rounds: u64) -> u64 {
+    const SUMS: usize = 10;
+    let mut sums = [_mm256_setzero_si256(); SUMS];
+    for _ in 0..rounds {
+        let (w, x) = core::hint::black_box((_mm256_set1_epi8(1), _mm256_set1_epi8(1)));
+        for sum in &mut sums {
+            *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(w, x));
+        }
+    }
+    core::hint::black_box(sums);
+    rounds * SUMS as u64 * 32
 }

@@ -4,8 +4,9 @@
 //!
 //! Headroom: `vpdpbusd` widens to 32 bits by itself and does not saturate.
 
-use std::arch::x86_64::*;
+use core::arch::x86_64::*;
 
+use super::Ran;
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
@@ -15,8 +16,7 @@ struct Avx512Vnni;
 cpufeatures::new!(avx512, "avx512f", "avx512bw");
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
-    // cpufeatures knows no VNNI; std does.
-    (avx512::get() && std::arch::is_x86_feature_detected!("avx512vnni")).then_some(&Avx512Vnni as _)
+    (avx512::get() && super::x86_cpu::has_avx512_vnni()).then_some(&Avx512Vnni as _)
 }
 
 super::kernels!(Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni");
@@ -29,7 +29,7 @@ const TOKENS: usize = 8;
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
 fn broadcast<const T: usize>(x: &[&[i8]; T], quad: usize) -> [__m512i; T] {
-    std::array::from_fn(|t| {
+    core::array::from_fn(|t| {
         debug_assert!(quad * 4 + 4 <= x[t].len());
         // SAFETY: rows are padded to whole tiles, and callers walk no further than the tiles.
         let four = unsafe { x[t].as_ptr().add(quad * 4).cast::<i32>().read_unaligned() };
@@ -65,7 +65,7 @@ fn int8_tile<const T: usize, const P: usize>(
     assert!(x.iter().all(|row| row.len() >= blocks * 4));
     assert!(panels.iter().all(|panel| panel.len() == blocks));
     for b in 0..blocks {
-        let w: [__m512i; P] = std::array::from_fn(|p| load(&panels[p][b]));
+        let w: [__m512i; P] = core::array::from_fn(|p| load(&panels[p][b]));
         let x = broadcast(&x, b);
         for t in 0..T {
             for p in 0..P {
@@ -89,7 +89,7 @@ fn ternary_tile<const T: usize, const P: usize>(
     assert!(x.iter().all(|row| row.len() >= tiles * 16));
     assert!(panels.iter().all(|panel| panel.len() == tiles));
     for i in 0..tiles {
-        let tile: [__m512i; P] = std::array::from_fn(|p| load(&panels[p][i]));
+        let tile: [__m512i; P] = core::array::from_fn(|p| load(&panels[p][i]));
         // Bits shifted in from the neighbour byte fall to the mask.
         let planes: [[__m512i; P]; 4] = [
             tile.map(|w| _mm512_and_si512(w, mask)),
@@ -141,7 +141,7 @@ macro_rules! walk {
         }
     }};
     (@block $tile:ident, $x:ident, $sink:ident, $p:ident, $panels:ident, $n:literal, $t:ident, $count:literal) => {{
-        let rows: [&[i8]; $count] = std::array::from_fn(|i| $x.padded_row($t + i));
+        let rows: [&[i8]; $count] = core::array::from_fn(|i| $x.padded_row($t + i));
         let sums = $tile::<$count, $n>($panels, rows);
         for (i, token) in sums.iter().enumerate() {
             for (j, lanes) in token.iter().enumerate() {
@@ -152,11 +152,28 @@ macro_rules! walk {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) {
+fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     walk!(ternary_tile, w, x, sink);
+    Ran("avx512_vnni", if x.rows() == 1 { "gemv" } else { "8x32" })
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
+fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     walk!(int8_tile, w, x, sink);
+    Ran("avx512_vnni", if x.rows() == 1 { "gemv" } else { "8x32" })
+}
+
+/// `vpdpbusd` on 64 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn peak(rounds: u64) -> u64 {
+    const SUMS: usize = 12;
+    let mut sums = [_mm512_setzero_si512(); SUMS];
+    for _ in 0..rounds {
+        let (w, x) = core::hint::black_box((_mm512_set1_epi8(1), _mm512_set1_epi8(1)));
+        for sum in &mut sums {
+            *sum = _mm512_dpbusd_epi32(*sum, w, x);
+        }
+    }
+    core::hint::black_box(sums);
+    rounds * (SUMS * TILE_BYTES) as u64
 }

@@ -3,14 +3,16 @@
 //!
 //! A backend is a unit struct that exists only where its CPU features do: [`Detect`] hands out
 //! the reference, so holding one is the proof its `unsafe` entry calls rely on. It supplies two
-//! inner loops (`ternary`, `int8`) generic over a [`crate::sink::Sink`] and has the rest made by
-//! [`kernels!`], which also compiles the plain vector maths with the backend's features.
+//! inner loops (`ternary`, `int8`) generic over a [`crate::sink::Sink`], a loop over its
+//! multiply-add instruction alone (`peak`), and has the rest made by [`kernels!`], which also compiles the plain vector maths with the backend's features.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86_cpu;
 
 use crate::backend::Kernels;
 
@@ -25,6 +27,9 @@ pub(crate) const BACKENDS: &[(&str, Detect)] = &[
     #[cfg(target_arch = "x86_64")]
     ("avx512_vnni", avx512_vnni::detect),
 ];
+
+/// The instruction set and the loop that did the work; see [`crate::KernelName`].
+pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
@@ -42,10 +47,10 @@ macro_rules! kernels {
                 w: $crate::TernaryView<'_>,
                 x: $crate::RowsView<'_>,
                 y: &mut [i32],
-            ) -> Result<(), $crate::KernelError> {
+            ) -> Result<$crate::KernelName, $crate::KernelError> {
                 let sink = $crate::sink::IntSink::new((w.rows(), w.cols()), 1, x, y)?;
-                $crate::arch::enter!(ternary(w, x, sink));
-                Ok(())
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary(w, x, sink));
+                Ok($crate::KernelName { op: "ternary_gemm", isa, variant })
             }
 
             fn ternary_linear(
@@ -54,10 +59,10 @@ macro_rules! kernels {
                 x: $crate::RowsView<'_>,
                 dequant: $crate::Dequant<'_>,
                 y: &mut [f32],
-            ) -> Result<(), $crate::KernelError> {
+            ) -> Result<$crate::KernelName, $crate::KernelError> {
                 let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 1, x, dequant, y)?;
-                $crate::arch::enter!(ternary(w, x, sink));
-                Ok(())
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary(w, x, sink));
+                Ok($crate::KernelName { op: "ternary_linear", isa, variant })
             }
 
             fn int8_gemm(
@@ -65,10 +70,10 @@ macro_rules! kernels {
                 w: $crate::Int8View<'_>,
                 x: $crate::RowsView<'_>,
                 y: &mut [i32],
-            ) -> Result<(), $crate::KernelError> {
+            ) -> Result<$crate::KernelName, $crate::KernelError> {
                 let sink = $crate::sink::IntSink::new((w.rows(), w.cols()), 128, x, y)?;
-                $crate::arch::enter!(int8(w, x, sink));
-                Ok(())
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(int8(w, x, sink));
+                Ok($crate::KernelName { op: "int8_gemm", isa, variant })
             }
 
             fn int8_linear(
@@ -77,10 +82,10 @@ macro_rules! kernels {
                 x: $crate::RowsView<'_>,
                 dequant: $crate::Dequant<'_>,
                 y: &mut [f32],
-            ) -> Result<(), $crate::KernelError> {
+            ) -> Result<$crate::KernelName, $crate::KernelError> {
                 let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 128, x, dequant, y)?;
-                $crate::arch::enter!(int8(w, x, sink));
-                Ok(())
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(int8(w, x, sink));
+                Ok($crate::KernelName { op: "int8_linear", isa, variant })
             }
 
             fn f32_linear(
@@ -102,7 +107,7 @@ macro_rules! kernels {
             fn attention(
                 &self,
                 head: &$crate::AttentionHead<'_>,
-                scores: &mut Vec<f32>,
+                scores: &mut $crate::arch::Scratch,
                 out: &mut [f32],
             ) -> Result<(), $crate::KernelError> {
                 $crate::arch::prepare_attention(head, scores, out)?;
@@ -146,6 +151,18 @@ macro_rules! kernels {
                 $crate::arch::enter!(go(x, y));
             }
 
+            fn probe_int8(&self, rounds: u64) -> u64 {
+                $crate::arch::enter!(peak(rounds))
+            }
+
+            fn probe_read(&self, bytes: &[u8]) -> u64 {
+                $(#[target_feature(enable = $features)])?
+                fn go(bytes: &[u8]) -> u64 {
+                    $crate::arch::read_all(bytes)
+                }
+                $crate::arch::enter!(go(bytes))
+            }
+
             $crate::arch::kernels!(@map softmax $(, $features)?);
             $crate::arch::kernels!(@map gelu_erf $(, $features)?);
             $crate::arch::kernels!(@map gelu_tanh $(, $features)?);
@@ -177,6 +194,21 @@ macro_rules! enter {
 }
 pub(crate) use enter;
 
+/// Xors all whole 64-byte lines over eight lanes of them, as wide as the caller's registers.
+#[inline(always)]
+fn read_all(bytes: &[u8]) -> u64 {
+    let (blocks, _) = bytes.as_chunks::<512>();
+    let mut lanes = [[0u64; 8]; 8];
+    for block in blocks {
+        for (lane, line) in lanes.iter_mut().zip(block.as_chunks::<64>().0) {
+            for (word, bytes) in lane.iter_mut().zip(line.as_chunks::<8>().0) {
+                *word ^= u64::from_ne_bytes(*bytes);
+            }
+        }
+    }
+    lanes.as_flattened().iter().fold(0, |a, b| a ^ b)
+}
+
 use crate::backend::AttentionHead;
 use crate::error::KernelError;
 use crate::formats::{F32View, PANEL};
@@ -193,12 +225,15 @@ fn check_f32_linear(
     KernelError::check("bias", w.rows(), bias.map_or(w.rows(), <[f32]>::len))
 }
 
+/// The scratch that attention grows.
+pub(crate) type Scratch = alloc::vec::Vec<f32>;
+
 /// Queries the attention loop scores at a time; `scores` holds as many rows.
 const ATTENTION_ROWS: usize = 4;
 
 fn prepare_attention(
     head: &AttentionHead<'_>,
-    scores: &mut Vec<f32>,
+    scores: &mut alloc::vec::Vec<f32>,
     out: &[f32],
 ) -> Result<(), KernelError> {
     KernelError::dimension("attention keys", super::formats::MAX_DIM, head.keys)?;

@@ -2,6 +2,7 @@
 //! The baseline: plain Rust that every CPU runs. Sixteen running sums a token, which compilers
 //! turn into whatever vectors the target's baseline has.
 
+use super::Ran;
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
@@ -24,7 +25,7 @@ fn dot4(sums: &mut [i32; PANEL], codes: [u8; TILE_BYTES], x: [i8; 4]) {
     }
 }
 
-fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) {
+fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     for p in 0..w.panels() {
         let (tiles, _) = w.panel(p).as_chunks::<TILE_BYTES>();
         for t in 0..x.rows() {
@@ -38,9 +39,10 @@ fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) {
             sink.put(t, p * PANEL, &sums);
         }
     }
+    Ran("scalar", "1x16")
 }
 
-fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
+fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     for p in 0..w.panels() {
         let (blocks, _) = w.panel(p).as_chunks::<TILE_BYTES>();
         for t in 0..x.rows() {
@@ -52,4 +54,15 @@ fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) {
             sink.put(t, p * PANEL, &sums);
         }
     }
+    Ran("scalar", "1x16")
+}
+
+fn peak(rounds: u64) -> u64 {
+    let mut sums = [0i32; PANEL];
+    for _ in 0..rounds {
+        let (codes, x) = core::hint::black_box(([1u8; TILE_BYTES], [1i8; 4]));
+        dot4(&mut sums, codes, x);
+    }
+    core::hint::black_box(sums);
+    rounds * TILE_BYTES as u64
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Float weights in panels of 16 output rows, for the parity path and small heads.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::{MAX_DIM, PANEL};
 use crate::error::KernelError;
 

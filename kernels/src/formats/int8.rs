@@ -6,6 +6,9 @@
 //! makes the weights the unsigned operand that dot-product instructions want, so that the signed
 //! activations need no shift and the correction is one sum per token.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::{MAX_DIM, PANEL, TILE_BYTES};
 use crate::error::KernelError;
 
@@ -66,9 +69,7 @@ impl Int8Matrix {
             let absmax = row.iter().fold(0f32, |m, w| m.max(w.abs()));
             // An all-zero row keeps a finite scale.
             let scale = if absmax > 0.0 { absmax / 127.0 } else { 1.0 };
-            quantized.extend(
-                row.iter().map(|w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8),
-            );
+            quantized.extend(row.iter().map(|w| libm::rintf(w / scale).clamp(-127.0, 127.0) as i8));
             scales.push(scale);
         }
         Ok((Self::pack(rows, cols, &quantized)?, scales))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Activations as int8 rows: a scale, a zero point and a sum per token.
 
+use alloc::vec::Vec;
+
 use crate::backend::{Kernels, RowQuant};
 use crate::error::KernelError;
 

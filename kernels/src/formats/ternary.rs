@@ -5,6 +5,9 @@
 //! input `4p + j`; codes 0, 1, 2 mean -1, 0, +1. Tiles follow each other along the inputs, panels
 //! along the rows; what lies past the edge of the matrix holds code 1 (weight 0).
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::{MAX_DIM, PANEL, TILE_BYTES};
 use crate::error::KernelError;
 
