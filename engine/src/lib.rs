@@ -12,6 +12,7 @@ mod compute;
 mod control;
 mod encoder;
 mod error;
+mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
@@ -24,5 +25,6 @@ pub use encoder::{
     Classification, Coverage, Embedding, Encoder, LabelScore, ModelInfo, TokenLabel,
 };
 pub use error::EngineError;
+pub use huge::{HUGE_PAGE, PageArena, Pages};
 pub use mmap::MappedFile;
 pub use storage::{Storage, WeightBytes};
