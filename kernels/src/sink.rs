@@ -8,10 +8,16 @@ use crate::backend::Dequant;
 use crate::error::KernelError;
 use crate::formats::{PANEL, RowsView};
 
-/// Takes 16 sums at a time.
+/// Takes 16 sums of one or more tokens at a time.
 pub(crate) trait Sink {
     /// Stores `Σ code · x` of token `t`, rows `row0..row0 + 16` (fewer at the matrix's edge).
-    fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]);
+    #[inline(always)]
+    fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
+        self.put_tokens(t, row0, core::array::from_ref(sums));
+    }
+
+    /// [`Sink::put`] for tokens `t..t + T`: what belongs to the rows is read once.
+    fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]);
 }
 
 /// Stores exact sums.
@@ -67,38 +73,43 @@ impl<'a> FloatSink<'a> {
 
 impl Sink for IntSink<'_> {
     #[inline(always)]
-    fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
-        let correction = self.zero.wrapping_mul(self.x.quant(t).sum);
-        let sums: [i32; PANEL] = core::array::from_fn(|i| sums[i].wrapping_sub(correction));
-        let out = &mut self.y[t * self.rows..][..self.rows][row0..];
-        match out.first_chunk_mut::<PANEL>() {
-            Some(out) => *out = sums,
-            None => out.copy_from_slice(&sums[..out.len()]),
+    fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]) {
+        for (i, sums) in sums.iter().enumerate() {
+            let correction = self.zero.wrapping_mul(self.x.quant(t + i).sum);
+            let sums = core::array::from_fn(|lane| sums[lane].wrapping_sub(correction));
+            store(&mut self.y[(t + i) * self.rows..][..self.rows][row0..], &sums);
         }
     }
 }
 
 impl Sink for FloatSink<'_> {
     #[inline(always)]
-    fn put(&mut self, t: usize, row0: usize, sums: &[i32; PANEL]) {
-        let quant = self.x.quant(t);
-        let correction = self.zero.wrapping_mul(quant.sum);
+    fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]) {
         let Dequant { row_scales, row_sums, bias } = self.dequant;
         // Whole panels have a length the compiler knows; the matrix's edge is padded with zeros.
         let lanes = |values: &[f32]| edge(&values[row0..], 0.0);
         let scales = lanes(row_scales);
         let row_sums = row_sums.map_or([0; PANEL], |s| edge(&s[row0..], 0));
         let bias = bias.map_or([0.0; PANEL], lanes);
-        let y: [f32; PANEL] = core::array::from_fn(|i| {
-            let sum = sums[i].wrapping_sub(correction);
-            let sum = sum.wrapping_sub(quant.zero.wrapping_mul(row_sums[i]));
-            sum as f32 * (scales[i] * quant.scale) + bias[i]
-        });
-        let out = &mut self.y[t * self.rows..][..self.rows][row0..];
-        match out.first_chunk_mut::<PANEL>() {
-            Some(out) => *out = y,
-            None => out.copy_from_slice(&y[..out.len()]),
+        for (i, sums) in sums.iter().enumerate() {
+            let quant = self.x.quant(t + i);
+            let correction = self.zero.wrapping_mul(quant.sum);
+            let y: [f32; PANEL] = core::array::from_fn(|lane| {
+                let sum = sums[lane].wrapping_sub(correction);
+                let sum = sum.wrapping_sub(quant.zero.wrapping_mul(row_sums[lane]));
+                sum as f32 * (scales[lane] * quant.scale) + bias[lane]
+            });
+            store(&mut self.y[(t + i) * self.rows..][..self.rows][row0..], &y);
         }
+    }
+}
+
+/// Writes 16 values, or as many as the matrix has rows left.
+#[inline(always)]
+fn store<T: Copy>(out: &mut [T], values: &[T; PANEL]) {
+    match out.first_chunk_mut::<PANEL>() {
+        Some(out) => *out = *values,
+        None => out.copy_from_slice(&values[..out.len()]),
     }
 }
 

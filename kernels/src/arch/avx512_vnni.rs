@@ -2,11 +2,21 @@
 //! AVX-512 VNNI (Ice Lake, Zen 4 and later): one 64-byte tile is one register, `vpdpbusd` adds
 //! four products to each of its 16 lanes, and the activation quad is a broadcast operand.
 //!
-//! Headroom: `vpdpbusd` widens to 32 bits by itself and does not saturate.
+//! One token: planes are masked where they stand, which saves the shifts. A code in plane `p` then
+//! counts `4^p` times, so each plane has its own sum and the shift happens once per panel: four
+//! `vpandd` and four `vpdpbusd` a tile, 4 cycles on two ports.
+//!
+//! Many tokens: 8 tokens x 32 rows of sums stay in registers, 16 `vpdpbusd` for 10 loads. Planes are
+//! unpacked in registers for up to two such blocks, else once into the cache ([`blocked`]).
+//!
+//! Headroom: `vpdpbusd` widens to 32 bits by itself and does not saturate. One tile adds at most
+//! `4 · 192 · 128` to a lane of the sum of plane 3 (code 3, which only a hostile file holds); sums
+//! of [`TILES_PER_SHIFT`] tiles stay below `2^31`.
 
 use core::arch::x86_64::*;
 
 use super::Ran;
+use super::blocked::{Block, Blocks, Sums, Unpacked, blocked};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
@@ -21,9 +31,21 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
 
 super::kernels!(Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni");
 
-/// Tokens that share one pass over a weight panel pair: 8 x 2 sums hide the latency of
-/// `vpdpbusd` (5 cycles, two a cycle) and leave registers for weights and masks.
+/// Tokens that share one pass over a pair of panels: 8 x 2 sums hide the latency of `vpdpbusd`
+/// (5 cycles, two a cycle).
 const TOKENS: usize = 8;
+
+/// Panels of one pass.
+const PANELS: usize = 2;
+
+/// Above this many tokens, unpacking into the cache costs less than unpacking for each block.
+const UNPACK_ABOVE: usize = 2 * TOKENS;
+
+/// Tiles whose sums fit 32 bits in every plane; see the module's headroom.
+const TILES_PER_SHIFT: usize = 1 << 14;
+
+/// How far ahead of the multiplications weights are fetched: DRAM answers after some 100 ns.
+const PREFETCH_BYTES: usize = 2048;
 
 /// Reads the four activations at `quad` of every row and spreads them over all lanes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -46,50 +68,64 @@ fn load(bytes: &[u8; TILE_BYTES]) -> __m512i {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn store(sums: __m512i) -> [i32; PANEL] {
-    let mut out = [0i32; PANEL];
-    // SAFETY: the array is 64 writable bytes; the store asks for no alignment.
-    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
-    out
+fn load_sums(sums: &[i32; PANEL]) -> __m512i {
+    // SAFETY: the array is 64 readable bytes; the load asks for no alignment.
+    unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) }
 }
 
-/// Int8 sums of `T` tokens over `P` panels.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn store_sums(out: &mut [i32; PANEL], sums: __m512i) {
+    // SAFETY: the array is 64 writable bytes; the store asks for no alignment.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
+}
+
+/// Adds the int8 products of `T` tokens with `P` panels to `sums`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
 fn int8_tile<const T: usize, const P: usize>(
-    panels: [&[[u8; TILE_BYTES]]; P],
+    panels: &[&[Block]],
     x: [&[i8]; T],
-) -> [[__m512i; P]; T] {
-    let mut sums = [[_mm512_setzero_si512(); P]; T];
+    sums: &mut Sums<TOKENS, PANELS>,
+) {
     let blocks = panels[0].len();
     assert!(x.iter().all(|row| row.len() >= blocks * 4));
-    assert!(panels.iter().all(|panel| panel.len() == blocks));
+    let panels: [&[Block]; P] = core::array::from_fn(|p| &panels[p][..blocks]);
+    let mut acc: [[__m512i; P]; T] =
+        core::array::from_fn(|t| core::array::from_fn(|p| load_sums(&sums[p][t])));
     for b in 0..blocks {
         let w: [__m512i; P] = core::array::from_fn(|p| load(&panels[p][b]));
         let x = broadcast(&x, b);
         for t in 0..T {
             for p in 0..P {
-                sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], w[p], x[t]);
+                acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], w[p], x[t]);
             }
         }
     }
-    sums
+    for t in 0..T {
+        for p in 0..P {
+            store_sums(&mut sums[p][t], acc[t][p]);
+        }
+    }
 }
 
-/// Ternary sums of `T` tokens over `P` panels: each tile is unpacked once for all tokens.
+/// Ternary sums of `T` tokens over `P` panels: each tile is unpacked in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
 fn ternary_tile<const T: usize, const P: usize>(
-    panels: [&[[u8; TILE_BYTES]]; P],
+    panels: [&[Block]; P],
     x: [&[i8]; T],
-) -> [[__m512i; P]; T] {
-    let mut sums = [[_mm512_setzero_si512(); P]; T];
+) -> [[[i32; PANEL]; T]; P] {
+    let mut acc = [[_mm512_setzero_si512(); P]; T];
     let mask = _mm512_set1_epi8(3);
     let tiles = panels[0].len();
     assert!(x.iter().all(|row| row.len() >= tiles * 16));
     assert!(panels.iter().all(|panel| panel.len() == tiles));
     for i in 0..tiles {
-        let tile: [__m512i; P] = core::array::from_fn(|p| load(&panels[p][i]));
+        let tile: [__m512i; P] = core::array::from_fn(|p| {
+            prefetch(&panels[p][i]);
+            load(&panels[p][i])
+        });
         // Bits shifted in from the neighbour byte fall to the mask.
         let planes: [[__m512i; P]; 4] = [
             tile.map(|w| _mm512_and_si512(w, mask)),
@@ -101,75 +137,160 @@ fn ternary_tile<const T: usize, const P: usize>(
             let x = broadcast(&x, 4 * i + plane);
             for t in 0..T {
                 for p in 0..P {
-                    sums[t][p] = _mm512_dpbusd_epi32(sums[t][p], codes[p], x[t]);
+                    acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], codes[p], x[t]);
                 }
             }
+        }
+    }
+    let mut sums = [[[0; PANEL]; T]; P];
+    for t in 0..T {
+        for p in 0..P {
+            store_sums(&mut sums[p][t], acc[t][p]);
         }
     }
     sums
 }
 
-/// Walks panels in pairs and tokens in blocks of eight, then what is left over.
-macro_rules! walk {
-    ($tile:ident, $w:ident, $x:ident, $sink:ident) => {{
-        let mut p = 0;
-        while p + 2 <= $w.panels() {
-            let panels = [$w.panel(p), $w.panel(p + 1)].map(|b| b.as_chunks::<TILE_BYTES>().0);
-            walk!(@tokens $tile, $x, $sink, p, panels, 2);
-            p += 2;
+/// Asks for the weights that come after `tile`, in this panel or the next.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn prefetch(tile: &[u8; TILE_BYTES]) {
+    let ahead = tile.as_ptr().wrapping_add(PREFETCH_BYTES);
+    // SAFETY: a prefetch reads nothing: it may point anywhere.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+}
+
+/// Ternary sums of one token over one panel. Two sums for each plane: a sum comes round every
+/// second tile, after 8 cycles, when the 5 of its last `vpdpbusd` have passed.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn ternary_gemv(tiles: &[Block], x: &[i8]) -> [i32; PANEL] {
+    let masks: [__m512i; 4] = core::array::from_fn(|p| _mm512_set1_epi8((3u8 << (2 * p)) as i8));
+    let mut total = _mm512_setzero_si512();
+    assert!(x.len() >= tiles.len() * 16);
+    for (chunk, tiles) in tiles.chunks(TILES_PER_SHIFT).enumerate() {
+        let x = &x[chunk * TILES_PER_SHIFT * 16..];
+        let mut sums = [[_mm512_setzero_si512(); 4]; 2];
+        let mut add = |i: usize, sums: &mut [__m512i; 4]| {
+            prefetch(&tiles[i]);
+            let tile = load(&tiles[i]);
+            for (plane, sum) in sums.iter_mut().enumerate() {
+                let codes = _mm512_and_si512(tile, masks[plane]);
+                let [x] = broadcast(&[x], 4 * i + plane);
+                *sum = _mm512_dpbusd_epi32(*sum, codes, x);
+            }
+        };
+        let mut i = 0;
+        while i + 2 <= tiles.len() {
+            add(i, &mut sums[0]);
+            add(i + 1, &mut sums[1]);
+            i += 2;
         }
-        if p < $w.panels() {
-            let panels = [$w.panel(p).as_chunks::<TILE_BYTES>().0];
-            walk!(@tokens $tile, $x, $sink, p, panels, 1);
+        if i < tiles.len() {
+            add(i, &mut sums[0]);
         }
-    }};
-    (@tokens $tile:ident, $x:ident, $sink:ident, $p:ident, $panels:ident, $n:literal) => {{
-        let mut t = 0;
-        while t + TOKENS <= $x.rows() {
-            walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 8);
-            t += TOKENS;
+        for [s0, s1, s2, s3] in sums {
+            // Exact: all of plane p's products are multiples of 4^p.
+            let planes = [
+                s0,
+                _mm512_srai_epi32::<2>(s1),
+                _mm512_srai_epi32::<4>(s2),
+                _mm512_srai_epi32::<6>(s3),
+            ];
+            total = planes.into_iter().fold(total, |a, b| _mm512_add_epi32(a, b));
         }
-        match $x.rows() - t {
-            7 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 7),
-            6 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 6),
-            5 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 5),
-            4 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 4),
-            3 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 3),
-            2 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 2),
-            1 => walk!(@block $tile, $x, $sink, $p, $panels, $n, t, 1),
-            _ => {}
+    }
+    let mut sums = [0; PANEL];
+    store_sums(&mut sums, total);
+    sums
+}
+
+/// Calls `$body` with the number of tokens, 1 to [`TOKENS`], as the constant `$T`.
+macro_rules! with_tokens {
+    ($count:expr, $T:ident, $body:expr) => {
+        with_tokens!(@match $count, $T, $body, 1 2 3 4 5 6 7 8)
+    };
+    (@match $count:expr, $T:ident, $body:expr, $($n:literal)*) => {
+        match $count {
+            $($n => {
+                const $T: usize = $n;
+                $body
+            })*
+            _ => unreachable!("blocks have at most {TOKENS} tokens"),
         }
-    }};
-    (@block $tile:ident, $x:ident, $sink:ident, $p:ident, $panels:ident, $n:literal, $t:ident, $count:literal) => {{
-        let rows: [&[i8]; $count] = core::array::from_fn(|i| $x.padded_row($t + i));
-        let sums = $tile::<$count, $n>($panels, rows);
-        for (i, token) in sums.iter().enumerate() {
-            for (j, lanes) in token.iter().enumerate() {
-                $sink.put($t + i, ($p + j) * PANEL, &store(*lanes));
+    };
+}
+
+/// All tokens over the panels from `p` on, tiles unpacked in registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn ternary_panels<S: Sink, const P: usize>(
+    w: TernaryView<'_>,
+    p: usize,
+    x: RowsView<'_>,
+    sink: &mut S,
+) {
+    let panels: [&[Block]; P] = core::array::from_fn(|i| w.panel(p + i).as_chunks().0);
+    for t in (0..x.rows()).step_by(TOKENS) {
+        with_tokens!((x.rows() - t).min(TOKENS), T, {
+            let rows = core::array::from_fn(|i| x.padded_row(t + i));
+            for (i, sums) in ternary_tile::<T, P>(panels, rows).iter().enumerate() {
+                sink.put_tokens(t, (p + i) * PANEL, sums);
+            }
+        });
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
+    if x.rows() == 1 {
+        for p in 0..w.panels() {
+            let tiles = w.panel(p).as_chunks().0;
+            sink.put(0, p * PANEL, &ternary_gemv(tiles, x.padded_row(0)));
+        }
+        Ran("avx512_vnni", "gemv")
+    } else if x.rows() <= UNPACK_ABOVE {
+        for p in (0..w.panels()).step_by(PANELS) {
+            if p + PANELS <= w.panels() {
+                ternary_panels::<S, PANELS>(w, p, x, &mut sink);
+            } else {
+                ternary_panels::<S, 1>(w, p, x, &mut sink);
             }
         }
-    }};
+        Ran("avx512_vnni", "8x32")
+    } else {
+        many(Unpacked::<PANELS>::new(w), x, &mut sink);
+        Ran("avx512_vnni", "8x32/unpacked")
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    walk!(ternary_tile, w, x, sink);
+pub(super) fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
+    many(w, x, &mut sink);
     Ran("avx512_vnni", if x.rows() == 1 { "gemv" } else { "8x32" })
 }
 
+/// Int8 blocks through the caches; see [`blocked`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    walk!(int8_tile, w, x, sink);
-    Ran("avx512_vnni", if x.rows() == 1 { "gemv" } else { "8x32" })
+fn many<S: Sink>(w: impl Blocks, x: RowsView<'_>, sink: &mut S) {
+    blocked(w, x, sink, |panels, tokens, block, sums: &mut Sums<TOKENS, PANELS>| {
+        with_tokens!(tokens.len(), T, {
+            let rows: [&[i8]; T] =
+                core::array::from_fn(|i| &x.padded_row(tokens.start + i)[4 * block..]);
+            match panels.len() {
+                1 => int8_tile::<T, 1>(panels, rows, sums),
+                _ => int8_tile::<T, PANELS>(panels, rows, sums),
+            }
+        });
+    });
 }
 
 /// `vpdpbusd` on 64 bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn peak(rounds: u64) -> u64 {
+pub(super) fn peak(rounds: u64) -> u64 {
     const SUMS: usize = 12;
+    let (w, x) = core::hint::black_box((_mm512_set1_epi8(1), _mm512_set1_epi8(1)));
     let mut sums = [_mm512_setzero_si512(); SUMS];
     for _ in 0..rounds {
-        let (w, x) = core::hint::black_box((_mm512_set1_epi8(1), _mm512_set1_epi8(1)));
         for sum in &mut sums {
             *sum = _mm512_dpbusd_epi32(*sum, w, x);
         }

@@ -10,6 +10,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+mod blocked;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_cpu;
@@ -194,19 +195,10 @@ macro_rules! enter {
 }
 pub(crate) use enter;
 
-/// Xors all whole 64-byte lines over eight lanes of them, as wide as the caller's registers.
+/// Xors all whole words; compilers make it as many wide loads as the caller has registers.
 #[inline(always)]
 fn read_all(bytes: &[u8]) -> u64 {
-    let (blocks, _) = bytes.as_chunks::<512>();
-    let mut lanes = [[0u64; 8]; 8];
-    for block in blocks {
-        for (lane, line) in lanes.iter_mut().zip(block.as_chunks::<64>().0) {
-            for (word, bytes) in lane.iter_mut().zip(line.as_chunks::<8>().0) {
-                *word ^= u64::from_ne_bytes(*bytes);
-            }
-        }
-    }
-    lanes.as_flattened().iter().fold(0, |a, b| a ^ b)
+    bytes.as_chunks::<8>().0.iter().fold(0, |sum, word| sum ^ u64::from_ne_bytes(*word))
 }
 
 use crate::backend::AttentionHead;

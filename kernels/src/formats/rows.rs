@@ -131,6 +131,12 @@ impl<'a> RowsView<'a> {
         &self.data[t * self.stride..][..self.stride]
     }
 
+    /// Values of a row with its padding.
+    #[inline]
+    pub fn padded_row_len(&self) -> usize {
+        self.stride
+    }
+
     /// What the int8 values of row `t` stand for, and their sum.
     #[inline]
     pub fn quant(&self, t: usize) -> RowQuant {
