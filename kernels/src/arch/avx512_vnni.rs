@@ -16,7 +16,7 @@
 use core::arch::x86_64::*;
 
 use super::Ran;
-use super::blocked::{Block, Blocks, Sums, Unpacked, blocked};
+use super::blocked::{Block, Blocks, Rows, Sums, Unpacked, blocked, with_tokens};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
@@ -47,16 +47,11 @@ const TILES_PER_SHIFT: usize = 1 << 14;
 /// How far ahead of the multiplications weights are fetched: DRAM answers after some 100 ns.
 const PREFETCH_BYTES: usize = 2048;
 
-/// Reads the four activations at `quad` of every row and spreads them over all lanes.
+/// Spreads four activations over all lanes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn broadcast<const T: usize>(x: &[&[i8]; T], quad: usize) -> [__m512i; T] {
-    core::array::from_fn(|t| {
-        debug_assert!(quad * 4 + 4 <= x[t].len());
-        // SAFETY: rows are padded to whole tiles, and callers walk no further than the tiles.
-        let four = unsafe { x[t].as_ptr().add(quad * 4).cast::<i32>().read_unaligned() };
-        _mm512_set1_epi32(four)
-    })
+fn broadcast(quad: [i8; 4]) -> __m512i {
+    _mm512_set1_epi32(i32::from_ne_bytes(quad.map(|v| v as u8)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -85,20 +80,24 @@ fn store_sums(out: &mut [i32; PANEL], sums: __m512i) {
 #[inline]
 fn int8_tile<const T: usize, const P: usize>(
     panels: &[&[Block]],
-    x: [&[i8]; T],
+    x: Rows<'_, T>,
     sums: &mut Sums<TOKENS, PANELS>,
 ) {
     let blocks = panels[0].len();
-    assert!(x.iter().all(|row| row.len() >= blocks * 4));
-    let panels: [&[Block]; P] = core::array::from_fn(|p| &panels[p][..blocks]);
-    let mut acc: [[__m512i; P]; T] =
-        core::array::from_fn(|t| core::array::from_fn(|p| load_sums(&sums[p][t])));
-    for b in 0..blocks {
-        let w: [__m512i; P] = core::array::from_fn(|p| load(&panels[p][b]));
-        let x = broadcast(&x, b);
+    let mut w = [&[][..]; P];
+    let mut acc = [[_mm512_setzero_si512(); P]; T];
+    for p in 0..P {
+        w[p] = &panels[p][..blocks];
         for t in 0..T {
+            acc[t][p] = load_sums(&sums[p][t]);
+        }
+    }
+    let x = x.quads(blocks);
+    for b in 0..blocks {
+        for t in 0..T {
+            let quad = broadcast(x[t][b]);
             for p in 0..P {
-                acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], w[p], x[t]);
+                acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], load(&w[p][b]), quad);
             }
         }
     }
@@ -113,33 +112,34 @@ fn int8_tile<const T: usize, const P: usize>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
 fn ternary_tile<const T: usize, const P: usize>(
-    panels: [&[Block]; P],
-    x: [&[i8]; T],
+    w: TernaryView<'_>,
+    panel: usize,
+    x: Rows<'_, T>,
 ) -> [[[i32; PANEL]; T]; P] {
     let mut acc = [[_mm512_setzero_si512(); P]; T];
     let mask = _mm512_set1_epi8(3);
-    let tiles = panels[0].len();
-    assert!(x.iter().all(|row| row.len() >= tiles * 16));
-    assert!(panels.iter().all(|panel| panel.len() == tiles));
+    let tiles = w.cols().div_ceil(16);
+    let mut panels: [&[Block]; P] = [&[]; P];
+    for p in 0..P {
+        panels[p] = &w.panel(panel + p).as_chunks().0[..tiles];
+    }
+    let x = x.quads(4 * tiles);
     for i in 0..tiles {
-        let tile: [__m512i; P] = core::array::from_fn(|p| {
+        let mut tile = [_mm512_setzero_si512(); P];
+        for p in 0..P {
             prefetch(&panels[p][i]);
-            load(&panels[p][i])
-        });
-        // Bits shifted in from the neighbour byte fall to the mask.
-        let planes: [[__m512i; P]; 4] = [
-            tile.map(|w| _mm512_and_si512(w, mask)),
-            tile.map(|w| _mm512_and_si512(_mm512_srli_epi16::<2>(w), mask)),
-            tile.map(|w| _mm512_and_si512(_mm512_srli_epi16::<4>(w), mask)),
-            tile.map(|w| _mm512_and_si512(_mm512_srli_epi16::<6>(w), mask)),
-        ];
-        for (plane, codes) in planes.iter().enumerate() {
-            let x = broadcast(&x, 4 * i + plane);
+            tile[p] = load(&panels[p][i]);
+        }
+        for plane in 0..4 {
+            let codes = tile.map(|w| _mm512_and_si512(w, mask));
             for t in 0..T {
+                let quad = broadcast(x[t][4 * i + plane]);
                 for p in 0..P {
-                    acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], codes[p], x[t]);
+                    acc[t][p] = _mm512_dpbusd_epi32(acc[t][p], codes[p], quad);
                 }
             }
+            // Bits shifted in from the neighbour byte fall to the mask.
+            tile = tile.map(|w| _mm512_srli_epi16::<2>(w));
         }
     }
     let mut sums = [[[0; PANEL]; T]; P];
@@ -157,37 +157,39 @@ fn ternary_tile<const T: usize, const P: usize>(
 fn prefetch(tile: &[u8; TILE_BYTES]) {
     let ahead = tile.as_ptr().wrapping_add(PREFETCH_BYTES);
     // SAFETY: a prefetch reads nothing: it may point anywhere.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) };
+    #[allow(unused_unsafe, reason = "a safe function in later compilers")]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(ahead.cast())
+    };
 }
 
 /// Ternary sums of one token over one panel. Two sums for each plane: a sum comes round every
 /// second tile, after 8 cycles, when the 5 of its last `vpdpbusd` have passed.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn ternary_gemv(tiles: &[Block], x: &[i8]) -> [i32; PANEL] {
-    let masks: [__m512i; 4] = core::array::from_fn(|p| _mm512_set1_epi8((3u8 << (2 * p)) as i8));
-    let mut total = _mm512_setzero_si512();
-    assert!(x.len() >= tiles.len() * 16);
-    for (chunk, tiles) in tiles.chunks(TILES_PER_SHIFT).enumerate() {
-        let x = &x[chunk * TILES_PER_SHIFT * 16..];
-        let mut sums = [[_mm512_setzero_si512(); 4]; 2];
-        let mut add = |i: usize, sums: &mut [__m512i; 4]| {
-            prefetch(&tiles[i]);
-            let tile = load(&tiles[i]);
-            for (plane, sum) in sums.iter_mut().enumerate() {
-                let codes = _mm512_and_si512(tile, masks[plane]);
-                let [x] = broadcast(&[x], 4 * i + plane);
-                *sum = _mm512_dpbusd_epi32(*sum, codes, x);
-            }
-        };
-        let mut i = 0;
-        while i + 2 <= tiles.len() {
-            add(i, &mut sums[0]);
-            add(i + 1, &mut sums[1]);
-            i += 2;
+fn ternary_gemv(tiles: &[Block], x: Rows<'_, 1>) -> [i32; PANEL] {
+    let masks = [3, 3 << 2, 3 << 4, 3 << 6].map(|mask: u8| _mm512_set1_epi8(mask as i8));
+    let add = |tile: &Block, x: &[[i8; 4]; 4], sums: &mut [__m512i; 4]| {
+        prefetch(tile);
+        let tile = load(tile);
+        for plane in 0..4 {
+            let codes = _mm512_and_si512(tile, masks[plane]);
+            sums[plane] = _mm512_dpbusd_epi32(sums[plane], codes, broadcast(x[plane]));
         }
-        if i < tiles.len() {
-            add(i, &mut sums[0]);
+    };
+    let mut total = _mm512_setzero_si512();
+    let [x] = x.quads(4 * tiles.len());
+    let (x, _) = x.as_chunks::<4>();
+    for (tiles, x) in tiles.chunks(TILES_PER_SHIFT).zip(x.chunks(TILES_PER_SHIFT)) {
+        let mut sums = [[_mm512_setzero_si512(); 4]; 2];
+        let (pairs, last) = tiles.as_chunks::<2>();
+        let (x_pairs, x_last) = x.as_chunks::<2>();
+        for (tiles, x) in pairs.iter().zip(x_pairs) {
+            add(&tiles[0], &x[0], &mut sums[0]);
+            add(&tiles[1], &x[1], &mut sums[1]);
+        }
+        for (tile, x) in last.iter().zip(x_last) {
+            add(tile, x, &mut sums[0]);
         }
         for [s0, s1, s2, s3] in sums {
             // Exact: all of plane p's products are multiples of 4^p.
@@ -205,22 +207,6 @@ fn ternary_gemv(tiles: &[Block], x: &[i8]) -> [i32; PANEL] {
     sums
 }
 
-/// Calls `$body` with the number of tokens, 1 to [`TOKENS`], as the constant `$T`.
-macro_rules! with_tokens {
-    ($count:expr, $T:ident, $body:expr) => {
-        with_tokens!(@match $count, $T, $body, 1 2 3 4 5 6 7 8)
-    };
-    (@match $count:expr, $T:ident, $body:expr, $($n:literal)*) => {
-        match $count {
-            $($n => {
-                const $T: usize = $n;
-                $body
-            })*
-            _ => unreachable!("blocks have at most {TOKENS} tokens"),
-        }
-    };
-}
-
 /// All tokens over the panels from `p` on, tiles unpacked in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn ternary_panels<S: Sink, const P: usize>(
@@ -229,11 +215,10 @@ fn ternary_panels<S: Sink, const P: usize>(
     x: RowsView<'_>,
     sink: &mut S,
 ) {
-    let panels: [&[Block]; P] = core::array::from_fn(|i| w.panel(p + i).as_chunks().0);
     for t in (0..x.rows()).step_by(TOKENS) {
-        with_tokens!((x.rows() - t).min(TOKENS), T, {
-            let rows = core::array::from_fn(|i| x.padded_row(t + i));
-            for (i, sums) in ternary_tile::<T, P>(panels, rows).iter().enumerate() {
+        with_tokens!((x.rows() - t).min(TOKENS), T in 1 2 3 4 5 6 7 8, {
+            let sums = ternary_tile::<T, P>(w, p, Rows { x, t, input: 0 });
+            for (i, sums) in sums.iter().enumerate() {
                 sink.put_tokens(t, (p + i) * PANEL, sums);
             }
         });
@@ -245,7 +230,7 @@ pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S)
     if x.rows() == 1 {
         for p in 0..w.panels() {
             let tiles = w.panel(p).as_chunks().0;
-            sink.put(0, p * PANEL, &ternary_gemv(tiles, x.padded_row(0)));
+            sink.put(0, p * PANEL, &ternary_gemv(tiles, Rows { x, t: 0, input: 0 }));
         }
         Ran("avx512_vnni", "gemv")
     } else if x.rows() <= UNPACK_ABOVE {
@@ -273,9 +258,8 @@ pub(super) fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ra
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn many<S: Sink>(w: impl Blocks, x: RowsView<'_>, sink: &mut S) {
     blocked(w, x, sink, |panels, tokens, block, sums: &mut Sums<TOKENS, PANELS>| {
-        with_tokens!(tokens.len(), T, {
-            let rows: [&[i8]; T] =
-                core::array::from_fn(|i| &x.padded_row(tokens.start + i)[4 * block..]);
+        with_tokens!(tokens.len(), T in 1 2 3 4 5 6 7 8, {
+            let rows = Rows { x, t: tokens.start, input: 4 * block };
             match panels.len() {
                 1 => int8_tile::<T, 1>(panels, rows, sums),
                 _ => int8_tile::<T, PANELS>(panels, rows, sums),

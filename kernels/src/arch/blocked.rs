@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
+use crate::formats::{AlignedBytes, Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
 
 /// Four inputs of the 16 rows of a panel.
@@ -17,6 +17,26 @@ pub(super) type Block = [u8; TILE_BYTES];
 
 /// Sums of `T` tokens over each of `P` panels.
 pub(super) type Sums<const T: usize, const P: usize> = [[[i32; PANEL]; T]; P];
+
+/// Activations of `T` tokens from `t` on, inputs from `input` on.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, const T: usize> {
+    pub(super) x: RowsView<'a>,
+    pub(super) t: usize,
+    pub(super) input: usize,
+}
+
+impl<'a, const T: usize> Rows<'a, T> {
+    /// The first `len` groups of four inputs of each token: rows are padded to whole tiles.
+    #[inline(always)]
+    pub(super) fn quads(self, len: usize) -> [&'a [[i8; 4]]; T] {
+        let mut quads: [&[[i8; 4]]; T] = [&[]; T];
+        for (i, quads) in quads.iter_mut().enumerate() {
+            *quads = &self.x.padded_row(self.t + i)[self.input..].as_chunks().0[..len];
+        }
+        quads
+    }
+}
 
 /// Activations of a block of tokens: they leave room for weights in caches of 1 MiB.
 const TOKEN_BYTES: usize = 512 << 10;
@@ -47,24 +67,23 @@ impl Blocks for Int8View<'_> {
 
     #[inline(always)]
     fn stretch<const P: usize>(&mut self, panel: usize, blocks: Range<usize>) -> [&[Block]; P] {
-        core::array::from_fn(|p| {
-            if panel + p >= self.panels() {
-                return &[][..];
-            }
-            &self.panel(panel + p).as_chunks().0[blocks.clone()]
-        })
+        let mut stretch: [&[Block]; P] = [&[]; P];
+        for (p, stretch) in stretch.iter_mut().enumerate().take(self.panels() - panel) {
+            *stretch = &self.panel(panel + p).as_chunks().0[blocks.clone()];
+        }
+        stretch
     }
 }
 
 /// Ternary weights, unpacked a stretch at a time.
 pub(super) struct Unpacked<'a, const P: usize> {
     w: TernaryView<'a>,
-    codes: [Vec<Block>; P],
+    codes: [AlignedBytes; P],
 }
 
 impl<'a, const P: usize> Unpacked<'a, P> {
     pub(super) fn new(w: TernaryView<'a>) -> Self {
-        Self { w, codes: core::array::from_fn(|_| Vec::new()) }
+        Self { w, codes: core::array::from_fn(|_| AlignedBytes::default()) }
     }
 }
 
@@ -82,28 +101,46 @@ impl<const N: usize> Blocks for Unpacked<'_, N> {
     #[inline(always)]
     fn stretch<const P: usize>(&mut self, panel: usize, blocks: Range<usize>) -> [&[Block]; P] {
         for (p, codes) in self.codes.iter_mut().enumerate() {
-            codes.clear();
+            codes.reshape(0);
             if panel + p < self.w.panels() {
                 let tiles: &[Block] = self.w.panel(panel + p).as_chunks().0;
                 unpack(&tiles[blocks.start / 4..blocks.end / 4], codes);
             }
         }
-        core::array::from_fn(|p| &self.codes[p][..])
+        let mut stretch: [&[Block]; P] = [&[]; P];
+        for (stretch, codes) in stretch.iter_mut().zip(&self.codes) {
+            *stretch = codes.as_chunks().0;
+        }
+        stretch
     }
 }
 
 /// Unpacks tiles to codes in the order of int8 blocks: plane by plane.
 #[inline(always)]
-fn unpack(tiles: &[Block], codes: &mut Vec<Block>) {
-    codes.resize(tiles.len() * 4, [0; TILE_BYTES]);
-    for (tile, planes) in tiles.iter().zip(codes.as_chunks_mut::<4>().0) {
-        for (plane, codes) in planes.iter_mut().enumerate() {
+fn unpack(tiles: &[Block], codes: &mut AlignedBytes) {
+    codes.reshape(tiles.len() * 4 * TILE_BYTES);
+    for (tile, planes) in tiles.iter().zip(codes.chunks_exact_mut(4 * TILE_BYTES)) {
+        for (plane, codes) in planes.as_chunks_mut::<TILE_BYTES>().0.iter_mut().enumerate() {
             for (code, byte) in codes.iter_mut().zip(tile) {
                 *code = byte >> (2 * plane) & 3;
             }
         }
     }
 }
+
+/// Calls `$body` with `$count` as the constant `$T`, which is one of the literals.
+macro_rules! with_tokens {
+    ($count:expr, $T:ident in $($n:literal)*, $body:expr) => {
+        match $count {
+            $($n => {
+                const $T: usize = $n;
+                $body
+            })*
+            _ => unreachable!("more tokens than a register tile holds"),
+        }
+    };
+}
+pub(super) use with_tokens;
 
 /// Multiplies all tokens. `tile(panels, tokens, block, sums)` adds the products of up to `T` tokens
 /// with up to `P` panels of one stretch, whose inputs start at `4 · block`, to `sums`.
@@ -118,24 +155,29 @@ pub(super) fn blocked<S: Sink, const T: usize, const P: usize>(
     let mut sums: Vec<Sums<T, P>> = Vec::new();
     for first in (0..x.rows()).step_by(block) {
         let end = x.rows().min(first + block);
+        // As even as can be: 9 tokens are 5 and 4, not 8 and a lonely one.
+        let step = (end - first).div_ceil((end - first).div_ceil(T));
         for panel in (0..w.panels()).step_by(P) {
             let panels = P.min(w.panels() - panel);
             sums.clear();
-            sums.resize((end - first).div_ceil(T), [[[0; PANEL]; T]; P]);
+            sums.resize((end - first).div_ceil(step), [[[0; PANEL]; T]; P]);
             for start in (0..w.len()).step_by(STRETCH) {
                 let blocks = start..w.len().min(start + STRETCH);
                 let stretch: [&[Block]; P] = w.stretch(panel, blocks);
-                for (t, sums) in (first..end).step_by(T).zip(&mut sums) {
-                    tile(&stretch[..panels], t..end.min(t + T), start, sums);
+                for (t, sums) in (first..end).step_by(step).zip(&mut sums) {
+                    tile(&stretch[..panels], t..end.min(t + step), start, sums);
                 }
             }
-            for (t, sums) in (first..end).step_by(T).zip(&sums) {
+            for (t, sums) in (first..end).step_by(step).zip(&sums) {
+                let tokens = t..end.min(t + step);
                 for (p, sums) in sums.iter().take(panels).enumerate() {
                     let row0 = (panel + p) * PANEL;
-                    if t + T <= end {
+                    if tokens.len() == T {
                         sink.put_tokens(t, row0, sums);
                     } else {
-                        sums.iter().zip(t..end).for_each(|(sums, t)| sink.put(t, row0, sums));
+                        for (sums, t) in sums.iter().zip(tokens.clone()) {
+                            sink.put(t, row0, sums);
+                        }
                     }
                 }
             }

@@ -6,10 +6,9 @@
 //! makes the weights the unsigned operand that dot-product instructions want, so that the signed
 //! activations need no shift and the correction is one sum per token.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{MAX_DIM, PANEL, TILE_BYTES};
+use super::{AlignedBytes, MAX_DIM, PANEL, TILE_BYTES};
 use crate::error::KernelError;
 
 /// Inputs per block.
@@ -20,7 +19,7 @@ pub const INT8_BLOCK_COLS: usize = 4;
 pub struct Int8Matrix {
     rows: usize,
     cols: usize,
-    blocks: Vec<u8>,
+    blocks: AlignedBytes,
 }
 
 /// Int8 weights `[rows, cols]` over packed bytes that live elsewhere, such as a mapped file.
@@ -40,7 +39,7 @@ impl Int8Matrix {
         let bytes = Int8View::packed_len(rows, cols)?;
         KernelError::check("int8 weights", rows * cols, weights.len())?;
         let panel_bytes = cols.div_ceil(INT8_BLOCK_COLS) * TILE_BYTES;
-        let mut blocks = vec![128u8; bytes];
+        let mut blocks = AlignedBytes::new(bytes, 128);
         for (r, row) in weights.chunks_exact(cols).enumerate() {
             let panel = &mut blocks[r / PANEL * panel_bytes..][..panel_bytes];
             for (k, &w) in row.iter().enumerate() {

@@ -10,15 +10,18 @@
 //!
 //! The correction needs only the sum of the activations, which quantization yields for free.
 
+mod aligned;
 mod f32;
 mod int8;
 mod rows;
 mod ternary;
 
+pub(crate) use aligned::AlignedBytes;
 pub use f32::{F32Matrix, F32View};
 pub use int8::{INT8_BLOCK_COLS, Int8Matrix, Int8View};
 pub use rows::{QuantRows, RowsView};
 pub use ternary::{TERNARY_TILE_COLS, TernaryMatrix, TernaryView};
+pub(crate) use ternary::{PACK_COLS, pack_panel};
 
 /// Output rows per panel: the 32-bit lanes of an AVX-512 register.
 pub const PANEL: usize = 16;

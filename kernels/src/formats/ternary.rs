@@ -5,10 +5,10 @@
 //! input `4p + j`; codes 0, 1, 2 mean -1, 0, +1. Tiles follow each other along the inputs, panels
 //! along the rows; what lies past the edge of the matrix holds code 1 (weight 0).
 
-use alloc::vec;
 use alloc::vec::Vec;
+use core::convert::Infallible;
 
-use super::{MAX_DIM, PANEL, TILE_BYTES};
+use super::{AlignedBytes, MAX_DIM, PANEL, TILE_BYTES};
 use crate::error::KernelError;
 
 /// Inputs per tile.
@@ -22,7 +22,7 @@ const ZERO_BYTE: u8 = 0b01_01_01_01;
 pub struct TernaryMatrix {
     rows: usize,
     cols: usize,
-    tiles: Vec<u8>,
+    tiles: AlignedBytes,
 }
 
 /// Ternary weights `[rows, cols]` over packed bytes that live elsewhere, such as a mapped file.
@@ -45,19 +45,24 @@ impl TernaryMatrix {
         if let Some(offset) = weights.iter().position(|w| !(-1..=1).contains(w)) {
             return Err(KernelError::Code { offset });
         }
-        let tiles_per_panel = cols.div_ceil(TERNARY_TILE_COLS);
-        let mut tiles = vec![ZERO_BYTE; bytes];
-        for (r, row) in weights.chunks_exact(cols).enumerate() {
-            let panel = &mut tiles[r / PANEL * tiles_per_panel * TILE_BYTES..];
-            for (k, &w) in row.iter().enumerate() {
-                let (tile, within) = (k / TERNARY_TILE_COLS, k % TERNARY_TILE_COLS);
-                let (plane, j) = (within / 4, within % 4);
-                let byte = &mut panel[tile * TILE_BYTES + 4 * (r % PANEL) + j];
-                let shift = 2 * plane;
-                *byte = *byte & !(3 << shift) | ((w + 1) as u8) << shift;
-            }
+        let mut tiles = AlignedBytes::new(bytes, ZERO_BYTE);
+        let panel_bytes = cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+        let panels = weights.chunks(PANEL * cols).zip(tiles.chunks_exact_mut(panel_bytes));
+        for (weights, tiles) in panels {
+            let Ok(()) = pack_panel(weights.len() / cols, cols, tiles, |r, k, codes| {
+                for (code, &w) in codes.iter_mut().zip(&weights[r * cols + k..]) {
+                    *code = (w + 1) as u8;
+                }
+                Ok::<_, Infallible>(())
+            });
         }
         Ok(Self { rows, cols, tiles })
+    }
+
+    /// Takes tiles of [`TernaryView::packed_len`] bytes that [`pack_panel`] wrote.
+    pub(crate) fn from_tiles(rows: usize, cols: usize, tiles: AlignedBytes) -> Self {
+        debug_assert_eq!(TernaryView::packed_len(rows, cols), Ok(tiles.len()));
+        Self { rows, cols, tiles }
     }
 
     /// The borrowed form the kernels take.
@@ -69,6 +74,43 @@ impl TernaryMatrix {
     pub fn as_bytes(&self) -> &[u8] {
         &self.tiles
     }
+}
+
+/// Inputs that [`pack_panel`] asks for at a time: 16 rows of their codes stay in the first cache.
+pub(crate) const PACK_COLS: usize = 512;
+
+/// Writes the tiles of one panel of `rows` (at most 16) x `cols` weights.
+///
+/// `fill(row, col, codes)` gives the codes 0..=2 of a row's inputs `col..col + codes.len()`, where `col`
+/// is a multiple of [`PACK_COLS`]. What lies past the edge becomes code 1.
+///
+/// # Errors
+/// The first error of `fill`; the tiles are then partly written.
+pub(crate) fn pack_panel<E>(
+    rows: usize,
+    cols: usize,
+    tiles: &mut [u8],
+    mut fill: impl FnMut(usize, usize, &mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut codes = [[1u8; PACK_COLS]; PANEL];
+    let chunks = tiles.chunks_mut(PACK_COLS / TERNARY_TILE_COLS * TILE_BYTES);
+    for (col, tiles) in (0..cols).step_by(PACK_COLS).zip(chunks) {
+        let width = PACK_COLS.min(cols - col);
+        for (r, row) in codes[..rows].iter_mut().enumerate() {
+            fill(r, col, &mut row[..width])?;
+            row[width..].fill(1);
+        }
+        for (r, row) in codes.iter().enumerate() {
+            let (row, _) = row.as_chunks::<TERNARY_TILE_COLS>();
+            for (codes, tile) in row.iter().zip(tiles.chunks_exact_mut(TILE_BYTES)) {
+                let planes = codes.as_chunks::<4>().0.iter().enumerate();
+                let word = planes
+                    .fold(0, |word, (p, codes)| word | u32::from_le_bytes(*codes) << (2 * p));
+                tile[4 * r..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+        }
+    }
+    Ok(())
 }
 
 impl<'a> TernaryView<'a> {
