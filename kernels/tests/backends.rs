@@ -84,6 +84,16 @@ fn worst_case_magnitudes_do_not_wrap() {
                 }
             }
         }
+        // Longer than the stretches after which backends fold their sums.
+        let cols = 600_000;
+        for (weight, activation) in [(1, 127), (1, -128), (-1, -128)] {
+            for tokens in 1..=4 {
+                let (w, x) = (vec![weight; cols], vec![activation; tokens * cols]);
+                let expected = i64::from(weight) * i64::from(activation) * cols as i64;
+                let y = ternary(k, &w, &x, 1, cols);
+                assert!(y.iter().all(|&v| v == expected), "ternary {} {cols}", k.name());
+            }
+        }
         for cols in [256, 2560, 1 << 16] {
             for (weight, activation) in [(127, 127), (-128, -128), (-128, 127), (127, -128)] {
                 for tokens in [1, 9] {
@@ -209,6 +219,32 @@ fn quantizing_over_the_range_keeps_zero_exact_and_all_else_within_half_a_step() 
                 // Half a step, and another half at the ends, where the zero point was rounded.
                 assert!((back - v).abs() <= 1.001 * scale, "{} {v} {back}", k.name());
             }
+        }
+    }
+}
+
+#[test]
+fn no_tokens_give_no_output() {
+    let packed = TernaryMatrix::pack(5, 7, &[1; 35]).unwrap();
+    let bytes = Int8Matrix::pack(5, 7, &[1; 35]).unwrap();
+    let x = QuantRows::from_int8(&[], 7).unwrap();
+    for k in available() {
+        k.ternary_gemm(packed.view(), x.view(), &mut []).unwrap();
+        k.int8_gemm(bytes.view(), x.view(), &mut []).unwrap();
+    }
+}
+
+#[test]
+fn matmuls_say_which_loop_ran() {
+    let packed = TernaryMatrix::pack(5, 7, &[1; 35]).unwrap();
+    for k in available() {
+        for tokens in [1usize, 40] {
+            let x = QuantRows::from_int8(&vec![1; 7 * tokens], 7).unwrap();
+            let ran = k.ternary_gemm(packed.view(), x.view(), &mut vec![0; 5 * tokens]).unwrap();
+            let name = ran.to_string();
+            assert!(name.starts_with("ternary_gemm/") && name.matches('/').count() >= 2, "{name}");
+            // A backend may hand work to a simpler one, never to an unknown one.
+            assert!(by_name(ran.isa).is_ok(), "{name}");
         }
     }
 }

@@ -2,9 +2,9 @@
 //! AVX-512 VNNI (Ice Lake, Zen 4 and later): one 64-byte tile is one register, `vpdpbusd` adds
 //! four products to each of its 16 lanes, and the activation quad is a broadcast operand.
 //!
-//! One token: planes are masked where they stand, which saves the shifts. A code in plane `p` then
-//! counts `4^p` times, so each plane has its own sum and the shift happens once per panel: four
-//! `vpandd` and four `vpdpbusd` a tile, 4 cycles on two ports.
+//! Up to 4 tokens: planes are masked where they stand, which saves the shifts. A code in plane `p`
+//! then counts `4^p` times, so each plane has its own sum and the shift happens once per panel. One
+//! token takes four `vpandd` and four `vpdpbusd` a tile: 4 cycles on two ports.
 //!
 //! Many tokens: 8 tokens x 32 rows of sums stay in registers, 16 `vpdpbusd` for 10 loads. Planes are
 //! unpacked in registers for up to two such blocks, else once into the cache ([`blocked`]).
@@ -163,47 +163,66 @@ fn prefetch(tile: &[u8; TILE_BYTES]) {
     };
 }
 
-/// Ternary sums of one token over one panel. Two sums for each plane: a sum comes round every
-/// second tile, after 8 cycles, when the 5 of its last `vpdpbusd` have passed.
+/// Adds the products of `T` tokens with tile `i`, one sum for each plane.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn ternary_gemv(tiles: &[Block], x: Rows<'_, 1>) -> [i32; PANEL] {
-    let masks = [3, 3 << 2, 3 << 4, 3 << 6].map(|mask: u8| _mm512_set1_epi8(mask as i8));
-    let add = |tile: &Block, x: &[[i8; 4]; 4], sums: &mut [__m512i; 4]| {
-        prefetch(tile);
-        let tile = load(tile);
-        for plane in 0..4 {
-            let codes = _mm512_and_si512(tile, masks[plane]);
-            sums[plane] = _mm512_dpbusd_epi32(sums[plane], codes, broadcast(x[plane]));
-        }
-    };
-    let mut total = _mm512_setzero_si512();
-    let [x] = x.quads(4 * tiles.len());
-    let (x, _) = x.as_chunks::<4>();
-    for (tiles, x) in tiles.chunks(TILES_PER_SHIFT).zip(x.chunks(TILES_PER_SHIFT)) {
-        let mut sums = [[_mm512_setzero_si512(); 4]; 2];
-        let (pairs, last) = tiles.as_chunks::<2>();
-        let (x_pairs, x_last) = x.as_chunks::<2>();
-        for (tiles, x) in pairs.iter().zip(x_pairs) {
-            add(&tiles[0], &x[0], &mut sums[0]);
-            add(&tiles[1], &x[1], &mut sums[1]);
-        }
-        for (tile, x) in last.iter().zip(x_last) {
-            add(tile, x, &mut sums[0]);
-        }
-        for [s0, s1, s2, s3] in sums {
-            // Exact: all of plane p's products are multiples of 4^p.
-            let planes = [
-                s0,
-                _mm512_srai_epi32::<2>(s1),
-                _mm512_srai_epi32::<4>(s2),
-                _mm512_srai_epi32::<6>(s3),
-            ];
-            total = planes.into_iter().fold(total, |a, b| _mm512_add_epi32(a, b));
+fn add_planes<const T: usize>(
+    tile: &Block,
+    x: &[&[[i8; 4]]; T],
+    i: usize,
+    masks: [__m512i; 4],
+    sums: &mut [[__m512i; 4]; T],
+) {
+    prefetch(tile);
+    let tile = load(tile);
+    for plane in 0..4 {
+        let codes = _mm512_and_si512(tile, masks[plane]);
+        for t in 0..T {
+            let quad = broadcast(x[t][4 * i + plane]);
+            sums[t][plane] = _mm512_dpbusd_epi32(sums[t][plane], codes, quad);
         }
     }
-    let mut sums = [0; PANEL];
-    store_sums(&mut sums, total);
+}
+
+/// Ternary sums of `T` tokens over one panel, one for each plane, `TILES` tiles at a time with sums of
+/// their own: enough of them that no `vpdpbusd` waits for the 5 cycles of the one before.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn ternary_few<const T: usize, const TILES: usize>(
+    tiles: &[Block],
+    x: Rows<'_, T>,
+) -> [[i32; PANEL]; T] {
+    let masks = [3, 3 << 2, 3 << 4, 3 << 6].map(|mask: u8| _mm512_set1_epi8(mask as i8));
+    let x = x.quads(4 * tiles.len());
+    let mut total = [_mm512_setzero_si512(); T];
+    for start in (0..tiles.len()).step_by(TILES_PER_SHIFT) {
+        let end = tiles.len().min(start + TILES_PER_SHIFT);
+        let mut sums = [[[_mm512_setzero_si512(); 4]; T]; TILES];
+        let mut i = start;
+        while i + TILES <= end {
+            for set in &mut sums {
+                add_planes(&tiles[i], &x, i, masks, set);
+                i += 1;
+            }
+        }
+        while i < end {
+            add_planes(&tiles[i], &x, i, masks, &mut sums[0]);
+            i += 1;
+        }
+        for set in sums {
+            for t in 0..T {
+                // Exact: all of plane p's products are multiples of 4^p.
+                let [s0, s1, s2, s3] = set[t];
+                let low = _mm512_add_epi32(s0, _mm512_srai_epi32::<2>(s1));
+                let high = _mm512_srai_epi32::<4>(_mm512_add_epi32(s2, _mm512_srai_epi32::<2>(s3)));
+                total[t] = _mm512_add_epi32(total[t], _mm512_add_epi32(low, high));
+            }
+        }
+    }
+    let mut sums = [[0; PANEL]; T];
+    for t in 0..T {
+        store_sums(&mut sums[t], total[t]);
+    }
     sums
 }
 
@@ -227,12 +246,16 @@ fn ternary_panels<S: Sink, const P: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    if x.rows() == 1 {
+    if (1..=4).contains(&x.rows()) {
         for p in 0..w.panels() {
             let tiles = w.panel(p).as_chunks().0;
-            sink.put(0, p * PANEL, &ternary_gemv(tiles, Rows { x, t: 0, input: 0 }));
+            with_tokens!(x.rows(), T in 1 2 3 4, {
+                const TILES: usize = if T == 1 { 2 } else { 1 };
+                let sums = ternary_few::<T, TILES>(tiles, Rows { x, t: 0, input: 0 });
+                sink.put_tokens(0, p * PANEL, &sums);
+            });
         }
-        Ran("avx512_vnni", "gemv")
+        Ran("avx512_vnni", ["gemv", "2x16", "3x16", "4x16"][x.rows() - 1])
     } else if x.rows() <= UNPACK_ABOVE {
         for p in (0..w.panels()).step_by(PANELS) {
             if p + PANELS <= w.panels() {
