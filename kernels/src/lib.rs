@@ -31,6 +31,7 @@ mod arch;
 mod backend;
 mod error;
 mod formats;
+mod import;
 #[cfg(feature = "std")]
 pub mod oracle;
 mod sink;
@@ -45,4 +46,7 @@ pub use error::KernelError;
 pub use formats::{
     F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,
     TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
+};
+pub use import::{
+    ForeignTernary, HfScale, I2sLayout, ImportError, Imported, TernaryFormat, TernaryPanel,
 };

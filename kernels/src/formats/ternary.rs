@@ -81,8 +81,8 @@ pub(crate) const PACK_COLS: usize = 512;
 
 /// Writes the tiles of one panel of `rows` (at most 16) x `cols` weights.
 ///
-/// `fill(row, col, codes)` gives the codes 0..=2 of a row's inputs `col..col + codes.len()`, where `col`
-/// is a multiple of [`PACK_COLS`]. What lies past the edge becomes code 1.
+/// `fill(row, col, codes)` gives the codes 0..=2 of a row's inputs `col..col + codes.len()`, where
+/// `col` is a multiple of [`PACK_COLS`]. What lies past the edge becomes code 1.
 ///
 /// # Errors
 /// The first error of `fill`; the tiles are then partly written.
@@ -104,8 +104,8 @@ pub(crate) fn pack_panel<E>(
             let (row, _) = row.as_chunks::<TERNARY_TILE_COLS>();
             for (codes, tile) in row.iter().zip(tiles.chunks_exact_mut(TILE_BYTES)) {
                 let planes = codes.as_chunks::<4>().0.iter().enumerate();
-                let word = planes
-                    .fold(0, |word, (p, codes)| word | u32::from_le_bytes(*codes) << (2 * p));
+                let word =
+                    planes.fold(0, |word, (p, codes)| word | u32::from_le_bytes(*codes) << (2 * p));
                 tile[4 * r..][..4].copy_from_slice(&word.to_le_bytes());
             }
         }
