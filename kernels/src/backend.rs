@@ -4,9 +4,12 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use half::{bf16, f16};
+
 use crate::arch;
 use crate::error::KernelError;
 use crate::formats::{F32View, Int8View, RowsView, TernaryView};
+use crate::vecmath::{KvRows, RopeStyle};
 
 /// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
 #[cfg(feature = "std")]
@@ -154,16 +157,86 @@ pub trait Kernels: Send + Sync {
         out: &mut [f32],
     ) -> Result<(), KernelError>;
 
+    /// Scores of queries against the cached keys of the KV head they share:
+    /// `scores[q, p] = scale · Σ_d q[q, d] · keys[p, d]`.
+    ///
+    /// - `q`: `[queries, dim]`: all query heads of the group (arXiv:2305.13245), of one token or
+    ///   several; `scores`: `[queries, positions]`
+    /// - `keys`: one page or several, one after another; how the positions are cut into pages
+    ///   changes no bit
+    ///
+    /// Summed in 16 lanes (`d mod 16`), then as a balanced tree, then scaled: off by at most
+    /// `(dim/16 + 8) · 2^-24 · scale · Σ_d |q[q, d] · keys[p, d]|`. A page is read once for up to
+    /// four queries, further ones find it in the cache. Where a query must not see a position,
+    /// take the softmax of the positions before it and make the rest 0.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit, [`KernelError::Dimension`]
+    /// for no pages.
+    fn kv_scores(
+        &self,
+        q: &[f32],
+        keys: &[KvRows<'_>],
+        scale: f32,
+        scores: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// Cached values weighted by attention: `out[q, d] = Σ_p p[q, p] · values[p, d]`.
+    ///
+    /// - `p`: `[queries, positions]`; `out`: `[queries, dim]`; pages as in [`Kernels::kv_scores`]
+    ///
+    /// Summed in the order of positions: off by at most
+    /// `(positions + 2) · 2^-24 · Σ_p |p[q, p] · values[p, d]|`.
+    ///
+    /// # Errors
+    /// As [`Kernels::kv_scores`].
+    fn kv_values(
+        &self,
+        p: &[f32],
+        values: &[KvRows<'_>],
+        out: &mut [f32],
+    ) -> Result<(), KernelError>;
+
     /// Quantizes one row symmetrically: its absolute maximum becomes ±127, ties to even.
-    /// `out` is as long as `x`.
+    ///
+    /// # Panics
+    /// When `out` is not as long as `x`.
     fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> RowQuant;
 
     /// Quantizes one row over its own range: its minimum (or 0) becomes -128, its maximum (or 0)
-    /// 127, and 0 is exact. `out` is as long as `x`.
+    /// 127, and 0 is exact.
+    ///
+    /// # Panics
+    /// When `out` is not as long as `x`.
     fn quantize_row_range(&self, x: &[f32], out: &mut [i8]) -> RowQuant;
 
     /// Layer normalisation of one row in place (arXiv:1607.06450).
+    ///
+    /// # Panics
+    /// When `gain` or `bias` is not as long as `x`.
     fn layer_norm(&self, x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32);
+
+    /// Root mean square normalisation of one row in place (arXiv:1910.07467):
+    /// `x · gain / √(mean(x²) + eps)`.
+    ///
+    /// # Panics
+    /// When `gain` is not as long as `x`.
+    fn rms_norm(&self, x: &mut [f32], gain: &[f32], eps: f32);
+
+    /// Rotary position embedding (arXiv:2104.09864) of one head's row in place: pair `i` of its
+    /// values turns by the angle whose cosine and sine are `cos[i]` and `sin[i]`.
+    ///
+    /// - `x`: `[dim]`; `cos`, `sin`: `[dim/2]`
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn rope(
+        &self,
+        x: &mut [f32],
+        cos: &[f32],
+        sin: &[f32],
+        style: RopeStyle,
+    ) -> Result<(), KernelError>;
 
     /// Softmax of one row in place.
     fn softmax(&self, x: &mut [f32]);
@@ -174,14 +247,54 @@ pub trait Kernels: Send + Sync {
     /// GELU by its tanh approximation.
     fn gelu_tanh(&self, x: &mut [f32]);
 
+    /// SiLU, `x / (1 + e^-x)` (arXiv:1702.03118).
+    fn silu(&self, x: &mut [f32]);
+
     /// Hyperbolic tangent.
     fn tanh(&self, x: &mut [f32]);
 
-    /// `max(x, 0)`.
+    /// `max(x, 0)`; a NaN stays one.
     fn relu(&self, x: &mut [f32]);
 
+    /// `max(x, 0)²` (arXiv:2109.08668); a NaN stays one.
+    fn relu_squared(&self, x: &mut [f32]);
+
     /// `x += y`.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
     fn add(&self, x: &mut [f32], y: &[f32]);
+
+    /// `x *= y`.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
+    fn mul(&self, x: &mut [f32], y: &[f32]);
+
+    /// `y = x`, exact. A NaN comes out quiet with its payload, as IEEE 754 conversions do.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
+    fn f16_to_f32(&self, x: &[f16], y: &mut [f32]);
+
+    /// `y = x` to nearest, ties to even; too large becomes infinite, too small subnormal or 0. A
+    /// NaN comes out quiet with the upper bits of its payload.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
+    fn f32_to_f16(&self, x: &[f32], y: &mut [f16]);
+
+    /// As [`Kernels::f16_to_f32`], from bfloat16.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
+    fn bf16_to_f32(&self, x: &[bf16], y: &mut [f32]);
+
+    /// As [`Kernels::f32_to_f16`], to bfloat16.
+    ///
+    /// # Panics
+    /// When `y` is not as long as `x`.
+    fn f32_to_bf16(&self, x: &[f32], y: &mut [bf16]);
 
     /// Runs the multiply-add instruction of the ternary loops on registers alone, `rounds` times
     /// over enough independent sums to hide its latency. Returns the 8-bit multiply-adds done: the

@@ -47,6 +47,8 @@ pub use formats::{
     F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,
     TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
 };
+pub use half::{bf16, f16};
 pub use import::{
     ForeignTernary, HfScale, I2sLayout, ImportError, Imported, TernaryFormat, TernaryPanel,
 };
+pub use vecmath::{KvRows, RopeStyle};

@@ -2,6 +2,8 @@
 //! Plain loops that say what the right answer is. Tests and benches compare every backend to
 //! these; nothing here shares code with what it judges.
 
+use crate::RopeStyle;
+
 /// `y[t, r] = Σ_k w[r, k] · x[t, k]`, exact in 64 bits.
 ///
 /// - `w`: `[rows, cols]`, `x`: `[tokens, cols]`, both row-major; returns `[tokens, rows]`
@@ -45,6 +47,28 @@ pub fn layer_norm(x: &[f32], gain: &[f32], bias: &[f32], eps: f64) -> Vec<f64> {
             (f64::from(v) - mean) / (var + eps).sqrt() * f64::from(g) + f64::from(b)
         })
         .collect()
+}
+
+/// Root mean square normalisation of one row (arXiv:1910.07467) in 64-bit floats.
+pub fn rms_norm(x: &[f32], gain: &[f32], eps: f64) -> Vec<f64> {
+    let mean = x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / x.len() as f64;
+    x.iter().zip(gain).map(|(&v, &g)| f64::from(v) / (mean + eps).sqrt() * f64::from(g)).collect()
+}
+
+/// Rotary position embedding of one row (arXiv:2104.09864, eq. 34) in 64-bit floats.
+pub fn rope(x: &[f32], cos: &[f32], sin: &[f32], style: RopeStyle) -> Vec<f64> {
+    let mut y = vec![0f64; x.len()];
+    for i in 0..cos.len() {
+        let (a, b) = match style {
+            RopeStyle::Halves => (i, i + cos.len()),
+            RopeStyle::Interleaved => (2 * i, 2 * i + 1),
+        };
+        let (re, im) = (f64::from(x[a]), f64::from(x[b]));
+        let (cos, sin) = (f64::from(cos[i]), f64::from(sin[i]));
+        y[a] = re * cos - im * sin;
+        y[b] = re * sin + im * cos;
+    }
+    y
 }
 
 /// Softmax of one row in 64-bit floats.

@@ -26,10 +26,10 @@ struct Avx2;
 cpufeatures::new!(avx2, "avx2");
 
 pub(crate) fn detect() -> Option<&'static dyn Kernels> {
-    avx2::get().then_some(&Avx2 as _)
+    (avx2::get() && super::x86_cpu::has_f16c()).then_some(&Avx2 as _)
 }
 
-super::kernels!(Avx2, "avx2", "avx2");
+super::kernels!(Avx2, "avx2", "avx2,f16c"; super::f16c::F16c);
 
 /// Tokens of a register tile: 6 x 2 sums leave 4 of 16 registers for weights and activations.
 const TOKENS: usize = 6;

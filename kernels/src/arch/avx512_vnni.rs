@@ -29,7 +29,9 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     (avx512::get() && super::x86_cpu::has_avx512_vnni()).then_some(&Avx512Vnni as _)
 }
 
-super::kernels!(Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni");
+super::kernels!(
+    Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide
+);
 
 /// Tokens that share one pass over a pair of panels: 8 x 2 sums hide the latency of `vpdpbusd`
 /// (5 cycles, two a cycle).

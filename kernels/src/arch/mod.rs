@@ -11,6 +11,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
 mod blocked;
+#[cfg(target_arch = "x86_64")]
+mod f16c;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_cpu;
@@ -34,10 +36,18 @@ pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
-/// `$features` are the target features of the backend (none for the baseline). Each method
-/// checks shapes in safe code, then enters one function compiled with those features.
+/// `$features` are the target features of the backend (none for the baseline), and `$halves` is
+/// its [`crate::vecmath::HalfLanes`], if it has instructions for f16. Each method checks shapes in
+/// safe code and enters one function compiled with those features.
 macro_rules! kernels {
-    ($backend:ident, $name:literal $(, $features:literal)?) => {
+    ($backend:ident, $name:literal $(, $features:literal)? $(; $halves:ty)?) => {
+        // A block of its own, so that the names of types need no paths.
+        const _: () = {
+            use alloc::vec::Vec;
+            use $crate::{
+                AttentionHead, Dequant, F32View, Int8View, KernelError, KernelName, KvRows, RopeStyle,
+                RowQuant, RowsView, TernaryView, bf16, f16,
+        };
         impl $crate::backend::Kernels for $backend {
             fn name(&self) -> &'static str {
                 $name
@@ -45,111 +55,48 @@ macro_rules! kernels {
 
             fn ternary_gemm(
                 &self,
-                w: $crate::TernaryView<'_>,
-                x: $crate::RowsView<'_>,
+                w: TernaryView<'_>,
+                x: RowsView<'_>,
                 y: &mut [i32],
-            ) -> Result<$crate::KernelName, $crate::KernelError> {
+            ) -> Result<KernelName, KernelError> {
                 let sink = $crate::sink::IntSink::new((w.rows(), w.cols()), 1, x, y)?;
                 let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary(w, x, sink));
-                Ok($crate::KernelName { op: "ternary_gemm", isa, variant })
+                Ok(KernelName { op: "ternary_gemm", isa, variant })
             }
 
             fn ternary_linear(
                 &self,
-                w: $crate::TernaryView<'_>,
-                x: $crate::RowsView<'_>,
-                dequant: $crate::Dequant<'_>,
+                w: TernaryView<'_>,
+                x: RowsView<'_>,
+                dequant: Dequant<'_>,
                 y: &mut [f32],
-            ) -> Result<$crate::KernelName, $crate::KernelError> {
+            ) -> Result<KernelName, KernelError> {
                 let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 1, x, dequant, y)?;
                 let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary(w, x, sink));
-                Ok($crate::KernelName { op: "ternary_linear", isa, variant })
+                Ok(KernelName { op: "ternary_linear", isa, variant })
             }
 
             fn int8_gemm(
                 &self,
-                w: $crate::Int8View<'_>,
-                x: $crate::RowsView<'_>,
+                w: Int8View<'_>,
+                x: RowsView<'_>,
                 y: &mut [i32],
-            ) -> Result<$crate::KernelName, $crate::KernelError> {
+            ) -> Result<KernelName, KernelError> {
                 let sink = $crate::sink::IntSink::new((w.rows(), w.cols()), 128, x, y)?;
                 let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(int8(w, x, sink));
-                Ok($crate::KernelName { op: "int8_gemm", isa, variant })
+                Ok(KernelName { op: "int8_gemm", isa, variant })
             }
 
             fn int8_linear(
                 &self,
-                w: $crate::Int8View<'_>,
-                x: $crate::RowsView<'_>,
-                dequant: $crate::Dequant<'_>,
+                w: Int8View<'_>,
+                x: RowsView<'_>,
+                dequant: Dequant<'_>,
                 y: &mut [f32],
-            ) -> Result<$crate::KernelName, $crate::KernelError> {
+            ) -> Result<KernelName, KernelError> {
                 let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 128, x, dequant, y)?;
                 let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(int8(w, x, sink));
-                Ok($crate::KernelName { op: "int8_linear", isa, variant })
-            }
-
-            fn f32_linear(
-                &self,
-                w: $crate::F32View<'_>,
-                bias: Option<&[f32]>,
-                x: &[f32],
-                y: &mut [f32],
-            ) -> Result<(), $crate::KernelError> {
-                $crate::arch::check_f32_linear(&w, bias, x, y)?;
-                $(#[target_feature(enable = $features)])?
-                fn go(w: &$crate::F32View<'_>, bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
-                    $crate::vecmath::f32_linear(w, bias, x, y);
-                }
-                $crate::arch::enter!(go(&w, bias, x, y));
-                Ok(())
-            }
-
-            fn attention(
-                &self,
-                head: &$crate::AttentionHead<'_>,
-                scores: &mut $crate::arch::Scratch,
-                out: &mut [f32],
-            ) -> Result<(), $crate::KernelError> {
-                $crate::arch::prepare_attention(head, scores, out)?;
-                $(#[target_feature(enable = $features)])?
-                fn go(head: &$crate::AttentionHead<'_>, scores: &mut [f32], out: &mut [f32]) {
-                    $crate::vecmath::attention_head(head, scores, out);
-                }
-                $crate::arch::enter!(go(head, scores, out));
-                Ok(())
-            }
-
-            fn quantize_row(&self, x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
-                $(#[target_feature(enable = $features)])?
-                fn go(x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
-                    $crate::vecmath::quantize_row(x, out)
-                }
-                $crate::arch::enter!(go(x, out))
-            }
-
-            fn quantize_row_range(&self, x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
-                $(#[target_feature(enable = $features)])?
-                fn go(x: &[f32], out: &mut [i8]) -> $crate::RowQuant {
-                    $crate::vecmath::quantize_row_range(x, out)
-                }
-                $crate::arch::enter!(go(x, out))
-            }
-
-            fn layer_norm(&self, x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
-                $(#[target_feature(enable = $features)])?
-                fn go(x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
-                    $crate::vecmath::layer_norm(x, gain, bias, eps);
-                }
-                $crate::arch::enter!(go(x, gain, bias, eps));
-            }
-
-            fn add(&self, x: &mut [f32], y: &[f32]) {
-                $(#[target_feature(enable = $features)])?
-                fn go(x: &mut [f32], y: &[f32]) {
-                    $crate::vecmath::add(x, y);
-                }
-                $crate::arch::enter!(go(x, y));
+                Ok(KernelName { op: "int8_linear", isa, variant })
             }
 
             fn probe_int8(&self, rounds: u64) -> u64 {
@@ -164,22 +111,60 @@ macro_rules! kernels {
                 $crate::arch::enter!(go(bytes))
             }
 
-            $crate::arch::kernels!(@map softmax $(, $features)?);
-            $crate::arch::kernels!(@map gelu_erf $(, $features)?);
-            $crate::arch::kernels!(@map gelu_tanh $(, $features)?);
-            $crate::arch::kernels!(@map tanh $(, $features)?);
-            $crate::arch::kernels!(@map relu $(, $features)?);
+            $crate::arch::kernels!(@maths [$($features)?]
+                f32_linear(w: F32View<'_>, bias: Option<&[f32]>, x: &[f32], y: &mut [f32])
+                    -> Result<(), KernelError>;
+                attention(head: &AttentionHead<'_>, scores: &mut Vec<f32>, out: &mut [f32])
+                    -> Result<(), KernelError>;
+                quantize_row(x: &[f32], out: &mut [i8]) -> RowQuant;
+                quantize_row_range(x: &[f32], out: &mut [i8]) -> RowQuant;
+                layer_norm(x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32);
+                rms_norm(x: &mut [f32], gain: &[f32], eps: f32);
+                rope(x: &mut [f32], cos: &[f32], sin: &[f32], style: RopeStyle)
+                    -> Result<(), KernelError>;
+                softmax(x: &mut [f32]);
+                gelu_erf(x: &mut [f32]);
+                gelu_tanh(x: &mut [f32]);
+                silu(x: &mut [f32]);
+                tanh(x: &mut [f32]);
+                relu(x: &mut [f32]);
+                relu_squared(x: &mut [f32]);
+                add(x: &mut [f32], y: &[f32]);
+                mul(x: &mut [f32], y: &[f32]);
+                bf16_to_f32(x: &[bf16], y: &mut [f32]);
+                f32_to_bf16(x: &[f32], y: &mut [bf16]);
+            );
+            $crate::arch::kernels!(@maths [$($features)?] [$($halves)?]
+                f16_to_f32(x: &[f16], y: &mut [f32]);
+                f32_to_f16(x: &[f32], y: &mut [f16]);
+                kv_scores(q: &[f32], keys: &[KvRows<'_>], scale: f32, scores: &mut [f32])
+                    -> Result<(), KernelError>;
+                kv_values(p: &[f32], values: &[KvRows<'_>], out: &mut [f32])
+                    -> Result<(), KernelError>;
+            );
         }
+        };
     };
-    (@map $op:ident $(, $features:literal)?) => {
-        fn $op(&self, x: &mut [f32]) {
+    // Methods whose body is the plain function of the same name, compiled with the features.
+    (@maths $features:tt $($op:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
+        $($crate::arch::kernels!(@one $features $op() ($($arg: $ty),*) $(-> $ret)?);)*
+    };
+    (@maths $features:tt $halves:tt $($op:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
+        $($crate::arch::kernels!(
+            @one $features $op($crate::arch::kernels!(@token $halves),) ($($arg: $ty),*) $(-> $ret)?
+        );)*
+    };
+    (@one [$($features:literal)?] $op:ident($($token:tt)*) ($($arg:ident: $ty:ty),*) $(-> $ret:ty)?) => {
+        fn $op(&self, $($arg: $ty),*) $(-> $ret)? {
             $(#[target_feature(enable = $features)])?
-            fn go(x: &mut [f32]) {
-                $crate::vecmath::$op(x);
+            fn go($($arg: $ty),*) $(-> $ret)? {
+                $crate::vecmath::$op($($token)* $($arg),*)
             }
-            $crate::arch::enter!(go(x));
+            $crate::arch::enter!(go($($arg),*))
         }
     };
+    (@token []) => { $crate::vecmath::PlainHalves::new() };
+    (@token [$halves:ty]) => { <$halves>::new() };
 }
 pub(crate) use kernels;
 
@@ -199,46 +184,4 @@ pub(crate) use enter;
 #[inline(always)]
 fn read_all(bytes: &[u8]) -> u64 {
     bytes.as_chunks::<8>().0.iter().fold(0, |sum, word| sum ^ u64::from_ne_bytes(*word))
-}
-
-use crate::backend::AttentionHead;
-use crate::error::KernelError;
-use crate::formats::{F32View, PANEL};
-
-fn check_f32_linear(
-    w: &F32View<'_>,
-    bias: Option<&[f32]>,
-    x: &[f32],
-    y: &[f32],
-) -> Result<(), KernelError> {
-    let tokens = x.len() / w.cols();
-    KernelError::check("activations", tokens * w.cols(), x.len())?;
-    KernelError::check("output", tokens * w.rows(), y.len())?;
-    KernelError::check("bias", w.rows(), bias.map_or(w.rows(), <[f32]>::len))
-}
-
-/// The scratch that attention grows.
-pub(crate) type Scratch = alloc::vec::Vec<f32>;
-
-/// Queries the attention loop scores at a time; `scores` holds as many rows.
-const ATTENTION_ROWS: usize = 4;
-
-fn prepare_attention(
-    head: &AttentionHead<'_>,
-    scores: &mut alloc::vec::Vec<f32>,
-    out: &[f32],
-) -> Result<(), KernelError> {
-    KernelError::dimension("attention keys", super::formats::MAX_DIM, head.keys)?;
-    KernelError::dimension("attention head size", head.stride, head.dim)?;
-    let keys = head.keys.next_multiple_of(PANEL);
-    let dim = head.dim.next_multiple_of(PANEL);
-    KernelError::check("keys", keys * head.dim, head.kt.len())?;
-    KernelError::check("values", dim * head.keys, head.v.len())?;
-    KernelError::check("attention output", head.queries * head.dim, out.len())?;
-    let needed = head.queries.checked_sub(1).map_or(0, |q| q * head.stride + head.dim);
-    if head.q.len() < needed {
-        return Err(KernelError::Shape { what: "queries", expected: needed, found: head.q.len() });
-    }
-    scores.resize(ATTENTION_ROWS * keys, 0.0);
-    Ok(())
 }

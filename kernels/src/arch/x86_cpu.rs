@@ -19,6 +19,14 @@ fn leaf7(sub: u32) -> CpuidResult {
     }
 }
 
+/// F16C: conversions between f16 and f32.
+pub(crate) fn has_f16c() -> bool {
+    // SAFETY: every x86-64 CPU has CPUID with leaf 1.
+    #[allow(unused_unsafe, reason = "safe functions from Rust 1.93 on")]
+    let leaf = unsafe { __cpuid_count(1, 0) };
+    leaf.ecx >> 29 & 1 == 1
+}
+
 /// AVX-512 VNNI: `vpdpbusd` on 64 bytes.
 pub(crate) fn has_avx512_vnni() -> bool {
     leaf7(0).ecx >> 11 & 1 == 1

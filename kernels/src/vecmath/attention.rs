@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Attention of one head over one whole sequence, as encoders need it.
+
+use alloc::vec::Vec;
+
+use super::LANES;
+use super::linear::{F32_TOKENS, lanes_matmul_rows};
+use super::norm::softmax;
+use crate::backend::AttentionHead;
+use crate::error::KernelError;
+use crate::formats::MAX_DIM;
+
+/// `out = softmax(q · kᵀ · scale) · v`; `scores` holds a row for each query of a block.
+#[inline(always)]
+pub(crate) fn attention(
+    head: &AttentionHead<'_>,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+) -> Result<(), KernelError> {
+    let AttentionHead { q, stride, queries, keys, dim, kt, v, scale } = *head;
+    KernelError::dimension("attention keys", MAX_DIM, keys)?;
+    KernelError::dimension("attention head size", stride, dim)?;
+    KernelError::check("keys", keys.next_multiple_of(LANES) * dim, kt.len())?;
+    KernelError::check("values", dim.next_multiple_of(LANES) * keys, v.len())?;
+    KernelError::check("attention output", queries * dim, out.len())?;
+    let needed = queries.checked_sub(1).map_or(0, |q| q * stride + dim);
+    if q.len() < needed {
+        return Err(KernelError::Shape { what: "queries", expected: needed, found: q.len() });
+    }
+    let key_panels = keys.div_ceil(LANES);
+    let padded = key_panels * LANES;
+    scores.resize(F32_TOKENS * padded, 0.0);
+    let mut t0 = 0;
+    while t0 < queries {
+        let block = F32_TOKENS.min(queries - t0);
+        for p in 0..key_panels {
+            let panel = &kt[p * dim * LANES..][..dim * LANES];
+            lanes_matmul_rows(panel, &q[t0 * stride..], stride, block, |t, sums| {
+                let row = &mut scores[t * padded + p * LANES..][..LANES];
+                for (o, &s) in row.iter_mut().zip(sums) {
+                    *o = s * scale;
+                }
+            });
+        }
+        for t in 0..block {
+            softmax(&mut scores[t * padded..][..keys]);
+        }
+        for (d, panel) in v.chunks_exact(keys * LANES).enumerate() {
+            let width = LANES.min(dim - d * LANES);
+            lanes_matmul_rows(panel, scores, padded, block, |t, sums| {
+                out[(t0 + t) * dim + d * LANES..][..width].copy_from_slice(&sums[..width]);
+            });
+        }
+        t0 += block;
+    }
+    Ok(())
+}
