@@ -37,6 +37,9 @@ super::kernels!(
 /// (5 cycles, two a cycle).
 const TOKENS: usize = 8;
 
+/// Names of the loops for up to four tokens.
+const FEW: [&str; 4] = ["gemv", "2x16", "3x16", "4x16"];
+
 /// Panels of one pass.
 const PANELS: usize = 2;
 
@@ -228,6 +231,44 @@ fn ternary_few<const T: usize, const TILES: usize>(
     sums
 }
 
+/// Int8 sums of `T` tokens over one panel, `BLOCKS` blocks at a time with sums of their own.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn int8_few<const T: usize, const BLOCKS: usize>(
+    blocks: &[Block],
+    x: Rows<'_, T>,
+) -> [[i32; PANEL]; T] {
+    let x = x.quads(blocks.len());
+    let add = |i: usize, sums: &mut [__m512i; T]| {
+        prefetch(&blocks[i]);
+        let w = load(&blocks[i]);
+        for t in 0..T {
+            sums[t] = _mm512_dpbusd_epi32(sums[t], w, broadcast(x[t][i]));
+        }
+    };
+    let mut sets = [[_mm512_setzero_si512(); T]; BLOCKS];
+    let mut i = 0;
+    while i + BLOCKS <= blocks.len() {
+        for set in &mut sets {
+            add(i, set);
+            i += 1;
+        }
+    }
+    while i < blocks.len() {
+        add(i, &mut sets[0]);
+        i += 1;
+    }
+    let mut sums = [[0; PANEL]; T];
+    for t in 0..T {
+        let mut total = sets[0][t];
+        for set in &sets[1..] {
+            total = _mm512_add_epi32(total, set[t]);
+        }
+        store_sums(&mut sums[t], total);
+    }
+    sums
+}
+
 /// All tokens over the panels from `p` on, tiles unpacked in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn ternary_panels<S: Sink, const P: usize>(
@@ -257,7 +298,7 @@ pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S)
                 sink.put_tokens(0, p * PANEL, &sums);
             });
         }
-        Ran("avx512_vnni", ["gemv", "2x16", "3x16", "4x16"][x.rows() - 1])
+        Ran("avx512_vnni", FEW[x.rows() - 1])
     } else if x.rows() <= UNPACK_ABOVE {
         for p in (0..w.panels()).step_by(PANELS) {
             if p + PANELS <= w.panels() {
@@ -275,8 +316,19 @@ pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S)
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
+    if (1..=4).contains(&x.rows()) {
+        for p in 0..w.panels() {
+            let blocks = w.panel(p).as_chunks().0;
+            with_tokens!(x.rows(), T in 1 2 3 4, {
+                const BLOCKS: usize = 8 / T;
+                let sums = int8_few::<T, BLOCKS>(blocks, Rows { x, t: 0, input: 0 });
+                sink.put_tokens(0, p * PANEL, &sums);
+            });
+        }
+        return Ran("avx512_vnni", FEW[x.rows() - 1]);
+    }
     many(w, x, &mut sink);
-    Ran("avx512_vnni", if x.rows() == 1 { "gemv" } else { "8x32" })
+    Ran("avx512_vnni", "8x32")
 }
 
 /// Int8 blocks through the caches; see [`blocked`].
