@@ -164,7 +164,7 @@ fn prefetch(tile: &[u8; TILE_BYTES]) {
     // SAFETY: a prefetch reads nothing: it may point anywhere.
     #[allow(unused_unsafe, reason = "a safe function in later compilers")]
     unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(ahead.cast())
+        _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
     };
 }
 
