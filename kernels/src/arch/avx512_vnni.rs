@@ -37,9 +37,6 @@ super::kernels!(
 /// (5 cycles, two a cycle).
 const TOKENS: usize = 8;
 
-/// Names of the loops for up to four tokens.
-const FEW: [&str; 4] = ["gemv", "2x16", "3x16", "4x16"];
-
 /// Panels of one pass.
 const PANELS: usize = 2;
 
@@ -168,105 +165,117 @@ fn prefetch(tile: &[u8; TILE_BYTES]) {
     };
 }
 
-/// Adds the products of `T` tokens with tile `i`, one sum for each plane.
+/// Ternary sums of `T` tokens over `P` panels side by side, one sum for each plane.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn add_planes<const T: usize>(
-    tile: &Block,
-    x: &[&[[i8; 4]]; T],
-    i: usize,
-    masks: [__m512i; 4],
-    sums: &mut [[__m512i; 4]; T],
-) {
-    prefetch(tile);
-    let tile = load(tile);
-    for plane in 0..4 {
-        let codes = _mm512_and_si512(tile, masks[plane]);
-        for t in 0..T {
-            let quad = broadcast(x[t][4 * i + plane]);
-            sums[t][plane] = _mm512_dpbusd_epi32(sums[t][plane], codes, quad);
-        }
-    }
-}
-
-/// Ternary sums of `T` tokens over one panel, one for each plane, `TILES` tiles at a time with sums of
-/// their own: enough of them that no `vpdpbusd` waits for the 5 cycles of the one before.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-#[inline]
-fn ternary_few<const T: usize, const TILES: usize>(
-    tiles: &[Block],
+fn ternary_few<const T: usize, const P: usize>(
+    panels: [&[Block]; P],
     x: Rows<'_, T>,
-) -> [[i32; PANEL]; T] {
+) -> [[[i32; PANEL]; T]; P] {
     let masks = [3, 3 << 2, 3 << 4, 3 << 6].map(|mask: u8| _mm512_set1_epi8(mask as i8));
-    let x = x.quads(4 * tiles.len());
-    let mut total = [_mm512_setzero_si512(); T];
-    for start in (0..tiles.len()).step_by(TILES_PER_SHIFT) {
-        let end = tiles.len().min(start + TILES_PER_SHIFT);
-        let mut sums = [[[_mm512_setzero_si512(); 4]; T]; TILES];
-        let mut i = start;
-        while i + TILES <= end {
-            for set in &mut sums {
-                add_planes(&tiles[i], &x, i, masks, set);
-                i += 1;
+    let tiles = panels[0].len();
+    let panels = panels.map(|panel| &panel[..tiles]);
+    let x = x.quads(4 * tiles);
+    let mut total = [[_mm512_setzero_si512(); T]; P];
+    for start in (0..tiles).step_by(TILES_PER_SHIFT) {
+        let mut sums = [[[_mm512_setzero_si512(); 4]; T]; P];
+        for i in start..tiles.min(start + TILES_PER_SHIFT) {
+            let mut w = [_mm512_setzero_si512(); P];
+            for p in 0..P {
+                prefetch(&panels[p][i]);
+                w[p] = load(&panels[p][i]);
+            }
+            for plane in 0..4 {
+                for t in 0..T {
+                    let quad = broadcast(x[t][4 * i + plane]);
+                    for p in 0..P {
+                        let codes = _mm512_and_si512(w[p], masks[plane]);
+                        sums[p][t][plane] = _mm512_dpbusd_epi32(sums[p][t][plane], codes, quad);
+                    }
+                }
             }
         }
-        while i < end {
-            add_planes(&tiles[i], &x, i, masks, &mut sums[0]);
-            i += 1;
-        }
-        for set in sums {
+        for p in 0..P {
             for t in 0..T {
-                // Exact: all of plane p's products are multiples of 4^p.
-                let [s0, s1, s2, s3] = set[t];
+                // Exact: all of plane k's products are multiples of 4^k.
+                let [s0, s1, s2, s3] = sums[p][t];
                 let low = _mm512_add_epi32(s0, _mm512_srai_epi32::<2>(s1));
-                let high = _mm512_srai_epi32::<4>(_mm512_add_epi32(s2, _mm512_srai_epi32::<2>(s3)));
-                total[t] = _mm512_add_epi32(total[t], _mm512_add_epi32(low, high));
+                let high = _mm512_add_epi32(s2, _mm512_srai_epi32::<2>(s3));
+                let sum = _mm512_add_epi32(low, _mm512_srai_epi32::<4>(high));
+                total[p][t] = _mm512_add_epi32(total[p][t], sum);
             }
         }
     }
-    let mut sums = [[0; PANEL]; T];
-    for t in 0..T {
-        store_sums(&mut sums[t], total[t]);
-    }
-    sums
+    stored(total)
 }
 
-/// Int8 sums of `T` tokens over one panel, `BLOCKS` blocks at a time with sums of their own.
+/// Int8 sums of `T` tokens over `P` panels side by side.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn int8_few<const T: usize, const BLOCKS: usize>(
-    blocks: &[Block],
+fn int8_few<const T: usize, const P: usize>(
+    panels: [&[Block]; P],
     x: Rows<'_, T>,
-) -> [[i32; PANEL]; T] {
-    let x = x.quads(blocks.len());
-    let add = |i: usize, sums: &mut [__m512i; T]| {
-        prefetch(&blocks[i]);
-        let w = load(&blocks[i]);
+) -> [[[i32; PANEL]; T]; P] {
+    let blocks = panels[0].len();
+    let panels = panels.map(|panel| &panel[..blocks]);
+    let x = x.quads(blocks);
+    let mut sums = [[_mm512_setzero_si512(); T]; P];
+    for b in 0..blocks {
+        let mut w = [_mm512_setzero_si512(); P];
+        for p in 0..P {
+            prefetch(&panels[p][b]);
+            w[p] = load(&panels[p][b]);
+        }
         for t in 0..T {
-            sums[t] = _mm512_dpbusd_epi32(sums[t], w, broadcast(x[t][i]));
+            let quad = broadcast(x[t][b]);
+            for p in 0..P {
+                sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], w[p], quad);
+            }
+        }
+    }
+    stored(sums)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn stored<const T: usize, const P: usize>(sums: [[__m512i; T]; P]) -> [[[i32; PANEL]; T]; P] {
+    let mut out = [[[0; PANEL]; T]; P];
+    for p in 0..P {
+        for t in 0..T {
+            store_sums(&mut out[p][t], sums[p][t]);
+        }
+    }
+    out
+}
+
+/// Walks all panels of `$w`, as many side by side as `$side` says for `$T` tokens, then one by one.
+macro_rules! few {
+    ($tile:ident, $w:ident, $x:ident, $sink:ident, $($T:literal: $P:literal),*) => {
+        match $x.rows() {
+            $($T => {
+                let x: Rows<'_, $T> = Rows { x: $x, t: 0, input: 0 };
+                let panel = |p| $w.panel(p).as_chunks().0;
+                let mut p = 0;
+                while p + $P <= $w.panels() {
+                    let mut panels: [&[Block]; $P] = [&[]; $P];
+                    for i in 0..$P {
+                        panels[i] = panel(p + i);
+                    }
+                    for sums in $tile::<$T, $P>(panels, x) {
+                        $sink.put_tokens(0, p * PANEL, &sums);
+                        p += 1;
+                    }
+                }
+                while p < $w.panels() {
+                    let [sums] = $tile::<$T, 1>([panel(p)], x);
+                    $sink.put_tokens(0, p * PANEL, &sums);
+                    p += 1;
+                }
+                return Ran("avx512_vnni", if $T == 1 { "gemv" } else { concat!($T, "x", $P, "x16") });
+            })*
+            _ => {}
         }
     };
-    let mut sets = [[_mm512_setzero_si512(); T]; BLOCKS];
-    let mut i = 0;
-    while i + BLOCKS <= blocks.len() {
-        for set in &mut sets {
-            add(i, set);
-            i += 1;
-        }
-    }
-    while i < blocks.len() {
-        add(i, &mut sets[0]);
-        i += 1;
-    }
-    let mut sums = [[0; PANEL]; T];
-    for t in 0..T {
-        let mut total = sets[0][t];
-        for set in &sets[1..] {
-            total = _mm512_add_epi32(total, set[t]);
-        }
-        store_sums(&mut sums[t], total);
-    }
-    sums
 }
 
 /// All tokens over the panels from `p` on, tiles unpacked in registers.
@@ -289,17 +298,8 @@ fn ternary_panels<S: Sink, const P: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    if (1..=4).contains(&x.rows()) {
-        for p in 0..w.panels() {
-            let tiles = w.panel(p).as_chunks().0;
-            with_tokens!(x.rows(), T in 1 2 3 4, {
-                const TILES: usize = if T == 1 { 2 } else { 1 };
-                let sums = ternary_few::<T, TILES>(tiles, Rows { x, t: 0, input: 0 });
-                sink.put_tokens(0, p * PANEL, &sums);
-            });
-        }
-        Ran("avx512_vnni", FEW[x.rows() - 1])
-    } else if x.rows() <= UNPACK_ABOVE {
+    few!(ternary_few, w, x, sink, 1: 4, 2: 2, 3: 2, 4: 1);
+    if x.rows() <= UNPACK_ABOVE {
         for p in (0..w.panels()).step_by(PANELS) {
             if p + PANELS <= w.panels() {
                 ternary_panels::<S, PANELS>(w, p, x, &mut sink);
@@ -307,26 +307,15 @@ pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S)
                 ternary_panels::<S, 1>(w, p, x, &mut sink);
             }
         }
-        Ran("avx512_vnni", "8x32")
-    } else {
-        many(Unpacked::<PANELS>::new(w), x, &mut sink);
-        Ran("avx512_vnni", "8x32/unpacked")
+        return Ran("avx512_vnni", "8x32");
     }
+    many(Unpacked::<PANELS>::new(w), x, &mut sink);
+    Ran("avx512_vnni", "8x32/unpacked")
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    if (1..=4).contains(&x.rows()) {
-        for p in 0..w.panels() {
-            let blocks = w.panel(p).as_chunks().0;
-            with_tokens!(x.rows(), T in 1 2 3 4, {
-                const BLOCKS: usize = 8 / T;
-                let sums = int8_few::<T, BLOCKS>(blocks, Rows { x, t: 0, input: 0 });
-                sink.put_tokens(0, p * PANEL, &sums);
-            });
-        }
-        return Ran("avx512_vnni", FEW[x.rows() - 1]);
-    }
+    few!(int8_few, w, x, sink, 1: 4, 2: 4, 3: 4, 4: 4);
     many(w, x, &mut sink);
     Ran("avx512_vnni", "8x32")
 }
