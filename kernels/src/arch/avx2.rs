@@ -86,42 +86,54 @@ fn broadcast(quad: [i8; 4]) -> __m256i {
     _mm256_set1_epi32(i32::from_ne_bytes(quad.map(|v| v as u8)))
 }
 
-/// Sums of one token over one panel.
+/// Sums of one token over `P` panels, whose tiles take turns: several streams keep more of DRAM's
+/// answers in flight than one.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn ternary_gemv(tiles: &[Block], x: Rows<'_, 1>) -> [i32; PANEL] {
-    let (even, odd) = (_mm256_set1_epi8(3), _mm256_set1_epi8(3 << 2));
-    let ones = _mm256_set1_epi16(1);
-    let mut sums = [0; PANEL];
-    let [x] = x.quads(4 * tiles.len());
+fn ternary_gemv<const P: usize>(panels: [&[Block]; P], x: Rows<'_, 1>) -> [[i32; PANEL]; P] {
+    let mut sums = [[0; PANEL]; P];
+    let tiles = panels[0].len();
+    let [x] = x.quads(4 * tiles);
     let (x, _) = x.as_chunks::<4>();
-    for (tiles, x) in tiles.chunks(TILES_PER_WIDENING).zip(x.chunks(TILES_PER_WIDENING)) {
-        // Sums of even and odd planes for each half of the rows.
-        let mut narrow = [[_mm256_setzero_si256(); 2]; 2];
-        for (tile, x) in tiles.iter().zip(x) {
-            prefetch(tile);
-            let quads = x.map(|quad| broadcast(quad));
-            let (halves, _) = tile.as_chunks::<32>();
-            for h in 0..2 {
-                let low = load(&halves[h]);
-                let high = _mm256_srli_epi16::<4>(low);
-                for (w, x) in [(low, [quads[0], quads[1]]), (high, [quads[2], quads[3]])] {
-                    let pairs = [
-                        _mm256_maddubs_epi16(_mm256_and_si256(w, even), x[0]),
-                        _mm256_maddubs_epi16(_mm256_and_si256(w, odd), x[1]),
-                    ];
-                    narrow[h][0] = _mm256_add_epi16(narrow[h][0], pairs[0]);
-                    narrow[h][1] = _mm256_add_epi16(narrow[h][1], pairs[1]);
-                }
-            }
-        }
-        for h in 0..2 {
-            let [even, odd] = narrow[h].map(|sums| _mm256_madd_epi16(sums, ones));
-            // Exact: all products of odd planes are multiples of 4.
-            add_sums(&mut sums, h, _mm256_add_epi32(even, _mm256_srai_epi32::<2>(odd)));
+    for start in (0..tiles).step_by(TILES_PER_WIDENING) {
+        let end = tiles.min(start + TILES_PER_WIDENING);
+        for p in 0..P {
+            add_tiles(&panels[p][start..end], &x[start..end], &mut sums[p]);
         }
     }
     sums
+}
+
+/// Adds the products of one token with at most [`TILES_PER_WIDENING`] tiles to `sums`.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn add_tiles(tiles: &[Block], x: &[[[i8; 4]; 4]], sums: &mut [i32; PANEL]) {
+    let (even, odd) = (_mm256_set1_epi8(3), _mm256_set1_epi8(3 << 2));
+    let ones = _mm256_set1_epi16(1);
+    // Sums of even and odd planes for each half of the rows.
+    let mut narrow = [[_mm256_setzero_si256(); 2]; 2];
+    for (tile, x) in tiles.iter().zip(x) {
+        prefetch(tile);
+        let quads = x.map(|quad| broadcast(quad));
+        let (halves, _) = tile.as_chunks::<32>();
+        for h in 0..2 {
+            let low = load(&halves[h]);
+            let high = _mm256_srli_epi16::<4>(low);
+            for (w, x) in [(low, [quads[0], quads[1]]), (high, [quads[2], quads[3]])] {
+                let pairs = [
+                    _mm256_maddubs_epi16(_mm256_and_si256(w, even), x[0]),
+                    _mm256_maddubs_epi16(_mm256_and_si256(w, odd), x[1]),
+                ];
+                narrow[h][0] = _mm256_add_epi16(narrow[h][0], pairs[0]);
+                narrow[h][1] = _mm256_add_epi16(narrow[h][1], pairs[1]);
+            }
+        }
+    }
+    for h in 0..2 {
+        let [even, odd] = narrow[h].map(|sums| _mm256_madd_epi16(sums, ones));
+        // Exact: all products of odd planes are multiples of 4.
+        add_sums(sums, h, _mm256_add_epi32(even, _mm256_srai_epi32::<2>(odd)));
+    }
 }
 
 /// Adds the products of `T` tokens with ternary codes of one panel to `sums`.
@@ -191,9 +203,20 @@ fn int8_tile<const T: usize>(
 #[target_feature(enable = "avx2")]
 fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
     if x.rows() == 1 {
-        for p in 0..w.panels() {
-            let tiles = w.panel(p).as_chunks().0;
-            sink.put(0, p * PANEL, &ternary_gemv(tiles, Rows { x, t: 0, input: 0 }));
+        let x = Rows { x, t: 0, input: 0 };
+        let panel = |p| w.panel(p).as_chunks().0;
+        let mut p = 0;
+        while p + 4 <= w.panels() {
+            let panels = [panel(p), panel(p + 1), panel(p + 2), panel(p + 3)];
+            for sums in ternary_gemv(panels, x) {
+                sink.put(0, p * PANEL, &sums);
+                p += 1;
+            }
+        }
+        while p < w.panels() {
+            let [sums] = ternary_gemv([panel(p)], x);
+            sink.put(0, p * PANEL, &sums);
+            p += 1;
         }
         return Ran("avx2", "gemv");
     }
