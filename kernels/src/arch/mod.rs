@@ -7,10 +7,16 @@
 //! multiply-add instruction alone (`peak`), and has the rest made by [`kernels!`], which also compiles the plain vector maths with the backend's features.
 
 #[cfg(target_arch = "x86_64")]
+mod amx_int8;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 mod blocked;
+#[cfg(bho_emulate)]
+mod emulate;
 #[cfg(target_arch = "x86_64")]
 mod f16c;
 mod scalar;
@@ -28,7 +34,11 @@ pub(crate) const BACKENDS: &[(&str, Detect)] = &[
     #[cfg(target_arch = "x86_64")]
     ("avx2", avx2::detect),
     #[cfg(target_arch = "x86_64")]
+    ("avx_vnni", avx_vnni::detect),
+    #[cfg(target_arch = "x86_64")]
     ("avx512_vnni", avx512_vnni::detect),
+    #[cfg(target_arch = "x86_64")]
+    ("amx_int8", amx_int8::detect),
 ];
 
 /// The instruction set and the loop that did the work; see [`crate::KernelName`].

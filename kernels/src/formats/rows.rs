@@ -2,6 +2,7 @@
 //! Activations as int8 rows: a scale, a zero point and a sum per token.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::backend::{Kernels, RowQuant};
 use crate::error::KernelError;
@@ -129,6 +130,12 @@ impl<'a> RowsView<'a> {
     #[inline]
     pub fn padded_row(&self, t: usize) -> &'a [i8] {
         &self.data[t * self.stride..][..self.stride]
+    }
+
+    /// The rows of `tokens` with their padding, [`RowsView::padded_row_len`] apart.
+    #[inline]
+    pub fn padded_rows(&self, tokens: Range<usize>) -> &'a [i8] {
+        &self.data[tokens.start * self.stride..tokens.end * self.stride]
     }
 
     /// Values of a row with its padding.
