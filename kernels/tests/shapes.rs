@@ -15,25 +15,26 @@ struct Case {
     expected: [Vec<i64>; 2],
 }
 
+/// splitmix64 of the index.
+fn random(index: usize) -> i8 {
+    let mut z = (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z >> 56) as i8
+}
+
 impl Case {
     fn new(rows: usize, cols: usize, tokens: usize, values: impl Fn(usize) -> i8) -> Self {
         let x: Vec<i8> = (0..tokens * cols).map(&values).collect();
         let bytes: Vec<i8> = (0..rows * cols).map(|i| values(i + x.len())).collect();
-        let trits: Vec<i8> = bytes.iter().map(|&v| v % 3 % 2).collect();
+        let trits: Vec<i8> = bytes.iter().map(|&v| (v % 3).signum()).collect();
         let expected = [&trits, &bytes].map(|w| oracle::matmul_int(w, &x, rows, cols));
         Self { rows, cols, tokens, x, trits, bytes, expected }
     }
 
     fn random(rows: usize, cols: usize, tokens: usize) -> Self {
-        // splitmix64 of the index, with the shape as the seed
         let seed = (rows * 1000 + cols) * 1000 + tokens;
-        Self::new(rows, cols, tokens, |i| {
-            let mut z = ((seed << 24) + i) as u64;
-            z = z.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z >> 56) as i8
-        })
+        Self::new(rows, cols, tokens, |i| random((seed << 24) + i))
     }
 
     fn check(&self, k: &dyn Kernels) {
@@ -89,6 +90,24 @@ fn stretches_of_inputs_and_blocks_of_tokens_add_up() {
     // Weights go through the caches 768 inputs at a time, tokens 512 KiB.
     for (rows, cols, tokens) in [(33, 767, 40), (32, 769, 64), (17, 1600, 33), (48, 4097, 161)] {
         check(&Case::random(rows, cols, tokens));
+    }
+}
+
+#[test]
+fn ternary_rows_longer_than_a_plane_can_sum_are_cut_where_they_should() {
+    // Sums of planes that count 4^p times are shifted back every 2^18 inputs.
+    let (rows, cols) = (17, (1 << 18) + 37);
+    let weights: Vec<i8> = (0..rows * cols).map(|i| (random(i) % 3).signum()).collect();
+    let packed = TernaryMatrix::pack(rows, cols, &weights).unwrap();
+    for tokens in 1..=2 {
+        let x: Vec<i8> = (0..tokens * cols).map(|i| random(!i)).collect();
+        let expected = oracle::matmul_int(&weights, &x, rows, cols);
+        let x = QuantRows::from_int8(&x, cols).unwrap();
+        for k in available() {
+            let mut y = vec![0; tokens * rows];
+            k.ternary_gemm(packed.view(), x.view(), &mut y).unwrap();
+            assert!(y.iter().map(|&v| i64::from(v)).eq(expected.iter().copied()), "{}", k.name());
+        }
     }
 }
 

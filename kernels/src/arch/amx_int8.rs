@@ -7,9 +7,9 @@
 //! rows: an int8 block, so that 16 consecutive blocks are one tile. Ternary weights are unpacked
 //! to such blocks a stretch at a time, which stay in the cache for all tokens ([`blocked`]).
 //!
-//! Counts for a step of 64 inputs: 32 tokens x 32 rows are 4 products of 16 cycles for 4 loads of
-//! 8 cycles each (two lines a cycle), so the loads hide behind the products, if the cache delivers
-//! 4 KiB in 64 cycles. The four sums take turns: each waits 64 cycles for its next product, longer
+//! Counts, with the cycles of Intel's Optimization Reference Manual, for a step of 64 inputs: 32
+//! tokens x 32 rows are 4 products of 16 cycles for 4 loads of 8 cycles each (two lines a cycle),
+//! so the loads hide behind the products, if the caches deliver 4 KiB in 64 cycles. The four sums take turns: each waits 64 cycles for its next product, longer
 //! than the 52 that one takes. Up to 16 tokens take 2 products for 3 loads and wait for the 52.
 //! Sums are loaded and stored once a stretch of 12 steps: 4 loads of 8 and 4 stores of 16 cycles
 //! for 768 cycles of products. Unpacking writes 32 lines a step, in as many cycles, once for all
@@ -115,17 +115,17 @@ impl Tiles {
             // assertions saw: 16 rows of 64 bytes from each address.
             unsafe {
                 asm!(
-                    "tileloadd tmm0, [{sums} + {line}]",
-                    "tileloadd tmm1, [{sums} + {line} + 2048]",
-                    "tileloadd tmm2, [{sums} + {line} + 1024]",
-                    "tileloadd tmm3, [{sums} + {line} + 3072]",
+                    "tileloadd tmm0, [{sums} + {line}*1]",
+                    "tileloadd tmm1, [{sums} + {line}*1 + 2048]",
+                    "tileloadd tmm2, [{sums} + {line}*1 + 1024]",
+                    "tileloadd tmm3, [{sums} + {line}*1 + 3072]",
                     "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{b0} + {line}]",
-                    "tileloadd tmm7, [{b1} + {line}]",
+                    "tileloadd tmm4, [{a0} + {stride}*1]",
+                    "tileloadd tmm6, [{b0} + {line}*1]",
+                    "tileloadd tmm7, [{b1} + {line}*1]",
                     "tdpbsud tmm0, tmm4, tmm6",
                     "tdpbsud tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{a1} + {stride}]",
+                    "tileloadd tmm5, [{a1} + {stride}*1]",
                     "tdpbsud tmm2, tmm5, tmm6",
                     "tdpbsud tmm3, tmm5, tmm7",
                     "add {a0}, 64",
@@ -134,10 +134,10 @@ impl Tiles {
                     "add {b1}, 1024",
                     "dec {steps}",
                     "jnz 2b",
-                    "tilestored [{sums} + {line}], tmm0",
-                    "tilestored [{sums} + {line} + 2048], tmm1",
-                    "tilestored [{sums} + {line} + 1024], tmm2",
-                    "tilestored [{sums} + {line} + 3072], tmm3",
+                    "tilestored [{sums} + {line}*1], tmm0",
+                    "tilestored [{sums} + {line}*1 + 2048], tmm1",
+                    "tilestored [{sums} + {line}*1 + 1024], tmm2",
+                    "tilestored [{sums} + {line}*1 + 3072], tmm3",
                     sums = in(reg) sums.as_mut_ptr(),
                     line = in(reg) TILE_BYTES,
                     a0 = inout(reg) rows.as_ptr() => _,
@@ -156,12 +156,12 @@ impl Tiles {
             // SAFETY: as above, with one tile of rows.
             unsafe {
                 asm!(
-                    "tileloadd tmm0, [{sums} + {line}]",
-                    "tileloadd tmm1, [{sums} + {line} + 2048]",
+                    "tileloadd tmm0, [{sums} + {line}*1]",
+                    "tileloadd tmm1, [{sums} + {line}*1 + 2048]",
                     "2:",
-                    "tileloadd tmm4, [{a0} + {stride}]",
-                    "tileloadd tmm6, [{b0} + {line}]",
-                    "tileloadd tmm7, [{b1} + {line}]",
+                    "tileloadd tmm4, [{a0} + {stride}*1]",
+                    "tileloadd tmm6, [{b0} + {line}*1]",
+                    "tileloadd tmm7, [{b1} + {line}*1]",
                     "tdpbsud tmm0, tmm4, tmm6",
                     "tdpbsud tmm1, tmm4, tmm7",
                     "add {a0}, 64",
@@ -169,8 +169,8 @@ impl Tiles {
                     "add {b1}, 1024",
                     "dec {steps}",
                     "jnz 2b",
-                    "tilestored [{sums} + {line}], tmm0",
-                    "tilestored [{sums} + {line} + 2048], tmm1",
+                    "tilestored [{sums} + {line}*1], tmm0",
+                    "tilestored [{sums} + {line}*1 + 2048], tmm1",
                     sums = in(reg) sums.as_mut_ptr(),
                     line = in(reg) TILE_BYTES,
                     a0 = inout(reg) rows.as_ptr() => _,
