@@ -256,7 +256,7 @@ macro_rules! few {
                 let x: Rows<'_, $T> = Rows { x: $x, t: 0, input: 0 };
                 let panel = |p| $w.panel(p).as_chunks().0;
                 let mut p = 0;
-                while p + $P <= $w.panels() {
+                while $w.panels() - p >= $P {
                     let mut panels: [&[Block]; $P] = [&[]; $P];
                     for i in 0..$P {
                         panels[i] = panel(p + i);
