@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
 const EXIT_STATUS: &str = "\
@@ -46,6 +47,8 @@ pub(crate) enum Verb {
     Convert(ConvertArgs),
     /// Show what is in a model file.
     Inspect(InspectArgs),
+    /// Measure how fast this machine is and what the kernels make of it.
+    Bench(BenchArgs),
     /// Show what this machine offers and what the program makes of it.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
@@ -269,6 +272,121 @@ pub(crate) struct InspectArgs {
     pub(crate) file: PathBuf,
 
     /// Print everything as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    pub(crate) verb: BenchVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchVerb {
+    /// Hold the matrix kernels of every backend against the limits of this CPU.
+    Kernels(BenchKernelsArgs),
+    /// Time forward passes of the bundled encoder.
+    Encoder(BenchEncoderArgs),
+}
+
+const BENCH_KERNELS_EXAMPLES: &str = "\
+Examples:
+  bho bench kernels --quick
+  bho bench kernels --svg roofline.svg --json > kernels.json
+  bho bench kernels --isa avx2,avx512_vnni --op ternary --shapes 2560x6912 --tokens 1,128 --plot
+
+First this CPU's limits are measured: bytes read a second from each cache and from main memory, on
+small and on huge pages, and int8 multiply-adds a second of each instruction set. Then each backend
+multiplies packed weights by N tokens, checked against another backend first. Beside each median
+stands its share of the limit, which is the lower of the bandwidth of where the weights come from
+and the int8 peak. One token (N = 1) is measured twice: with the same matrix over and over, from the
+cache that holds it, and with a ring of matrices larger than all caches, from main memory (DRAM), as
+a decoder reads them. 2560x6912 is 2560 outputs of 6912 inputs.
+
+Close everything else: figures compare within one run only. All of it takes two to three minutes,
+--quick about 15 seconds. Ctrl-C prints what is measured so far.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_KERNELS_EXAMPLES)]
+pub(crate) struct BenchKernelsArgs {
+    /// Two shapes and two numbers of tokens, fewer samples, and no scalar backend beside others
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Weights to multiply by: ternary, int8 [default: both]
+    #[arg(long, value_enum, value_name = "OP", value_delimiter = ',', hide_possible_values = true)]
+    pub(crate) op: Vec<Op>,
+
+    /// Backends, by name [default: all of this machine, or the one BHO_ISA names]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) isa: Vec<String>,
+
+    /// Weight matrices, as outputs x inputs [default: layers of BitNet b1.58 2B4T and two larger ones]
+    #[arg(long, value_name = "ROWSxCOLS", value_delimiter = ',')]
+    pub(crate) shapes: Vec<Shape>,
+
+    /// Tokens side by side [default: 1,8,32,128,512]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) tokens: Vec<u32>,
+
+    /// Threads [default: 1, and all this process may use]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Vec<u32>,
+
+    /// Pages that weights in main memory lie on: small, huge [default: both]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SIZE",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub(crate) pages: Vec<PageSize>,
+
+    /// Memory to measure DRAM with, for each page size [default: four times the last cache, at most
+    /// a quarter of what is free]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) arena_mb: Option<u32>,
+
+    /// Write the roofline as a picture to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Print the roofline below the tables
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) plot: bool,
+
+    /// Print machine, limits and all rows as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const BENCH_ENCODER_EXAMPLES: &str = "\
+Examples:
+  bho bench encoder
+  bho bench encoder --isa avx2,avx512_vnni --tokens 128 --json
+
+Token ids in, a vector a token out, one sequence at a time; the tokenizer is not in the time. All
+backends and numbers of threads must give the same vectors.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_ENCODER_EXAMPLES)]
+pub(crate) struct BenchEncoderArgs {
+    /// Backends, by name [default: the one that runs would use]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) isa: Vec<String>,
+
+    /// Tokens of the sequence, special ones included [default: 16,64,128,256]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) tokens: Vec<u32>,
+
+    /// Threads of a pass [default: 1, and all this process may use]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) threads: Vec<u32>,
+
+    /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The verbs, one file each.
 
+mod bench;
 mod completions;
 mod convert;
 mod doctor;
@@ -12,7 +13,7 @@ mod validate;
 
 use bho_guard::GuardEnv;
 
-use crate::cli::args::{GuardVerb, Verb};
+use crate::cli::args::{BenchVerb, GuardVerb, Verb};
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -27,6 +28,10 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
         Verb::Inspect(args) => inspect::execute(&args),
+        Verb::Bench(args) => match args.verb {
+            BenchVerb::Kernels(args) => bench::kernels(args),
+            BenchVerb::Encoder(args) => bench::encoder(&args),
+        },
         Verb::Doctor(args) => doctor::execute(&args),
         Verb::Completions(args) => completions::execute(&args),
     }

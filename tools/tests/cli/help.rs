@@ -15,6 +15,9 @@ const VERBS: &[&[&str]] = &[
     &["embed"],
     &["convert"],
     &["inspect"],
+    &["bench"],
+    &["bench", "kernels"],
+    &["bench", "encoder"],
     &["doctor"],
     &["completions"],
 ];
@@ -27,7 +30,7 @@ fn help_is_as_expected() {
         let output = run(verb.iter().copied().chain(["--help"]));
         assert!(output.status.success());
         let text = stdout(&output);
-        if !matches!(verb, [] | ["guard"]) {
+        if !matches!(verb, [] | ["guard" | "bench"]) {
             assert!(text.contains("Examples:"), "{verb:?} has no examples");
         }
         let name = if verb.is_empty() { "bho".to_owned() } else { verb.join("-") };

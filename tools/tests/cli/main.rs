@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The program as its users meet it: exit codes, streams, JSON, and what must never be printed.
 
+mod bench;
 mod guard;
 mod help;
 mod machine;
