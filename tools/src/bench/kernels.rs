@@ -124,7 +124,7 @@ pub(crate) struct Row {
     pub(crate) ops_per_byte: f64,
     /// Set when all limits are known.
     pub(crate) limit: Option<Roof>,
-    /// Of the limit.
+    /// Of the limit, which is the best of its samples, reached by the best sample.
     pub(crate) fraction: Option<f64>,
 }
 
@@ -209,7 +209,9 @@ pub(crate) fn run(
     limits = limits.or_better(measure_limits(&mut tick));
     for row in &mut rows {
         row.limit = limits.roof(row.isa, row.threads, row.weights_from, row.ops_per_byte);
-        row.fraction = row.limit.as_ref().map(|limit| row.gop_s / limit.gop_s);
+        // Best against best: neighbours that slow a median down were not there for the limit.
+        let best_gop_s = row.gop_s * row.seconds.median / row.seconds.min;
+        row.fraction = row.limit.as_ref().map(|limit| best_gop_s / limit.gop_s);
     }
     for (count, why) in [
         (slow, "a call takes too long on this machine"),

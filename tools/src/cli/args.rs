@@ -299,11 +299,12 @@ Examples:
 
 First this CPU's limits are measured: bytes read a second from each cache and from main memory, on
 small and on huge pages, and int8 multiply-adds a second of each instruction set. Then each backend
-multiplies packed weights by N tokens, checked against another backend first. Beside each median
-stands its share of the limit, which is the lower of the bandwidth of where the weights come from
-and the int8 peak. One token (N = 1) is measured twice: with the same matrix over and over, from the
-cache that holds it, and with a ring of matrices larger than all caches, from main memory (DRAM), as
-a decoder reads them. 2560x6912 is 2560 outputs of 6912 inputs.
+multiplies packed weights by N tokens, checked against another backend first. Times and rates are
+medians; beside them stands the share of the limit that the best sample reached. The limit, best of
+its samples too, is the lower of the bandwidth of where the weights come from and the int8 peak. One
+token (N = 1) is measured twice: with the same matrix over and over, from the cache that holds it,
+and with a ring of matrices larger than all caches, from main memory (DRAM), as a decoder reads
+them. 2560x6912 is 2560 outputs of 6912 inputs.
 
 Close everything else: figures compare within one run only. All of it takes two to three minutes,
 --quick about 15 seconds. Ctrl-C prints what is measured so far.";
