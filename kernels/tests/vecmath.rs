@@ -181,16 +181,18 @@ fn activations_stay_within_their_bounds() {
     // A dense sweep, and both tails.
     let x: Vec<f32> = (-200_000..=200_000).map(|i| i as f32 * 1e-4 * 1.000_1).collect();
     let exact = |f: &dyn Fn(f64) -> f64| -> Vec<f64> { x.iter().map(|&v| f(v.into())).collect() };
-    // Rounding of the result itself.
-    let ulp = |i: usize| f64::from(x[i].abs()) * f64::from(f32::EPSILON);
+    // Half a unit in the last place of the result, which is no larger than x.
+    let ulp = |i: usize| f64::from(x[i].abs()) * 2f64.powi(-24);
     for k in available() {
         let close = |what: &str, f: &dyn Fn(&mut [f32]), expected: &[f64], bound: f64| {
             assert_close(what, &apply(&x, f), expected, |i| bound + ulp(i));
         };
-        close("gelu_erf", &|v| k.gelu_erf(v), &exact(&gelu), 1e-6);
-        close("gelu_tanh", &|v| k.gelu_tanh(v), &exact(&gelu_tanh), 1e-6);
-        close("silu", &|v| k.silu(v), &exact(&silu), 1e-6);
-        assert_close("tanh", &apply(&x, |v| k.tanh(v)), &exact(&f64::tanh), |_| 4e-7);
+        close("gelu_erf", &|v| k.gelu_erf(v), &exact(&gelu), 3e-7);
+        close("gelu_tanh", &|v| k.gelu_tanh(v), &exact(&gelu_tanh), 5e-7);
+        let silus = exact(&silu);
+        let relative = |i: usize| silus[i].abs() * 4e-7;
+        assert_close("silu", &apply(&x, |v| k.silu(v)), &silus, relative);
+        assert_close("tanh", &apply(&x, |v| k.tanh(v)), &exact(&f64::tanh), |_| 3e-7);
         assert_close("relu", &apply(&x, |v| k.relu(v)), &exact(&|v| v.max(0.0)), |_| 0.0);
         let squared = exact(&|v| v.max(0.0).powi(2));
         let half_ulp = |i: usize| squared[i] * 2f64.powi(-24);
@@ -229,22 +231,24 @@ fn normalisation_and_softmax_agree_with_the_oracle() {
         let (gain, bias) = (rng.floats(n, 2.0), rng.floats(n, 1.0));
         for k in available() {
             let y = apply(&x, |v| k.layer_norm(v, &gain, &bias, 1e-12));
-            assert_close("layer_norm", &y, &oracle::layer_norm(&x, &gain, &bias, 1e-12), |_| 4e-6);
+            assert_close("layer_norm", &y, &oracle::layer_norm(&x, &gain, &bias, 1e-12), |_| 2e-6);
             let y = apply(&x, |v| k.rms_norm(v, &gain, 1e-6));
-            assert_close("rms_norm", &y, &oracle::rms_norm(&x, &gain, 1e-6), |_| 2e-6);
+            assert_close("rms_norm", &y, &oracle::rms_norm(&x, &gain, 1e-6), |_| 1e-6);
             let y = apply(&x, |v| k.softmax(v));
-            assert_close("softmax", &y, &oracle::softmax(&x), |_| 1e-6);
+            assert_close("softmax", &y, &oracle::softmax(&x), |_| 3e-7);
         }
     }
 }
 
 #[test]
-fn softmax_of_hopeless_values_is_zero_or_next_to_it() {
+fn softmax_of_masked_and_hopeless_values_is_zero() {
     for k in available() {
         let y = apply(&[-1e30, 0.0, 1e30], |v| k.softmax(v));
-        assert!(y[0] < 1e-30 && y[1] < 1e-30 && y[2] == 1.0, "{y:?}");
+        assert_eq!(y, [0.0, 0.0, 1.0]);
         let masked = apply(&[f32::NEG_INFINITY, 1.0, 1.0], |v| k.softmax(v));
-        assert!(masked[0] < 1e-30 && masked[1..] == [0.5, 0.5], "{masked:?}");
+        assert_eq!(masked, [0.0, 0.5, 0.5]);
+        let nothing = apply(&[f32::NEG_INFINITY; 3], |v| k.softmax(v));
+        assert!(nothing.iter().all(|v| v.is_nan()), "{nothing:?}");
     }
 }
 

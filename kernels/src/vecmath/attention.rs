@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::LANES;
 use super::linear::{F32_TOKENS, lanes_matmul_rows};
-use super::norm::softmax;
+use super::norm::softmax_unscaled;
 use crate::backend::AttentionHead;
 use crate::error::KernelError;
 use crate::formats::MAX_DIM;
@@ -17,7 +17,7 @@ pub(crate) fn attention(
     scores: &mut Vec<f32>,
     out: &mut [f32],
 ) -> Result<(), KernelError> {
-    let AttentionHead { q, stride, queries, keys, dim, kt, v, scale } = *head;
+    let AttentionHead { q, stride, queries, keys, dim, kt, v, .. } = *head;
     KernelError::dimension("attention keys", MAX_DIM, keys)?;
     KernelError::dimension("attention head size", stride, dim)?;
     KernelError::check("keys", keys.next_multiple_of(LANES) * dim, kt.len())?;
@@ -27,9 +27,17 @@ pub(crate) fn attention(
     if q.len() < needed {
         return Err(KernelError::Shape { what: "queries", expected: needed, found: q.len() });
     }
+    scores.resize(F32_TOKENS * keys.next_multiple_of(LANES), 0.0);
+    attend(head, scores, out);
+    Ok(())
+}
+
+/// [`attention`] with checked shapes, and with slices that are known not to overlap.
+#[inline(always)]
+fn attend(head: &AttentionHead<'_>, scores: &mut [f32], out: &mut [f32]) {
+    let AttentionHead { q, stride, queries, keys, dim, kt, v, scale } = *head;
     let key_panels = keys.div_ceil(LANES);
     let padded = key_panels * LANES;
-    scores.resize(F32_TOKENS * padded, 0.0);
     let mut t0 = 0;
     while t0 < queries {
         let block = F32_TOKENS.min(queries - t0);
@@ -42,16 +50,22 @@ pub(crate) fn attention(
                 }
             });
         }
+        let mut inv = [0f32; F32_TOKENS];
         for t in 0..block {
-            softmax(&mut scores[t * padded..][..keys]);
+            let row = &mut scores[t * padded..][..padded];
+            // Whole lanes are faster: what is no key weighs nothing.
+            row[keys..].fill(f32::NEG_INFINITY);
+            inv[t] = softmax_unscaled(row);
         }
         for (d, panel) in v.chunks_exact(keys * LANES).enumerate() {
             let width = LANES.min(dim - d * LANES);
             lanes_matmul_rows(panel, scores, padded, block, |t, sums| {
-                out[(t0 + t) * dim + d * LANES..][..width].copy_from_slice(&sums[..width]);
+                let out = &mut out[(t0 + t) * dim + d * LANES..][..width];
+                for (o, &s) in out.iter_mut().zip(sums) {
+                    *o = s * inv[t];
+                }
             });
         }
         t0 += block;
     }
-    Ok(())
 }

@@ -12,13 +12,21 @@ pub(crate) trait HalfLanes: Copy {
     /// Exact.
     #[inline(always)]
     fn widen(self, h: &[f16; LANES]) -> Lanes {
-        h.map(widen)
+        let mut x = [0f32; LANES];
+        for i in 0..LANES {
+            x[i] = widen(h[i]);
+        }
+        x
     }
 
     /// To nearest, ties to even.
     #[inline(always)]
     fn narrow(self, x: &Lanes) -> [f16; LANES] {
-        x.map(narrow)
+        let mut h = [f16::ZERO; LANES];
+        for i in 0..LANES {
+            h[i] = narrow(x[i]);
+        }
+        h
     }
 }
 

@@ -6,7 +6,7 @@ use half::f16;
 
 use super::convert::HalfLanes;
 use super::reduce::sum_lanes;
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, padded};
 use crate::error::KernelError;
 use crate::formats::MAX_DIM;
 
@@ -133,14 +133,6 @@ impl Cached for CachedInt8<'_> {
 /// Positions whose rows stay in the first-level cache while all queries read them.
 const BLOCK: usize = 64;
 
-/// The first values of `row` and zeros.
-#[inline(always)]
-fn padded<T: Copy + Default>(row: &[T]) -> [T; LANES] {
-    let mut lanes = [T::default(); LANES];
-    lanes[..row.len()].copy_from_slice(row);
-    lanes
-}
-
 /// Positions of all pages, after all shapes were checked.
 ///
 /// `per_query` and `per_position` are the buffers `[queries, dim]` and `[queries, positions]`.
@@ -223,18 +215,19 @@ impl Scores<'_> {
     ) -> usize {
         let queries: [_; Q] =
             core::array::from_fn(|i| self.q[(q + i) * page.dim..][..page.dim].as_chunks::<LANES>());
-        let tails = queries.map(|(_, tail)| padded(tail));
+        let tails = queries.map(|(_, tail)| padded(tail, 0.0));
         for p in range {
             let (chunks, tail) = rows[p * page.stride..][..page.dim].as_chunks::<LANES>();
+            let queries = queries.map(|(whole, _)| &whole[..chunks.len()]);
             let mut sums = [[0f32; LANES]; Q];
             for (c, chunk) in chunks.iter().enumerate() {
                 let key = cached.widen(chunk);
                 for i in 0..Q {
-                    add_product(&mut sums[i], &queries[i].0[c], &key);
+                    add_product(&mut sums[i], &queries[i][c], &key);
                 }
             }
             if !tail.is_empty() {
-                let key = cached.widen(&padded(tail));
+                let key = cached.widen(&padded(tail, C::Value::default()));
                 for i in 0..Q {
                     add_product(&mut sums[i], &tails[i], &key);
                 }
@@ -320,12 +313,12 @@ impl Values<'_> {
         for d in (0..page.dim).step_by(LANES) {
             let width = LANES.min(page.dim - d);
             let mut sums: [Lanes; Q] =
-                core::array::from_fn(|i| padded(&self.out[(q + i) * page.dim + d..][..width]));
+                core::array::from_fn(|i| padded(&self.out[(q + i) * page.dim + d..][..width], 0.0));
             for p in range.clone() {
                 let row = &rows[p * page.stride + d..][..width];
                 let value = match row.first_chunk::<LANES>() {
                     Some(lanes) => cached.widen(lanes),
-                    None => cached.widen(&padded(row)),
+                    None => cached.widen(&padded(row, C::Value::default())),
                 };
                 let scale = cached.scale(p);
                 for i in 0..Q {

@@ -41,3 +41,16 @@ pub(crate) type Lanes = [f32; LANES];
 fn same_length(what: &str, expected: usize, found: usize) {
     assert!(expected == found, "{what}: expected {expected}, found {found}");
 }
+
+/// At most 16 values, then `fill`.
+#[inline(always)]
+fn padded<T: Copy>(row: &[T], fill: T) -> [T; LANES] {
+    let mut lanes = [fill; LANES];
+    // Not `copy_from_slice`, which calls memcpy for a few values.
+    for i in 0..LANES {
+        if i < row.len() {
+            lanes[i] = row[i];
+        }
+    }
+    lanes
+}

@@ -3,7 +3,7 @@
 
 use super::exp::round_small;
 use super::reduce::max_by;
-use super::{LANES, same_length};
+use super::same_length;
 use crate::backend::RowQuant;
 
 /// Smallest range that is quantized as it is; less is noise around zero.
@@ -27,7 +27,7 @@ pub(crate) fn quantize_row_range(x: &[f32], out: &mut [i8]) -> RowQuant {
     // Halves first, so that the widest range stays finite.
     let range = ((max / 2.0 - min / 2.0) * 2.0).clamp(MIN_RANGE, f32::MAX);
     let inv = 255.0 / range;
-    let zero = (-128 - round_small(min * inv).1).clamp(-128, 127);
+    let zero = (-128 - round_small(min * inv)).clamp(-128, 127);
     let sum = quantize_by(x, out, inv, zero);
     RowQuant { scale: range / 255.0, zero, sum }
 }
@@ -35,26 +35,12 @@ pub(crate) fn quantize_row_range(x: &[f32], out: &mut [i8]) -> RowQuant {
 /// Writes `x · inv + zero` as int8, ties to even, clamped; returns the sum.
 #[inline(always)]
 fn quantize_by(x: &[f32], out: &mut [i8], inv: f32, zero: i32) -> i32 {
-    let quantize = |v: f32| {
+    let (low, high) = ((-128 - zero) as f32, (127 - zero) as f32);
+    let mut sum = 0;
+    for (&v, o) in x.iter().zip(out) {
         // A NaN falls to the lower bound.
-        let v = if v * inv > -255.0 { v * inv } else { -255.0 };
-        let q = round_small(if v < 255.0 { v } else { 255.0 }).1 + zero;
-        let q = if q < 127 { q } else { 127 };
-        if q > -128 { q } else { -128 }
-    };
-    let mut acc = [0i32; LANES];
-    let (xc, xt) = x.as_chunks::<LANES>();
-    let (oc, ot) = out.as_chunks_mut::<LANES>();
-    for (c, o) in xc.iter().zip(oc) {
-        for i in 0..LANES {
-            let q = quantize(c[i]);
-            acc[i] += q;
-            o[i] = q as i8;
-        }
-    }
-    let mut sum: i32 = acc.iter().sum();
-    for (&v, o) in xt.iter().zip(ot) {
-        let q = quantize(v);
+        let v = if v * inv > low { v * inv } else { low };
+        let q = round_small(if v < high { v } else { high }) + zero;
         sum += q;
         *o = q as i8;
     }

@@ -1,52 +1,73 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Sums and maxima of a row, in the fixed order of lanes.
+//! Sums and maxima of a row, in a fixed order.
 
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, padded};
 
-/// Sums the lanes as a balanced tree.
+/// Running sums or maxima of a long row: twice the lanes, which hides the latency of the
+/// additions.
+const WIDE: usize = 2 * LANES;
+
+/// Combines the lanes as a balanced tree: lane `i` with lane `i + 8`, then 4, 2, 1.
 #[inline(always)]
-pub(super) fn sum_lanes(mut v: Lanes) -> f32 {
+fn tree(mut v: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            v[i] += v[i + width];
+            v[i] = f(v[i], v[i + width]);
         }
         width /= 2;
     }
     v[0]
 }
 
-/// Adds up `f` of every value, 16 lanes side by side, the tail in its own lanes.
+/// Sums the lanes as a balanced tree.
 #[inline(always)]
-pub(super) fn sum_by(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut acc = [0f32; LANES];
-    let (chunks, tail) = x.as_chunks::<LANES>();
-    for c in chunks {
-        for i in 0..LANES {
-            acc[i] += f(c[i]);
-        }
-    }
-    for (a, &v) in acc.iter_mut().zip(tail) {
-        *a += f(v);
-    }
-    sum_lanes(acc)
+pub(super) fn sum_lanes(v: Lanes) -> f32 {
+    tree(v, |a, b| a + b)
 }
 
-/// Largest of `f` of every value; `start` for none.
+/// `f` over the values of every lane, first of 32 lanes, then of 16, then over the lanes.
+///
+/// `fill` is a value that changes nothing, `start` what there is before any value.
 #[inline(always)]
-pub(super) fn max_by(x: &[f32], start: f32, f: impl Fn(f32) -> f32) -> f32 {
-    // `a > b` instead of f32::max: one instruction, and a NaN never wins.
-    let mut acc = [start; LANES];
-    let (chunks, tail) = x.as_chunks::<LANES>();
+fn reduce(
+    x: &[f32],
+    (start, fill): (f32, f32),
+    get: impl Fn(f32) -> f32,
+    f: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut wide = [start; WIDE];
+    let (chunks, rest) = x.as_chunks::<WIDE>();
     for c in chunks {
-        for i in 0..LANES {
-            let v = f(c[i]);
-            acc[i] = if v > acc[i] { v } else { acc[i] };
+        for i in 0..WIDE {
+            wide[i] = f(wide[i], get(c[i]));
         }
     }
-    let mut max = start;
-    for v in acc.into_iter().chain(tail.iter().map(|&v| f(v))) {
-        max = if v > max { v } else { max };
+    let mut acc: Lanes = core::array::from_fn(|i| f(wide[i], wide[i + LANES]));
+    let (chunks, rest) = rest.as_chunks::<LANES>();
+    for c in chunks {
+        for i in 0..LANES {
+            acc[i] = f(acc[i], get(c[i]));
+        }
     }
-    max
+    if !rest.is_empty() {
+        let last = padded(rest, fill);
+        for i in 0..LANES {
+            acc[i] = f(acc[i], get(last[i]));
+        }
+    }
+    tree(acc, f)
+}
+
+/// Sum of `f` of every value; `f(zero)` is 0.
+#[inline(always)]
+pub(super) fn sum_by(x: &[f32], zero: f32, f: impl Fn(f32) -> f32) -> f32 {
+    reduce(x, (0.0, zero), f, |a, b| a + b)
+}
+
+/// Largest of `f` of every value, at least `f(least)`, which is `start`. A NaN is never the largest.
+#[inline(always)]
+pub(super) fn max_by(x: &[f32], least: f32, f: impl Fn(f32) -> f32) -> f32 {
+    // `b > a` instead of f32::max: one instruction.
+    reduce(x, (f(least), least), &f, |a, b| if b > a { b } else { a })
 }
