@@ -426,6 +426,34 @@ fn attention_matches_the_definition() {
     }
 }
 
+#[test]
+fn attention_that_does_not_fit_is_refused_by_name() {
+    let floats = [1.0; 256];
+    let error = |queries, keys, dim, stride| {
+        let (q, kt, v) = (&floats[..40], &floats[..], &floats[..]);
+        let head = AttentionHead { q, stride, queries, keys, dim, kt, v, scale: 1.0 };
+        let run = |k: &dyn Kernels| k.attention(&head, &mut Vec::new(), &mut [0.0; 32]);
+        let errors: Vec<_> = available().iter().map(|k| run(*k).err()).collect();
+        assert!(errors.iter().all(|e| *e == errors[0]), "{errors:?}");
+        errors[0].as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    assert_eq!(error(2, 16, 16, 24), "");
+    assert_eq!(error(2, 16, 16, 25), "queries: expected 41, found 40");
+    assert_eq!(error(3, 16, 16, 16), "attention output: expected 48, found 32");
+    assert_eq!(error(2, 17, 16, 16), "keys: expected 512, found 256");
+    assert_eq!(error(2, 15, 16, 16), "values: expected 240, found 256");
+    assert_eq!(error(2, 16, 16, 15), "attention head size: 16 is outside 1..=15");
+    assert!(error(2, 0, 16, 16).starts_with("attention keys: 0 is outside"));
+    // Sizes whose products do not fit a usize.
+    let (max, huge) = (usize::MAX, usize::MAX / 16 + 1);
+    assert_eq!(error(max, 16, 16, 16), format!("attention output: expected {max}, found 32"));
+    assert_eq!(error(huge + 2, 16, 16, 16), format!("attention output: expected {max}, found 32"));
+    assert_eq!(error(2, 16, 16, max), format!("queries: expected {max}, found 40"));
+    for dim in [max, huge, max / 2] {
+        assert!(error(2, 16, dim, max).starts_with("attention head size: "));
+    }
+}
+
 /// Cached rows of one KV head, f16 and int8, and the floats they stand for.
 struct Cache {
     halves: Vec<f16>,

@@ -19,11 +19,13 @@ pub(crate) fn attention(
 ) -> Result<(), KernelError> {
     let AttentionHead { q, stride, queries, keys, dim, kt, v, .. } = *head;
     KernelError::dimension("attention keys", MAX_DIM, keys)?;
-    KernelError::dimension("attention head size", stride, dim)?;
-    KernelError::check("keys", keys.next_multiple_of(LANES) * dim, kt.len())?;
-    KernelError::check("values", dim.next_multiple_of(LANES) * keys, v.len())?;
-    KernelError::check("attention output", queries * dim, out.len())?;
-    let needed = queries.checked_sub(1).map_or(0, |q| q * stride + dim);
+    KernelError::dimension("attention head size", stride.min(MAX_DIM), dim)?;
+    // No buffer is as long as a product that saturates.
+    KernelError::check("keys", keys.next_multiple_of(LANES).saturating_mul(dim), kt.len())?;
+    KernelError::check("values", dim.next_multiple_of(LANES).saturating_mul(keys), v.len())?;
+    KernelError::check("attention output", queries.saturating_mul(dim), out.len())?;
+    let before = queries.checked_sub(1);
+    let needed = before.map_or(0, |before| before.saturating_mul(stride).saturating_add(dim));
     if q.len() < needed {
         return Err(KernelError::Shape { what: "queries", expected: needed, found: q.len() });
     }
