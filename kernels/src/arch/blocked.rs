@@ -52,6 +52,11 @@ pub(super) trait Blocks {
     fn len(&self) -> usize;
     /// A stretch of `P` panels, the first of which is `panel`. Those past the end are empty.
     fn stretch<const P: usize>(&mut self, panel: usize, blocks: Range<usize>) -> [&[Block]; P];
+    /// Tokens that the register tile multiplies together: blocks of tokens start at multiples.
+    #[inline(always)]
+    fn token_group(&self) -> usize {
+        1
+    }
 }
 
 impl Blocks for Int8View<'_> {
@@ -159,6 +164,7 @@ pub(super) fn blocked<S: Sink, const T: usize, const P: usize>(
         let step = (end - first).div_ceil((end - first).div_ceil(T));
         // AMX multiplies 16 tokens as fast as one.
         let step = step.next_multiple_of(if T.is_multiple_of(16) { 16 } else { 1 });
+        let step = step.next_multiple_of(w.token_group());
         for panel in (0..w.panels()).step_by(P) {
             let panels = P.min(w.panels() - panel);
             sums.clear();

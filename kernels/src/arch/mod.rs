@@ -14,11 +14,18 @@ mod avx2;
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "each CPU uses its part"))]
 mod blocked;
 #[cfg(bho_emulate)]
 mod emulate;
 #[cfg(target_arch = "x86_64")]
 mod f16c;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_dotprod;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_i8mm;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_cpu;
@@ -39,6 +46,12 @@ pub(crate) const BACKENDS: &[(&str, Detect)] = &[
     ("avx512_vnni", avx512_vnni::detect),
     #[cfg(target_arch = "x86_64")]
     ("amx_int8", amx_int8::detect),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    ("neon", neon::detect),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    ("neon_dotprod", neon_dotprod::detect),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    ("neon_i8mm", neon_i8mm::detect),
 ];
 
 /// The instruction set and the loop that did the work; see [`crate::KernelName`].
