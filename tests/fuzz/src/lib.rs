@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What the fuzz targets share: large buffers from short inputs, and floats compared as bits.
+
+use bho_kernels::available;
+use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
+
+/// Says what a run is about to check.
+pub fn print_backends() {
+    let names: Vec<_> = available().iter().map(|k| k.name()).collect();
+    eprintln!("backends: {}", names.join(", "));
+}
+
+/// Bytes of any number from an input of few, so that the fuzzer spends its bytes on shapes.
+#[derive(Debug, Arbitrary)]
+pub enum Fill {
+    /// The same bytes over and over; one byte gives the worst cases.
+    Repeat(Vec<u8>),
+    /// A generator's, from this seed.
+    Random(u64),
+}
+
+impl Fill {
+    pub fn bytes(&self, n: usize) -> Vec<u8> {
+        match self {
+            Self::Repeat(pattern) if pattern.is_empty() => vec![0; n],
+            Self::Repeat(pattern) => pattern.iter().copied().cycle().take(n).collect(),
+            Self::Random(seed) => {
+                let mut state = *seed;
+                (0..n).map(|_| splitmix(&mut state) as u8).collect()
+            }
+        }
+    }
+
+    /// Weights of {-1, 0, +1}.
+    pub fn trits(&self, n: usize) -> Vec<i8> {
+        self.bytes(n).into_iter().map(|b| (b % 3) as i8 - 1).collect()
+    }
+
+    pub fn int8(&self, n: usize) -> Vec<i8> {
+        self.bytes(n).into_iter().map(|b| b as i8).collect()
+    }
+}
+
+fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Floats of any number from an input of few.
+#[derive(Debug, Arbitrary)]
+pub enum Floats {
+    /// Any bits at all.
+    Bits(Fill),
+    /// Values that trip careless code.
+    Extremes(Fill),
+    /// Evenly spread between ± this.
+    Within(f32, u64),
+}
+
+const EXTREMES: [f32; 16] = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    f32::MIN_POSITIVE,
+    -1e-45,
+    1e-20,
+    87.9,
+    88.1,
+    -87.1,
+    -103.0,
+    f32::MAX,
+    f32::MIN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::NAN,
+];
+
+impl Floats {
+    pub fn take(&self, n: usize) -> Vec<f32> {
+        match self {
+            Self::Bits(fill) => {
+                fill.bytes(4 * n).as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+            }
+            Self::Extremes(fill) => {
+                fill.bytes(n).into_iter().map(|b| EXTREMES[usize::from(b % 16)]).collect()
+            }
+            Self::Within(scale, seed) => {
+                let mut state = *seed;
+                let mut next = || (splitmix(&mut state) >> 40) as f32 / (1 << 23) as f32 - 1.0;
+                (0..n).map(|_| next() * scale).collect()
+            }
+        }
+    }
+}
+
+/// Bits, with one pattern for all NaNs: which one comes out is not promised.
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+}
+
+/// A dimension or a length: mostly small, sometimes what a hostile caller or file would say.
+#[derive(Debug, Clone, Copy)]
+pub struct Hostile(pub usize);
+
+impl<'a> Arbitrary<'a> for Hostile {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let any = usize::arbitrary(u)?;
+        Ok(Self(match u.int_in_range(0..=3)? {
+            0 => any,
+            1 => usize::MAX >> (any % 64),
+            _ => any % 80,
+        }))
+    }
+}
