@@ -20,8 +20,8 @@ pub(crate) use aligned::AlignedBytes;
 pub use f32::{F32Matrix, F32View};
 pub use int8::{INT8_BLOCK_COLS, Int8Matrix, Int8View};
 pub use rows::{QuantRows, RowsView};
-pub use ternary::{TERNARY_TILE_COLS, TernaryMatrix, TernaryView};
 pub(crate) use ternary::{PACK_COLS, pack_panel};
+pub use ternary::{TERNARY_TILE_COLS, TernaryMatrix, TernaryView};
 
 /// Output rows per panel: the 32-bit lanes of an AVX-512 register.
 pub const PANEL: usize = 16;

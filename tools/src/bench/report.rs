@@ -235,7 +235,10 @@ fn summary(report: &Report, style: &Style) -> String {
     format!(
         "{}  {}\n{}\n",
         style.paint(Tint::Bold, &title),
-        style.paint(Tint::Dim, "medians over the shapes, share of the limit that the best sample reached"),
+        style.paint(
+            Tint::Dim,
+            "medians over the shapes, share of the limit that the best sample reached"
+        ),
         table.render(style)
     )
 }
