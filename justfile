@@ -31,6 +31,22 @@ doc:
 ci:
     .ci/run
 
+# The kernels' tests with AVX-VNNI and AMX emulated
+emulate *args:
+    .ci/emulate {{args}}
+
+# The kernels' tests on 64-bit Arm, under qemu
+aarch64:
+    .ci/aarch64
+
+# The kernels' tests under AddressSanitizer (nightly)
+sanitize *args:
+    .ci/sanitize {{args}}
+
+# Fuzz each target for so many seconds (nightly)
+fuzz seconds="30" *targets:
+    .ci/fuzz {{seconds}} {{targets}}
+
 # The minimum supported toolchain still compiles everything
 msrv:
     cargo +1.89 check --workspace --all-targets

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bho_benches::{Random, criterion};
 use bho_kernels::{
-    Dequant, Int8Matrix, KernelError, Kernels, KvRows, QuantRows, RowQuant, TernaryMatrix,
-    available, f16, oracle,
+    DenseTernaryMatrix, Dequant, Int8Matrix, KernelError, Kernels, KvRows, QuantRows, RowQuant,
+    TernaryMatrix, available, f16, oracle,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
@@ -26,6 +26,9 @@ const SMALL: [(usize, usize); 3] = [(384, 384), (1536, 384), (384, 1536)];
 
 /// Tokens side by side.
 const TOKENS: [usize; 5] = [1, 8, 32, 128, 512];
+
+/// Most tokens that some backend multiplies by dense weights without unpacking them to ternary tiles.
+const DENSE_TOKENS: usize = 4;
 
 /// Multiplications one call of the plain loops of `scalar` may have: above, ten samples of it
 /// would take longer than everything else together and say nothing new.
@@ -44,11 +47,13 @@ fn tokens() -> &'static [usize] {
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
     Ternary,
+    Dense,
     Int8,
 }
 
 enum Weights {
     Ternary(TernaryMatrix),
+    Dense(DenseTernaryMatrix),
     Int8(Int8Matrix),
 }
 
@@ -56,6 +61,7 @@ impl Weights {
     fn bytes(&self) -> usize {
         match self {
             Self::Ternary(w) => w.as_bytes().len(),
+            Self::Dense(w) => w.as_bytes().len(),
             Self::Int8(w) => w.as_bytes().len(),
         }
     }
@@ -63,6 +69,7 @@ impl Weights {
     fn multiply(&self, kernels: &dyn Kernels, x: &QuantRows, y: &mut [i32]) {
         match self {
             Self::Ternary(w) => kernels.ternary_gemm(w.view(), x.view(), y),
+            Self::Dense(w) => kernels.ternary_dense_gemm(w.view(), x.view(), y),
             Self::Int8(w) => kernels.int8_gemm(w.view(), x.view(), y),
         }
         .expect("shapes fit");
@@ -83,14 +90,21 @@ fn matrix(c: &mut Criterion, format: Format, (rows, cols): (usize, usize)) {
     let mut random = Random::new((rows * 31 + cols) as u64);
     let (op, plain) = match format {
         Format::Ternary => ("ternary_gemm", random.int8s(rows * cols, -1, 1)),
+        Format::Dense => ("ternary_dense_gemm", random.int8s(rows * cols, -1, 1)),
         Format::Int8 => ("int8_gemm", random.int8s(rows * cols, -127, 127)),
     };
     let weights = match format {
         Format::Ternary => Weights::Ternary(TernaryMatrix::pack(rows, cols, &plain).expect("fits")),
+        Format::Dense => {
+            Weights::Dense(DenseTernaryMatrix::pack(rows, cols, &plain).expect("fits"))
+        }
         Format::Int8 => Weights::Int8(Int8Matrix::pack(rows, cols, &plain).expect("fits")),
     };
     let backends = available();
     for &tokens in tokens() {
+        if format == Format::Dense && tokens > DENSE_TOKENS {
+            break;
+        }
         let x = random.int8s(tokens * cols, -127, 127);
         let quant = QuantRows::from_int8(&x, cols).expect("fits");
         let mut y = vec![0i32; tokens * rows];
@@ -247,6 +261,7 @@ fn main() {
     let large = if all() { &LARGE[..] } else { &USUAL };
     for &shape in large {
         matrix(&mut c, Format::Ternary, shape);
+        matrix(&mut c, Format::Dense, shape);
     }
     for &shape in SMALL.iter().chain(large) {
         matrix(&mut c, Format::Int8, shape);

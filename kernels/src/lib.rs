@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Ternary (1.58-bit) and int8 matrix kernels for CPUs.
 //!
-//! Weights stay packed as the file holds them ([`TernaryView`], [`Int8View`]: zero copies from a
-//! mapped file), activations are quantized per token ([`QuantRows`]), and one backend is chosen
+//! Weights stay packed as the file holds them ([`TernaryView`], [`DenseTernaryView`], [`Int8View`]:
+//! zero copies from a mapped file), activations are quantized per token ([`QuantRows`]), and one backend is chosen
 //! per process at run time ([`kernels`]). All backends give the same bits.
 //!
 //! ```
@@ -15,7 +15,6 @@
 //! assert_eq!(y, [10 - 30, 10 + 20 + 30]);
 //! # Ok::<(), bho_kernels::KernelError>(())
 //! ```
-
 //!
 //! The crate needs only `core` and `alloc`. The feature `std` (on by default) adds [`kernels`], the
 //! choice made once per process from the environment, and finer detection on aarch64.
@@ -44,8 +43,9 @@ pub use backend::{
 pub use backend::{ISA_VARIABLE, kernels};
 pub use error::KernelError;
 pub use formats::{
-    F32Matrix, F32View, INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,
-    TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
+    DENSE_TERNARY_TILE_COLS, DenseTernaryMatrix, DenseTernaryView, F32Matrix, F32View,
+    INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView, TERNARY_TILE_COLS,
+    TILE_BYTES, TernaryMatrix, TernaryView,
 };
 pub use half::{bf16, f16};
 pub use import::{

@@ -20,11 +20,23 @@ pub(crate) trait Sink {
     fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]);
 }
 
+/// A sink that also takes the sums of a matrix which is some of its rows.
+pub(crate) trait SplitSink: Sink {
+    /// The same sink, for as long as it is lent.
+    type Part<'a>: Sink
+    where
+        Self: 'a;
+
+    /// Row 0 of what it returns is row `row` of this one.
+    fn rows_from(&mut self, row: usize) -> Self::Part<'_>;
+}
+
 /// Stores exact sums.
 pub(crate) struct IntSink<'a> {
     x: RowsView<'a>,
     zero: i32,
     rows: usize,
+    first_row: usize,
     y: &'a mut [i32],
 }
 
@@ -33,6 +45,7 @@ pub(crate) struct FloatSink<'a> {
     x: RowsView<'a>,
     zero: i32,
     rows: usize,
+    first_row: usize,
     dequant: Dequant<'a>,
     y: &'a mut [f32],
 }
@@ -50,7 +63,7 @@ impl<'a> IntSink<'a> {
         y: &'a mut [i32],
     ) -> Result<Self, KernelError> {
         check(rows, cols, x, y.len())?;
-        Ok(Self { x, zero, rows, y })
+        Ok(Self { x, zero, rows, first_row: 0, y })
     }
 }
 
@@ -67,13 +80,25 @@ impl<'a> FloatSink<'a> {
         let row_sums = dequant.row_sums.map_or(if x.has_zeros() { 0 } else { rows }, <[i32]>::len);
         KernelError::check("row sums", rows, row_sums)?;
         KernelError::check("bias", rows, dequant.bias.map_or(rows, <[f32]>::len))?;
-        Ok(Self { x, zero, rows, dequant, y })
+        Ok(Self { x, zero, rows, first_row: 0, dequant, y })
+    }
+}
+
+impl SplitSink for IntSink<'_> {
+    type Part<'a>
+        = IntSink<'a>
+    where
+        Self: 'a;
+
+    fn rows_from(&mut self, row: usize) -> IntSink<'_> {
+        IntSink { first_row: self.first_row + row, y: self.y, ..*self }
     }
 }
 
 impl Sink for IntSink<'_> {
     #[inline(always)]
     fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]) {
+        let row0 = self.first_row + row0;
         for (i, sums) in sums.iter().enumerate() {
             let correction = self.zero.wrapping_mul(self.x.quant(t + i).sum);
             let sums = core::array::from_fn(|lane| sums[lane].wrapping_sub(correction));
@@ -82,9 +107,21 @@ impl Sink for IntSink<'_> {
     }
 }
 
+impl SplitSink for FloatSink<'_> {
+    type Part<'a>
+        = FloatSink<'a>
+    where
+        Self: 'a;
+
+    fn rows_from(&mut self, row: usize) -> FloatSink<'_> {
+        FloatSink { first_row: self.first_row + row, y: self.y, ..*self }
+    }
+}
+
 impl Sink for FloatSink<'_> {
     #[inline(always)]
     fn put_tokens<const T: usize>(&mut self, t: usize, row0: usize, sums: &[[i32; PANEL]; T]) {
+        let row0 = self.first_row + row0;
         let Dequant { row_scales, row_sums, bias } = self.dequant;
         // Whole panels have a length the compiler knows; the matrix's edge is padded with zeros.
         let lanes = |values: &[f32]| edge(&values[row0..], 0.0);

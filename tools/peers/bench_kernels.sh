@@ -105,6 +105,10 @@ if $ours; then
 print(",".join(isa for isa in json.load(sys.stdin)["kernels"]["available"] if isa != "scalar"))')
 fi
 results=$peers/results/$(date -u +%Y%m%dT%H%M%SZ).jsonl
+run_ours() { # run_ours SHAPE TOKENS OP: every backend
+    "$bho" bench kernels --json --op "$3" --isa "$isas" --shapes "$1" --tokens "$2" --threads "$threads" --pages "$pages" |
+        python -c 'import json, sys; print(json.dumps(json.load(sys.stdin)))' >>"$results"
+}
 run_peers() { # run_peers SHAPE TOKENS MODE PAGES: every peer; activations quantized beforehand, as ours are
     local shape=$1 isa
     for isa in native avx2; do
@@ -119,9 +123,8 @@ for round in $(seq "$rounds"); do
     for shape in ${shapes//,/ }; do
         echo "round $round of $rounds: $shape" >&2
         if $ours; then
-            "$bho" bench kernels --json --op ternary --isa "$isas" --shapes "$shape" --tokens "$tokens" \
-                --threads "$threads" --pages "$pages" |
-                python -c 'import json, sys; print(json.dumps(json.load(sys.stdin)))' >>"$results"
+            run_ours "$shape" "$tokens" ternary
+            if [[ ,$tokens, == *,1,* ]]; then run_ours "$shape" 1 dense; fi
         fi
         run_peers "$shape" "$tokens" cache huge
         if [[ ,$tokens, == *,1,* ]]; then

@@ -4,7 +4,8 @@
 
 Reads what bench_kernels.sh collects: one JSON object a line, a row of ggml_matmul or a document of `bho bench kernels`.
 A cell is the median over the rounds. Formats differ in bytes, so the ratio is one of times for the same product, the
-fastest peer's over ours. Where the peers are built for AVX2 alone, ours is avx2; else the fastest of both sides counts.
+fastest peer's over ours. Where the peers are built for AVX2 alone, ours is avx2; else the fastest of both sides counts. The
+format of ours is named.
 """
 
 import argparse
@@ -12,19 +13,18 @@ import json
 import statistics
 from pathlib import Path
 
+OURS = {"ternary": "2 bits", "dense": "1.6 bits"}
 FORMATS = ["tq2_0", "tq1_0", "iq2_bn", "iq2_bn_r4", "iq1_bn"]
 
 
 def read(file):
-    """`{case: {(kernel, isa): ([seconds of each round], bytes)}}`; a kernel is a peer's format or "bho"."""
+    """`{case: {(kernel, isa): ([seconds of each round], bytes)}}`; a kernel is a peer's format or one of OURS."""
     cases = {}
     for line in file.read_text().splitlines():
         document = json.loads(line)
         for row in document["rows"] if "limits" in document else [document]:
-            if row.get("op", "ternary") != "ternary":
-                continue
             case = (row["rows"], row["cols"], row["mode"], row["pages"], row["tokens"], row["threads"])
-            kernel = (row.get("format", "bho"), row["isa"])
+            kernel = (row["format"] if "format" in row else OURS[row["op"]], row["isa"])
             times, _ = cases.setdefault(case, {}).setdefault(kernel, ([], row["packed_bytes"]))
             times.append(row["seconds"]["median"])
     return cases
@@ -46,8 +46,10 @@ def table(cases, build):
         line = [f"{rows}x{cols}", mode if mode == "cache" else f"{mode}, {pages} pages", str(tokens), str(threads)]
         line += [cell(case, *medians[f, build]) if (f, build) in medians else "-" for f in FORMATS]
         allowed = {key: value for key, value in medians.items() if build == "native" or key[1] == build}
-        ours = min(((s, size, isa) for (f, isa), (s, size) in allowed.items() if f == "bho"), default=None)
-        peer = min((s for (f, _), (s, _) in allowed.items() if f != "bho"), default=None)
+        ours = min(
+            ((s, size, f"{isa}, {f}") for (f, isa), (s, size) in allowed.items() if f in OURS.values()), default=None
+        )
+        peer = min((s for (f, _), (s, _) in allowed.items() if f in FORMATS), default=None)
         line.append(f"{cell(case, *ours[:2])} ({ours[2]})" if ours else "-")
         line.append(f"**{peer / ours[0]:.2f}**" if ours and peer else "-")
         yield f"| {' | '.join(line)} |"

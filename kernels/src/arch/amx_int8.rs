@@ -45,7 +45,10 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     has.then_some(&AmxInt8 as _)
 }
 
-super::kernels!(AmxInt8, "amx_int8", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide);
+super::kernels!(
+    AmxInt8, "amx_int8", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide,
+    super::avx512_dense::few_tokens
+);
 
 /// Rows of a tile: tokens, rows of sums, blocks of weights.
 const TILE_ROWS: usize = 16;

@@ -30,7 +30,8 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
 }
 
 super::kernels!(
-    Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide
+    Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide,
+    super::avx512_dense::few_tokens
 );
 
 /// Tokens that share one pass over a pair of panels: 8 x 2 sums hide the latency of `vpdpbusd`
@@ -52,13 +53,13 @@ const PREFETCH_BYTES: usize = 2048;
 /// Spreads four activations over all lanes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn broadcast(quad: [i8; 4]) -> __m512i {
+pub(super) fn broadcast(quad: [i8; 4]) -> __m512i {
     _mm512_set1_epi32(i32::from_ne_bytes(quad.map(|v| v as u8)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn load(bytes: &[u8; TILE_BYTES]) -> __m512i {
+pub(super) fn load(bytes: &[u8; TILE_BYTES]) -> __m512i {
     // SAFETY: the array is 64 readable bytes; the load asks for no alignment.
     unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
 }
@@ -156,7 +157,7 @@ fn ternary_tile<const T: usize, const P: usize>(
 /// Asks for the weights that come after `tile`, in this panel or the next.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn prefetch(tile: &[u8; TILE_BYTES]) {
+pub(super) fn prefetch(tile: &[u8; TILE_BYTES]) {
     let ahead = tile.as_ptr().wrapping_add(PREFETCH_BYTES);
     // SAFETY: a prefetch reads nothing: it may point anywhere.
     #[allow(unused_unsafe, reason = "a safe function in later compilers")]
@@ -238,7 +239,9 @@ fn int8_few<const T: usize, const P: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn stored<const T: usize, const P: usize>(sums: [[__m512i; T]; P]) -> [[[i32; PANEL]; T]; P] {
+pub(super) fn stored<const T: usize, const P: usize>(
+    sums: [[__m512i; T]; P],
+) -> [[[i32; PANEL]; T]; P] {
     let mut out = [[[0; PANEL]; T]; P];
     for p in 0..P {
         for t in 0..T {
@@ -248,35 +251,38 @@ fn stored<const T: usize, const P: usize>(sums: [[__m512i; T]; P]) -> [[[i32; PA
     out
 }
 
-/// Walks all panels of `$w`, as many side by side as `$side` says for `$T` tokens, then one by one.
+/// Walks all panels of `$w` if there is a loop for so many tokens: for `$T` of them `$P` panels side
+/// by side, the rest one by one. Gives what ran.
+///
+/// Each of those side by side starts a stretch of panels of its own, so that what is fetched ahead at
+/// the end of one is the next of its stretch.
 macro_rules! few {
     ($tile:ident, $w:ident, $x:ident, $sink:ident, $($T:literal: $P:literal),*) => {
         match $x.rows() {
             $($T => {
                 let x: Rows<'_, $T> = Rows { x: $x, t: 0, input: 0 };
                 let panel = |p| $w.panel(p).as_chunks().0;
-                let mut p = 0;
-                while $w.panels() - p >= $P {
+                let stretch = $w.panels() / $P;
+                for p in 0..stretch {
                     let mut panels: [&[Block]; $P] = [&[]; $P];
                     for i in 0..$P {
-                        panels[i] = panel(p + i);
+                        panels[i] = panel(p + i * stretch);
                     }
-                    for sums in $tile::<$T, $P>(panels, x) {
-                        $sink.put_tokens(0, p * PANEL, &sums);
-                        p += 1;
+                    for (i, sums) in $tile::<$T, $P>(panels, x).iter().enumerate() {
+                        $sink.put_tokens(0, (p + i * stretch) * PANEL, sums);
                     }
                 }
-                while p < $w.panels() {
+                for p in stretch * $P..$w.panels() {
                     let [sums] = $tile::<$T, 1>([panel(p)], x);
                     $sink.put_tokens(0, p * PANEL, &sums);
-                    p += 1;
                 }
-                return Ran("avx512_vnni", if $T == 1 { "gemv" } else { concat!($T, "x", $P, "x16") });
+                Some(Ran("avx512_vnni", if $T == 1 { "gemv" } else { concat!($T, "x", $P, "x16") }))
             })*
-            _ => {}
+            _ => None,
         }
     };
 }
+pub(super) use few;
 
 /// All tokens over the panels from `p` on, tiles unpacked in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -298,7 +304,9 @@ fn ternary_panels<S: Sink, const P: usize>(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    few!(ternary_few, w, x, sink, 1: 4, 2: 2, 3: 2, 4: 1);
+    if let Some(ran) = few!(ternary_few, w, x, sink, 1: 4, 2: 2, 3: 2, 4: 1) {
+        return ran;
+    }
     if x.rows() <= UNPACK_ABOVE {
         for p in (0..w.panels()).step_by(PANELS) {
             if p + PANELS <= w.panels() {
@@ -315,7 +323,9 @@ pub(super) fn ternary<S: Sink>(w: TernaryView<'_>, x: RowsView<'_>, mut sink: S)
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn int8<S: Sink>(w: Int8View<'_>, x: RowsView<'_>, mut sink: S) -> Ran {
-    few!(int8_few, w, x, sink, 1: 4, 2: 4, 3: 4, 4: 4);
+    if let Some(ran) = few!(int8_few, w, x, sink, 1: 4, 2: 4, 3: 4, 4: 4) {
+        return ran;
+    }
     many(w, x, &mut sink);
     Ran("avx512_vnni", "8x32")
 }

@@ -11,6 +11,8 @@ mod amx_int8;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx512_dense;
+#[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
@@ -31,6 +33,9 @@ mod scalar;
 mod x86_cpu;
 
 use crate::backend::Kernels;
+use crate::formats::{
+    AlignedBytes, DenseTernaryView, PANEL, TERNARY_TILE_COLS, TILE_BYTES, TernaryView,
+};
 
 /// Gives the backend if this CPU can run it.
 pub(crate) type Detect = fn() -> Option<&'static dyn Kernels>;
@@ -60,17 +65,30 @@ pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
 /// `$features` are the target features of the backend (none for the baseline), and `$halves` is
-/// its [`crate::vecmath::HalfLanes`], if it has instructions for f16. Each method checks shapes in
-/// safe code and enters one function compiled with those features.
+/// its `vecmath::HalfLanes`, if it has instructions for f16. `$few_dense` multiplies few
+/// tokens by dense ternary weights as they are, if the backend can; else they are unpacked for
+/// `ternary`. Each method checks shapes in safe code and enters one function compiled with those
+/// features.
 macro_rules! kernels {
-    ($backend:ident, $name:literal $(, $features:literal)? $(; $halves:ty)?) => {
+    ($backend:ident, $name:literal $(, $features:literal)? $(; $halves:ty)? $(, $few_dense:path)?) => {
         // A block of its own, so that the names of types need no paths.
         const _: () = {
             use alloc::vec::Vec;
             use $crate::{
-                AttentionHead, Dequant, F32View, Int8View, KernelError, KernelName, KvRows, RopeStyle,
-                RowQuant, RowsView, TernaryView, bf16, f16,
+                AttentionHead, DenseTernaryView, Dequant, F32View, Int8View, KernelError, KernelName,
+                KvRows, RopeStyle, RowQuant, RowsView, TernaryView, bf16, f16,
         };
+        $(#[target_feature(enable = $features)])?
+        fn ternary_dense<S: $crate::sink::SplitSink>(
+            w: DenseTernaryView<'_>,
+            x: RowsView<'_>,
+            mut sink: S,
+        ) -> $crate::arch::Ran {
+            $(if let Some(ran) = $few_dense(w, x, &mut sink) {
+                return ran;
+            })?
+            $crate::arch::unpacked(w, |part, row| ternary(part, x, sink.rows_from(row)))
+        }
         impl $crate::backend::Kernels for $backend {
             fn name(&self) -> &'static str {
                 $name
@@ -97,6 +115,29 @@ macro_rules! kernels {
                 let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 1, x, dequant, y)?;
                 let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary(w, x, sink));
                 Ok(KernelName { op: "ternary_linear", isa, variant })
+            }
+
+            fn ternary_dense_gemm(
+                &self,
+                w: DenseTernaryView<'_>,
+                x: RowsView<'_>,
+                y: &mut [i32],
+            ) -> Result<KernelName, KernelError> {
+                let sink = $crate::sink::IntSink::new((w.rows(), w.cols()), 1, x, y)?;
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary_dense(w, x, sink));
+                Ok(KernelName { op: "ternary_dense_gemm", isa, variant })
+            }
+
+            fn ternary_dense_linear(
+                &self,
+                w: DenseTernaryView<'_>,
+                x: RowsView<'_>,
+                dequant: Dequant<'_>,
+                y: &mut [f32],
+            ) -> Result<KernelName, KernelError> {
+                let sink = $crate::sink::FloatSink::new((w.rows(), w.cols()), 1, x, dequant, y)?;
+                let $crate::arch::Ran(isa, variant) = $crate::arch::enter!(ternary_dense(w, x, sink));
+                Ok(KernelName { op: "ternary_dense_linear", isa, variant })
             }
 
             fn int8_gemm(
@@ -202,6 +243,29 @@ macro_rules! enter {
     }};
 }
 pub(crate) use enter;
+
+/// Dense ternary weights that are unpacked at a time, in bytes of 2-bit tiles: they stay in the
+/// second-level cache.
+const UNPACKED_BYTES: usize = 256 << 10;
+
+/// Calls `ternary` with a few panels of dense weights after another, unpacked to 2-bit tiles, and the
+/// row that each begins at.
+#[inline(always)]
+fn unpacked(
+    w: DenseTernaryView<'_>,
+    mut ternary: impl FnMut(TernaryView<'_>, usize) -> Ran,
+) -> Ran {
+    let panel_bytes = w.cols().div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+    // Whole groups of those that backends read side by side.
+    let step = (UNPACKED_BYTES / panel_bytes).max(1).next_multiple_of(4);
+    let mut tiles = AlignedBytes::default();
+    let mut ran = None;
+    for panel in (0..w.panels()).step_by(step) {
+        let panels = panel..w.panels().min(panel + step);
+        ran = Some(ternary(w.unpack_panels(panels, &mut tiles), panel * PANEL));
+    }
+    ran.expect("a matrix has rows")
+}
 
 /// Xors all whole words; compilers make it as many wide loads as the caller has registers.
 #[inline(always)]

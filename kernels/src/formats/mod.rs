@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Packed weight formats: what the files hold and the kernels read, one layout for every CPU.
 //!
-//! Both formats store *unsigned codes with a zero point* in panels of [`PANEL`] output rows, so
+//! The formats store *unsigned codes with a zero point* in panels of [`PANEL`] output rows, so
 //! that 64 consecutive bytes feed 16 lanes of a dot-product instruction with 4 inputs each:
 //!
 //! ```text
@@ -15,6 +15,7 @@ mod f32;
 mod int8;
 mod rows;
 mod ternary;
+mod ternary_dense;
 
 pub(crate) use aligned::AlignedBytes;
 pub use f32::{F32Matrix, F32View};
@@ -22,6 +23,7 @@ pub use int8::{INT8_BLOCK_COLS, Int8Matrix, Int8View};
 pub use rows::{QuantRows, RowsView};
 pub(crate) use ternary::{PACK_COLS, pack_panel};
 pub use ternary::{TERNARY_TILE_COLS, TernaryMatrix, TernaryView};
+pub use ternary_dense::{DENSE_TERNARY_TILE_COLS, DenseTernaryMatrix, DenseTernaryView};
 
 /// Output rows per panel: the 32-bit lanes of an AVX-512 register.
 pub const PANEL: usize = 16;

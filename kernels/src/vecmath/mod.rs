@@ -18,9 +18,9 @@ mod rope;
 
 pub(crate) use activation::{add, gelu_erf, gelu_tanh, mul, relu, relu_squared, silu, tanh};
 pub(crate) use attention::attention;
-pub(crate) use convert::{
-    HalfLanes, PlainHalves, bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16,
-};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use convert::HalfLanes;
+pub(crate) use convert::{PlainHalves, bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub use kv::KvRows;
 pub(crate) use kv::{kv_scores, kv_values};
 pub(crate) use linear::f32_linear;

@@ -6,8 +6,8 @@
 
 use bho_fuzz::{Fill, Floats, Hostile, bits, print_backends};
 use bho_kernels::{
-    Dequant, Int8Matrix, Int8View, KernelError, Kernels, MAX_DIM, QuantRows, RowsView,
-    TernaryMatrix, TernaryView, available, oracle,
+    DenseTernaryMatrix, DenseTernaryView, Dequant, Int8Matrix, Int8View, KernelError, Kernels,
+    MAX_DIM, QuantRows, RowsView, TernaryMatrix, TernaryView, available, oracle,
 };
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -64,6 +64,12 @@ fn packed(shape: Shape, weights: &Fill, x: &Fill) {
     let bytes = matrix.as_bytes().to_vec().into_boxed_slice();
     ternary_is_exact(shape, TernaryView::new(rows, cols, &bytes).unwrap(), &w, &x);
 
+    let dense = DenseTernaryMatrix::from_ternary(matrix.view()).unwrap();
+    assert_eq!(dense.view().unpack(), w);
+    assert_eq!(dense.view().to_ternary(), matrix);
+    let bytes = dense.as_bytes().to_vec().into_boxed_slice();
+    dense_is_exact(shape, DenseTernaryView::new(rows, cols, &bytes).unwrap(), &w, &x);
+
     let w = weights.int8(rows * cols);
     let matrix = Int8Matrix::pack(rows, cols, &w).unwrap();
     assert_eq!(matrix.view().unpack(), w);
@@ -96,6 +102,10 @@ fn any_bytes(shape: Shape, bytes: &Fill, x: &Fill) {
         }
     }
 
+    let packed = bytes.bytes(DenseTernaryView::packed_len(rows, cols).unwrap()).into_boxed_slice();
+    let view = DenseTernaryView::new(rows, cols, &packed).unwrap();
+    dense_is_exact(shape, view, &view.unpack(), &x);
+
     let packed = bytes.bytes(Int8View::packed_len(rows, cols).unwrap()).into_boxed_slice();
     let view = Int8View::new(rows, cols, &packed).unwrap();
     // What pads the last block may hold anything here, which is not in the weights.
@@ -105,6 +115,10 @@ fn any_bytes(shape: Shape, bytes: &Fill, x: &Fill) {
 
 fn ternary_is_exact(shape: Shape, view: TernaryView<'_>, w: &[i8], x: &[i8]) {
     is_exact("ternary", shape, w, x, |k, x, y| k.ternary_gemm(view, x, y).map(drop));
+}
+
+fn dense_is_exact(shape: Shape, view: DenseTernaryView<'_>, w: &[i8], x: &[i8]) {
+    is_exact("dense", shape, w, x, |k, x, y| k.ternary_dense_gemm(view, x, y).map(drop));
 }
 
 fn int8_is_exact(shape: Shape, view: Int8View<'_>, w: &[i8], x: &[i8]) {
@@ -139,6 +153,7 @@ fn linear(
     let [one_scale, one_sum, one_bias, one_output] =
         extra.map(|extra| extra.map(|extra| rows + usize::from(extra)));
     let ternary = TernaryMatrix::pack(rows, cols, &weights.trits(rows * cols)).unwrap();
+    let dense = DenseTernaryMatrix::from_ternary(ternary.view()).unwrap();
     let int8 = Int8Matrix::pack(rows, cols, &weights.int8(rows * cols)).unwrap();
     let scales = scales.take(one_scale.unwrap_or(rows));
     let bias = one_bias.map(|n| bias.take(n));
@@ -156,12 +171,14 @@ fn linear(
             && scales.len() == rows
             && row_sums.map_or(!x.has_zeros(), |sums| sums.len() == rows)
             && bias.as_ref().is_none_or(|bias| bias.len() == rows);
-        let mut y = [vec![0f32; outputs], vec![0f32; outputs]];
+        let mut y = [(); 3].map(|()| vec![0f32; outputs]);
         let done = [
             k.ternary_linear(ternary.view(), x, dequant, &mut y[0]).map(drop),
             k.int8_linear(int8.view(), x, dequant, &mut y[1]).map(drop),
+            k.ternary_dense_linear(dense.view(), x, dequant, &mut y[2]).map(drop),
         ];
         assert!(done.iter().all(|done| done.is_ok() == fits), "{done:?}");
+        assert_eq!(bits(&y[0]), bits(&y[2]), "the dense format: {}", k.name());
         let found = (done, y.map(|y| bits(&y)));
         assert_eq!(*first.get_or_insert_with(|| found.clone()), found, "{}", k.name());
     }
@@ -169,7 +186,7 @@ fn linear(
 
 fn views(rows: usize, cols: usize, len: u16, off_by: Option<i8>) {
     let max = |max_cols| rows.wrapping_sub(1) < MAX_DIM && cols.wrapping_sub(1) < max_cols;
-    for (inputs, max_cols) in [(16, MAX_DIM), (4, Int8View::MAX_COLS)] {
+    for (inputs, max_cols) in [(16, MAX_DIM), (20, MAX_DIM), (4, Int8View::MAX_COLS)] {
         let needed = rows.div_ceil(16) as u128 * cols.div_ceil(inputs) as u128 * 64;
         let len = match off_by {
             Some(off_by) if needed < 1 << 20 => {
@@ -179,17 +196,19 @@ fn views(rows: usize, cols: usize, len: u16, off_by: Option<i8>) {
         };
         let fits = max(max_cols) && needed == len as u128;
         let bytes = vec![0; len];
-        if inputs == 16 {
-            assert_eq!(TernaryView::new(rows, cols, &bytes).is_ok(), fits);
-        } else {
-            assert_eq!(Int8View::new(rows, cols, &bytes).is_ok(), fits);
-        }
+        let viewed = match inputs {
+            16 => TernaryView::new(rows, cols, &bytes).is_ok(),
+            20 => DenseTernaryView::new(rows, cols, &bytes).is_ok(),
+            _ => Int8View::new(rows, cols, &bytes).is_ok(),
+        };
+        assert_eq!(viewed, fits, "{inputs}");
         let weights = vec![0; len];
         let fits = max(max_cols) && rows as u128 * cols as u128 == len as u128;
-        if inputs == 16 {
-            assert_eq!(TernaryMatrix::pack(rows, cols, &weights).is_ok(), fits);
-        } else {
-            assert_eq!(Int8Matrix::pack(rows, cols, &weights).is_ok(), fits);
-        }
+        let packed = match inputs {
+            16 => TernaryMatrix::pack(rows, cols, &weights).is_ok(),
+            20 => DenseTernaryMatrix::pack(rows, cols, &weights).is_ok(),
+            _ => Int8Matrix::pack(rows, cols, &weights).is_ok(),
+        };
+        assert_eq!(packed, fits, "{inputs}");
     }
 }

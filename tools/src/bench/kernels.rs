@@ -38,9 +38,15 @@ pub(crate) const TOKENS: [usize; 5] = [1, 8, 32, 128, 512];
 /// Those of `--quick`.
 pub(crate) const QUICK_TOKENS: [usize; 2] = [1, 128];
 
+/// Most tokens that some backend multiplies by dense weights as they are.
+const DENSE_TOKENS: usize = 4;
+
 /// What to measure, and how long.
 pub(crate) struct Settings {
     pub(crate) ops: Vec<Op>,
+    /// Whether dense ternary weights are multiplied by many tokens too, which no backend does without
+    /// unpacking them to the other ternary format.
+    pub(crate) dense_many: bool,
     pub(crate) isas: Vec<&'static dyn Kernels>,
     pub(crate) shapes: Vec<Shape>,
     pub(crate) tokens: Vec<usize>,
@@ -247,6 +253,9 @@ fn cases(settings: &Settings, arenas: &[Arena]) -> Vec<Case> {
     for &op in &settings.ops {
         for &shape in &settings.shapes {
             for &tokens in &settings.tokens {
+                if op == Op::Dense && tokens > DENSE_TOKENS && !settings.dense_many {
+                    continue;
+                }
                 let mut sources = vec![(best_pages, Mode::Cache)];
                 if tokens == 1 {
                     sources.extend((0..arenas.len()).map(|arena| (arena, Mode::Dram)));
@@ -476,6 +485,8 @@ fn check(
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     fn case(op: Op, tokens: usize, threads: usize) -> Case {
@@ -515,7 +526,7 @@ mod tests {
             |workers: &mut [Worker]| *workers.last_mut().unwrap().y.last_mut().unwrap() += 1;
         let weights: Vec<u8> =
             random_bytes(5).take(70 * 64).map(|byte| byte & 0b10_10_10_10).collect();
-        for op in [Op::Ternary, Op::Int8] {
+        for &op in Op::value_variants() {
             for (tokens, threads) in [(1, 1), (1, 3), (40, 1), (40, 2)] {
                 let case = case(op, tokens, threads);
                 let weights = &weights[..op.packed_len(case.shape).unwrap()];

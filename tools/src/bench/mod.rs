@@ -13,7 +13,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use bho_engine::Pages;
-use bho_kernels::{Int8View, KernelError, KernelName, Kernels, RowsView, TernaryView};
+use bho_kernels::{
+    DenseTernaryView, Int8View, KernelError, KernelName, Kernels, RowsView, TernaryView,
+};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -23,6 +25,8 @@ use serde::Serialize;
 pub(crate) enum Op {
     /// ternary weights, four to a byte, times int8 activations
     Ternary,
+    /// the same, five to a byte
+    Dense,
     /// int8 weights times int8 activations
     Int8,
 }
@@ -32,6 +36,7 @@ impl Op {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ternary => "ternary",
+            Self::Dense => "dense",
             Self::Int8 => "int8",
         }
     }
@@ -40,6 +45,7 @@ impl Op {
     pub(crate) fn packed_len(self, shape: Shape) -> Result<usize, KernelError> {
         match self {
             Self::Ternary => TernaryView::packed_len(shape.rows, shape.cols),
+            Self::Dense => DenseTernaryView::packed_len(shape.rows, shape.cols),
             Self::Int8 => Int8View::packed_len(shape.rows, shape.cols),
         }
     }
@@ -56,6 +62,9 @@ impl Op {
         let Shape { rows, cols } = shape;
         match self {
             Self::Ternary => kernels.ternary_gemm(TernaryView::new(rows, cols, weights)?, x, y),
+            Self::Dense => {
+                kernels.ternary_dense_gemm(DenseTernaryView::new(rows, cols, weights)?, x, y)
+            }
             Self::Int8 => kernels.int8_gemm(Int8View::new(rows, cols, weights)?, x, y),
         }
     }
@@ -65,6 +74,7 @@ impl Op {
         let Shape { rows, cols } = shape;
         Ok(match self {
             Self::Ternary => TernaryView::new(rows, cols, weights)?.unpack(),
+            Self::Dense => DenseTernaryView::new(rows, cols, weights)?.unpack(),
             Self::Int8 => Int8View::new(rows, cols, weights)?.unpack(),
         })
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The report of `bho bench kernels` for people.
 
+use clap::ValueEnum as _;
+
 use super::kernels::{Mode, Report, Row};
 use super::memory::Place;
 use super::{Op, PageSize};
@@ -11,10 +13,10 @@ use crate::output::table::{Cell, Table};
 pub(crate) fn describe(report: &Report, style: &Style) -> String {
     let mut out = machine(report, style);
     out.push_str(&limits(report, style));
-    for op in [Op::Ternary, Op::Int8] {
-        let rows: Vec<_> = report.rows.iter().filter(|row| row.op == op).collect();
+    for op in Op::value_variants() {
+        let rows: Vec<_> = report.rows.iter().filter(|row| row.op == *op).collect();
         if !rows.is_empty() {
-            out.push_str(&kernels(op, &rows, style));
+            out.push_str(&kernels(*op, &rows, style));
         }
     }
     out.push_str(&summary(report, style));
@@ -158,6 +160,7 @@ fn kernels(op: Op, rows: &[&Row], style: &Style) -> String {
     }
     let title = match op {
         Op::Ternary => "ternary weights, 2 bits each",
+        Op::Dense => "dense ternary weights, 1.6 bits each",
         Op::Int8 => "int8 weights",
     };
     let explained = "rows x columns, N tokens; GB/s of packed weights";
@@ -215,10 +218,10 @@ fn summary(report: &Report, style: &Style) -> String {
     let many = |row: &Row| row.tokens >= 128;
     let mut table =
         Table::new(["", "backend", ">1 token, DRAM", ">1 token, cache", ">128 tokens and more"]);
-    for op in [Op::Ternary, Op::Int8] {
+    for op in Op::value_variants() {
         // In the order of the limits, which is that of speed.
         for peak in report.limits.int8.iter().filter(|peak| peak.threads == threads) {
-            let of = |row: &&&Row| row.op == op && row.isa == peak.isa;
+            let of = |row: &&&Row| row.op == *op && row.isa == peak.isa;
             let rows: Vec<_> = rows.iter().filter(of).copied().collect();
             if !rows.is_empty() {
                 table.row([

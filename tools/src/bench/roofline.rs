@@ -249,7 +249,7 @@ fn draw(out: &mut String, panel: &Panel<'_>, x: Axis, y: Axis) {
     }
 }
 
-/// A circle for ternary and a square for int8; hollow where weights come from main memory, and
+/// A circle for ternary, a diamond for dense ternary and a square for int8; hollow where weights come from main memory, and
 /// smaller there on small pages.
 fn mark(out: &mut String, row: &Row, x: f64, y: f64, colour: &str) {
     let hollow = row.weights_from == Place::Dram;
@@ -262,6 +262,10 @@ fn mark(out: &mut String, row: &Row, x: f64, y: f64, colour: &str) {
     match row.op {
         Op::Ternary => {
             let _ = write!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{r}\" {paint}>");
+        }
+        Op::Dense => {
+            let d = diamond(r);
+            let _ = write!(out, "<path transform=\"translate({x:.1} {y:.1})\" d=\"{d}\" {paint}>");
         }
         Op::Int8 => {
             let (x, y, side) = (x - r * 0.9, y - r * 0.9, r * 1.8);
@@ -282,8 +286,18 @@ fn mark(out: &mut String, row: &Row, x: f64, y: f64, colour: &str) {
         row.tokens,
         row.gb_s,
         row.gop_s,
-        if row.op == Op::Ternary { "</circle>" } else { "</rect>" }
+        match row.op {
+            Op::Ternary => "</circle>",
+            Op::Dense => "</path>",
+            Op::Int8 => "</rect>",
+        }
     );
+}
+
+/// A square on its corner, of the area of a circle of radius `r`.
+fn diamond(r: f64) -> String {
+    let d = r * 1.25;
+    format!("M0 -{d:.2}L{d:.2} 0L0 {d:.2}L-{d:.2} 0Z")
 }
 
 /// Colours in one line, shapes in the next.
@@ -300,6 +314,7 @@ fn legend(out: &mut String, panels: &[Panel<'_>], y: f64) {
     let isas = peaks.iter().map(|(isa, n, _)| (square(10.0, COLOURS[n % COLOURS.len()]), *isa));
     let shapes = vec![
         (circle(4.0, "fill=\"#555\""), "ternary"),
+        (format!("<path d=\"{}\" fill=\"#555\"/>", diamond(4.0)), "dense ternary"),
         (square(7.2, "#555"), "int8"),
         (circle(4.0, hollow), "weights from DRAM"),
         (circle(2.6, hollow), "the same on small pages"),

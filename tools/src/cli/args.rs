@@ -306,6 +306,8 @@ token (N = 1) is measured twice: with the same matrix over and over, from the ca
 and with a ring of matrices larger than all caches, from main memory (DRAM), as a decoder reads
 them. 2560x6912 is 2560 outputs of 6912 inputs.
 
+Dense weights are left out beyond 4 tokens unless --op asks for them: they are unpacked first then.
+
 Close everything else: figures compare within one run only. All of it takes two to three minutes,
 --quick about 15 seconds. Ctrl-C prints what is measured so far.";
 
@@ -316,7 +318,7 @@ pub(crate) struct BenchKernelsArgs {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Weights to multiply by: ternary, int8 [default: both]
+    /// Weights to multiply by: ternary, dense (ternary in 1.6 bits), int8 [default: all]
     #[arg(long, value_enum, value_name = "OP", value_delimiter = ',', hide_possible_values = true)]
     pub(crate) op: Vec<Op>,
 

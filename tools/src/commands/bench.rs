@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bho_engine::CancelToken;
 use bho_kernels::Kernels;
+use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -32,7 +33,8 @@ pub(crate) fn kernels(args: BenchKernelsArgs) -> Result<Exit, Failure> {
     let pick =
         |quick_ones: &'static [usize], all: &'static [usize]| if quick { quick_ones } else { all };
     let settings = kernels::Settings {
-        ops: or(args.op, &[Op::Ternary, Op::Int8]),
+        dense_many: !args.op.is_empty(),
+        ops: or(args.op, Op::value_variants()),
         isas,
         shapes: or(args.shapes, if quick { &kernels::QUICK_SHAPES } else { &kernels::SHAPES }),
         tokens: numbers(&args.tokens, pick(&kernels::QUICK_TOKENS, &kernels::TOKENS)),

@@ -59,9 +59,10 @@ fn the_report_has_stable_keys_and_sane_numbers() {
     let of = |tokens: u64, threads: u64| {
         rows.iter().filter(|r| r["tokens"] == tokens && r["threads"] == threads).count()
     };
-    // Per operation: many tokens once; one token from a cache and from memory on each page size.
-    assert_eq!((of(2, 1), of(2, 2), of(40, 2)), (2, 2, 2));
-    assert!(of(1, 1) == of(1, 2) && (4..=6).contains(&of(1, 1)), "{}", of(1, 1));
+    // Per operation: more tokens once, many not for dense weights; one token from a cache and from
+    // memory on each page size.
+    assert_eq!((of(2, 1), of(2, 2), of(40, 2)), (3, 3, 2));
+    assert!(of(1, 1) == of(1, 2) && (6..=9).contains(&of(1, 1)), "{}", of(1, 1));
     for row in rows {
         assert_eq!(
             keys(row),
@@ -87,8 +88,13 @@ fn the_report_has_stable_keys_and_sane_numbers() {
             ]
         );
         let op = row["op"].as_str().unwrap();
-        assert_eq!(row["kernel"], format!("{op}_gemm/scalar/1x16"));
-        assert_eq!(row["packed_bytes"], if op == "ternary" { 1024 } else { 4096 });
+        let (gemm, packed_bytes) = match op {
+            "ternary" => ("ternary_gemm", 1024),
+            "dense" => ("ternary_dense_gemm", 1024),
+            _ => ("int8_gemm", 4096),
+        };
+        assert_eq!(row["kernel"], format!("{gemm}/scalar/1x16"));
+        assert_eq!(row["packed_bytes"], packed_bytes);
         let ring = row["mode"] == "dram";
         assert!(ring == (row["weights_from"] == "DRAM") && (!ring || row["tokens"] == 1), "{row}");
         let seconds = |key: &str| row["seconds"][key].as_f64().unwrap();
@@ -118,7 +124,8 @@ fn every_backend_of_this_machine_is_measured_and_its_inner_loops_are_named() {
         // The operation, the instruction set that ran, and the loop.
         let named = |row: &Value| {
             let parts: Vec<_> = row["kernel"].as_str().unwrap().splitn(3, '/').collect();
-            parts[0] == format!("{}_gemm", row["op"].as_str().unwrap()) && parts.len() == 3
+            let op = row["op"].as_str().unwrap().replace("dense", "ternary_dense");
+            parts[0] == format!("{op}_gemm") && parts.len() == 3
         };
         assert!(rows.next().is_some_and(named) && rows.all(named), "{name}");
     }
@@ -173,7 +180,7 @@ fn what_is_not_known_is_refused_with_what_is() {
         (&["--isa", "scalar,quantum"], "--isa: no kernel backend is called \"quantum\""),
         (&["--shapes", "64"], "expected ROWSxCOLS such as 2560x6912, each 1 to 65536"),
         (&["--shapes", "64x0"], "expected ROWSxCOLS"),
-        (&["--op", "float"], "[possible values: ternary, int8]"),
+        (&["--op", "float"], "[possible values: ternary, dense, int8]"),
         (&["--pages", "giant"], "[possible values: small, huge]"),
         (&["--tokens", "0"], "1..=4096"),
         (&["--threads", "0"], "1..=1024"),
