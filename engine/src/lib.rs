@@ -10,12 +10,14 @@
 mod batcher;
 mod compute;
 mod control;
+pub mod decoder;
 mod encoder;
 mod error;
 mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
+mod spmd;
 mod storage;
 
 pub use batcher::BatchedEncoder;

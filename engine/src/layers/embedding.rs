@@ -64,6 +64,11 @@ impl Embeddings {
         self.rows
     }
 
+    /// Length of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// Bytes of the table.
     pub fn bytes(&self) -> usize {
         match &self.table {
