@@ -6,6 +6,7 @@
 //! vectors, int8 embedding tables); packed matrices go straight out. The result is written under a
 //! temporary name and renamed when it is whole. The same inputs and options give the same bytes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bho_engine::CancelToken;
@@ -14,8 +15,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
+use crate::decoder::DecoderOptions;
 use crate::error::ModelError;
 use crate::package::Package;
+use crate::source::Checkpoint;
 use crate::weights::{TensorPlan, Weights, Writer};
 
 /// What to record about the source, and whether to replace an existing file.
@@ -31,6 +34,8 @@ pub struct ConvertOptions {
     pub licence: Option<String>,
     /// Replace an existing file.
     pub force: bool,
+    /// Of decoders: how weights, head and embeddings are stored.
+    pub decoder: DecoderOptions,
 }
 
 /// How far a conversion is.
@@ -98,12 +103,15 @@ pub fn convert(
         let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
         return Err(ModelError::write(dst, exists));
     }
-    let mut package = Package::open(src)?;
-    crate::load::architecture(&package)?;
-    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
+    let (mut package, checkpoint) = Package::open_checkpoint(src)?;
     if let Some(name) = &options.name {
         package.name.clone_from(name);
     }
+    if crate::decoder::is_known(&package.config) {
+        return decoder(&package, &checkpoint, dst, options, cancel, progress);
+    }
+    crate::load::architecture(&package)?;
+    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
     let weights = package.weights.clone();
     if weights.tensors().values().any(|t| t.dtype == safetensors::Dtype::U8) {
         return Err(ModelError::invalid(weights.name(), "is quantized already"));
@@ -115,18 +123,7 @@ pub fn convert(
         TensorKind::Vector { .. } | TensorKind::Float { .. } => 1,
         TensorKind::Table { .. } => 2,
     });
-    let mut metadata = package.metadata();
-    let inputs = crate::hex(&Sha256::digest(weights.as_bytes()));
-    metadata.insert("bho.source_sha256".into(), inputs);
-    for (key, value) in [
-        ("bho.source", &options.source),
-        ("bho.revision", &options.revision),
-        ("bho.licence", &options.licence),
-    ] {
-        if let Some(value) = value {
-            metadata.insert(key.into(), value.clone());
-        }
-    }
+    let metadata = metadata(&package, &[weights.clone()], options, cancel)?;
     // Scales are f32 and follow the packed matrices, bytes come last: everything stays aligned.
     let mut plans: Vec<_> = items.iter().flat_map(|i| i.plans.clone()).collect();
     plans.sort_by_key(|p| match p.dtype {
@@ -171,6 +168,70 @@ pub fn convert(
     let left_out =
         weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+}
+
+/// A decoder's checkpoint to one file.
+fn decoder(
+    package: &Package,
+    checkpoint: &Checkpoint,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    let spec = crate::decoder::spec(package.weights.name(), &package.config)?;
+    let metadata = metadata(package, checkpoint.files(), options, cancel)?;
+    let target = (dst, options.force);
+    let (bytes, sha256, tensors, left_out) = crate::decoder::convert(
+        &spec,
+        checkpoint,
+        &options.decoder,
+        &metadata,
+        target,
+        cancel,
+        progress,
+    )?;
+    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, left_out })
+}
+
+/// What goes into the file beside tensors: config, tokenizer, provenance.
+fn metadata(
+    package: &Package,
+    inputs: &[Weights],
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+) -> Result<BTreeMap<String, String>, ModelError> {
+    let mut metadata = package.metadata();
+    let mut sums = Vec::new();
+    for input in inputs {
+        sums.push(sha256(input, cancel)?);
+    }
+    metadata.insert("bho.source_sha256".into(), sums.join(" "));
+    for (key, value) in [
+        ("bho.source", &options.source),
+        ("bho.revision", &options.revision),
+        ("bho.licence", &options.licence),
+    ] {
+        if let Some(value) = value {
+            metadata.insert(key.into(), value.clone());
+        }
+    }
+    Ok(metadata)
+}
+
+/// sha256 of a file, whose pages are given back as they are read.
+fn sha256(file: &Weights, cancel: &CancelToken) -> Result<String, ModelError> {
+    const STEP: usize = 64 << 20;
+    let (mut hash, mut at) = (Sha256::new(), 0);
+    for chunk in file.as_bytes().chunks(STEP) {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        hash.update(chunk);
+        file.release_bytes(at..at + chunk.len());
+        at += chunk.len();
+    }
+    Ok(crate::hex(&hash.finalize()))
 }
 
 fn source_bytes(weights: &Weights, item: &Item) -> u64 {

@@ -8,10 +8,12 @@
 
 pub mod bert;
 mod convert;
+pub mod decoder;
 mod error;
 mod inspect;
 mod load;
 mod package;
+mod source;
 mod store;
 mod tokenizer;
 mod weights;
