@@ -16,6 +16,7 @@ mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
+pub mod sampling;
 mod storage;
 
 pub use batcher::BatchedEncoder;
