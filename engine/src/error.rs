@@ -60,6 +60,9 @@ pub enum EngineError {
         /// The heads it has.
         available: String,
     },
+    /// No token could be sampled.
+    #[error(transparent)]
+    Sampling(#[from] crate::sampling::SamplingError),
     /// The compute threads could not be started.
     #[error("cannot start compute threads: {0}")]
     Threads(String),

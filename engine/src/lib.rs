@@ -18,6 +18,7 @@ pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
 mod spmd;
+pub mod sampling;
 mod storage;
 
 pub use batcher::BatchedEncoder;
