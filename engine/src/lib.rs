@@ -17,8 +17,8 @@ mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
-mod spmd;
 pub mod sampling;
+mod spmd;
 mod storage;
 
 pub use batcher::BatchedEncoder;

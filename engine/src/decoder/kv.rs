@@ -24,15 +24,18 @@ pub enum KvKind {
     /// Half precision.
     #[default]
     F16,
+    /// Single precision: twice the memory, and no rounding at all.
+    F32,
     /// 8 bits with a scale per head and position: half the memory, a little coarser.
     Int8,
 }
 
 impl KvKind {
-    /// `f16` or `int8`.
+    /// `f16`, `f32` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
+            Self::F32 => "f32",
             Self::Int8 => "int8",
         }
     }
@@ -41,6 +44,7 @@ impl KvKind {
     fn row_bytes(self, dim: usize) -> usize {
         match self {
             Self::F16 => 2 * dim,
+            Self::F32 => 4 * dim,
             Self::Int8 => dim + 4,
         }
     }
@@ -70,6 +74,7 @@ impl KvShape {
 #[derive(Debug)]
 enum Rows {
     F16(Box<[f16]>),
+    F32(Box<[f32]>),
     Int8 { values: Box<[i8]>, scales: Box<[f32]> },
 }
 
@@ -77,6 +82,7 @@ impl Rows {
     fn new(shape: &KvShape) -> Self {
         match shape.kind {
             KvKind::F16 => Self::F16(vec![f16::ZERO; PAGE * shape.dim].into()),
+            KvKind::F32 => Self::F32(vec![0.0; PAGE * shape.dim].into()),
             KvKind::Int8 => Self::Int8 {
                 values: vec![0; PAGE * shape.dim].into(),
                 scales: vec![0.0; PAGE].into(),
@@ -88,6 +94,7 @@ impl Rows {
         let range = at * row.len()..(at + 1) * row.len();
         match self {
             Self::F16(data) => kernels.f32_to_f16(row, &mut data[range]),
+            Self::F32(data) => data[range].copy_from_slice(row),
             Self::Int8 { values, scales } => {
                 scales[at] = kernels.quantize_row(row, &mut values[range]).scale;
             }
@@ -98,6 +105,9 @@ impl Rows {
         Ok(match self {
             Self::F16(data) => {
                 KvRows::f16(&data[at.start * dim..at.end * dim], at.len(), dim, dim)?
+            }
+            Self::F32(data) => {
+                KvRows::f32(&data[at.start * dim..at.end * dim], at.len(), dim, dim)?
             }
             Self::Int8 { values, scales } => {
                 KvRows::int8(&values[at.start * dim..at.end * dim], &scales[at], dim, dim)?

@@ -82,11 +82,6 @@ impl<'a> Settings<'a> {
         self.read(path, "true, false", Value::as_bool).unwrap_or(default)
     }
 
-    /// A text, if it is there.
-    pub(crate) fn text(&self, path: &str) -> Option<&'a str> {
-        self.read(path, "a text", Value::as_str)
-    }
-
     /// A text that is one of `accepted`, by its index.
     pub(crate) fn choice(&self, path: &str, accepted: &[&str]) -> Option<usize> {
         let expected = accepted.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
@@ -122,7 +117,7 @@ mod tests {
         assert_eq!((settings.size("a", 9), settings.size("missing", 9)), (1, 1));
         settings.positive_if("b");
         settings.flag("c", false);
-        settings.text("d.e");
+        settings.flag("d.e", false);
         settings.choice("c", &["silu", "gelu"]);
         let error = settings.finish(()).unwrap_err().to_string();
         for part in [
@@ -130,7 +125,7 @@ mod tests {
             "missing is missing; accepted: 1..=9",
             "b is -1.5; accepted: a number above 0",
             "c is \"x\"; accepted: true, false",
-            "d.e is [1,2]; accepted: a text",
+            "d.e is [1,2]; accepted: true, false",
             "c is \"x\"; accepted: \"silu\", \"gelu\"",
         ] {
             assert!(error.contains(part), "{part}: {error}");
