@@ -13,6 +13,7 @@ mod control;
 pub mod decoder;
 mod encoder;
 mod error;
+pub mod generation;
 mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
