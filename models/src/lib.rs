@@ -9,6 +9,7 @@
 pub mod bert;
 mod convert;
 mod error;
+pub mod gguf;
 mod inspect;
 mod load;
 mod package;
