@@ -5,9 +5,11 @@
 //! metadata and tensors are then decoded where they lie, when they are asked for. `docs/formats.md`
 //! says exactly what is read and what is refused.
 
+mod config;
 mod cursor;
 mod dequant;
 mod parse;
+mod tokenizer;
 mod types;
 mod value;
 
@@ -21,6 +23,8 @@ use bho_kernels::{ForeignTernary, I2sLayout};
 use crate::error::ModelError;
 use cursor::Cursor;
 
+pub use config::{GgufConfig, GgufRopeScaling};
+pub use tokenizer::GgufTokenizer;
 pub use types::GgufType;
 pub use value::{GgufArray, GgufValue, GgufValueType};
 

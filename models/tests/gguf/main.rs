@@ -4,3 +4,5 @@
 mod build;
 mod golden;
 mod hostile;
+mod tokenizer;
+mod tokens;
