@@ -4,5 +4,6 @@
 mod build;
 mod golden;
 mod hostile;
+mod mutate;
 mod tokenizer;
 mod tokens;

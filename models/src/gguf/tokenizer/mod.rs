@@ -22,6 +22,9 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 const SCORES: &str = "tokenizer.ggml.scores";
 const MERGES: &str = "tokenizer.ggml.merges";
 
+/// Most tokens, and most merges: public models have less than a tenth of this.
+const MAX_ENTRIES: usize = 1 << 22;
+
 /// Numbers in [`TYPES`].
 const NORMAL: i64 = 1;
 const UNKNOWN: i64 = 2;
@@ -203,9 +206,7 @@ impl GgufFile {
     fn tokens(&self) -> Result<Vec<String>, ModelError> {
         let array = self.typed(TOKENS, &[GgufValueType::String])?;
         let array = array.ok_or_else(|| self.key_error(TOKENS, "missing"))?;
-        if array.is_empty() || u32::try_from(array.len()).is_err() {
-            return Err(self.key_error(TOKENS, format!("{} tokens", array.len())));
-        }
+        self.limited(TOKENS, array.len())?;
         let name = |(id, value)| match value {
             GgufValue::Str("") => format!("[EMPTY_{id}]"),
             GgufValue::Str(token) => token.to_owned(),
@@ -213,6 +214,14 @@ impl GgufFile {
         };
         let tokens: Vec<String> = array.iter().enumerate().map(name).collect();
         self.complete(TOKENS, tokens, array.len())
+    }
+
+    /// Refuses a list that no model has.
+    fn limited(&self, key: &str, len: usize) -> Result<(), ModelError> {
+        match len {
+            1..=MAX_ENTRIES => Ok(()),
+            _ => Err(self.key_error(key, format!("{len}; 1..={MAX_ENTRIES} are accepted"))),
+        }
     }
 
     /// Refuses a list of another length than the vocabulary has.
@@ -223,6 +232,7 @@ impl GgufFile {
         Err(self.key_error(key, format!("{} elements for {len} tokens", list.len())))
     }
 
+    /// Ids by token.
     fn ids<'t>(&self, tokens: &'t [String]) -> Result<HashMap<&'t str, u32>, ModelError> {
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in (0u32..).zip(tokens) {
@@ -318,6 +328,7 @@ impl GgufFile {
     ) -> Result<Vec<(&'a str, &'a str)>, ModelError> {
         let array = self.typed(MERGES, &[GgufValueType::String])?;
         let array = array.ok_or_else(|| self.key_error(MERGES, "missing"))?;
+        self.limited(MERGES, array.len())?;
         let mut whole = String::new();
         let pair = |(i, value)| {
             let GgufValue::Str(merge) = value else { return Err((i, "")) };

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
+use super::MAX_ENTRIES;
+
 /// What stands for a space.
 const SPACE: &str = "\u{2581}";
 
@@ -39,6 +41,9 @@ pub(super) fn merges<'t>(
             if let (Some(l), Some(r)) = (ids.get(left), ids.get(right)) {
                 merges.push((left, right, *score, (*l, *r)));
             }
+        }
+        if merges.len() > MAX_ENTRIES {
+            return Err(format!("its tokens merge in more than {MAX_ENTRIES} ways"));
         }
         merges[from..].sort_unstable_by_key(|(.., ids)| *ids);
     }
