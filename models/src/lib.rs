@@ -10,6 +10,7 @@ pub mod bert;
 mod convert;
 pub mod decoder;
 mod error;
+pub mod gguf;
 mod inspect;
 mod load;
 mod package;
