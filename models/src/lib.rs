@@ -8,6 +8,7 @@
 
 pub mod bert;
 mod convert;
+mod decoder_tokenizer;
 mod error;
 mod inspect;
 mod load;
@@ -17,6 +18,7 @@ mod tokenizer;
 mod weights;
 
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
+pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
 pub use inspect::{Inspection, TensorInfo, inspect};
 pub use load::{ModelSource, load_encoder};
