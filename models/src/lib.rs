@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bert;
+mod chat;
 mod convert;
 mod decoder_tokenizer;
 mod error;
@@ -17,6 +18,7 @@ mod store;
 mod tokenizer;
 mod weights;
 
+pub use chat::{ChatInput, ChatTemplate};
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
