@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod bert;
+mod chat;
 mod convert;
 pub mod decoder;
+mod decoder_tokenizer;
 mod error;
 pub mod gguf;
 mod inspect;
@@ -19,7 +21,9 @@ mod store;
 mod tokenizer;
 mod weights;
 
+pub use chat::{ChatInput, ChatTemplate};
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
+pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
 pub use inspect::{Inspection, TensorInfo, inspect};
 pub use load::{ModelSource, load_encoder};
