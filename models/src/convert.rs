@@ -9,16 +9,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bho_engine::CancelToken;
-use bho_kernels::Int8Matrix;
+use bho_engine::{CancelToken, Storage};
+use bho_kernels::{I2sLayout, Int8Matrix};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
 use crate::decoder::DecoderOptions;
 use crate::error::ModelError;
-use crate::package::Package;
-use crate::source::Checkpoint;
+use crate::gguf::{GgufCheckpoint, GgufFile};
+use crate::package::{Package, keys};
+use crate::source::Source;
 use crate::weights::{TensorPlan, Weights, Writer};
 
 /// What to record about the source, and whether to replace an existing file.
@@ -34,6 +36,8 @@ pub struct ConvertOptions {
     pub licence: Option<String>,
     /// Replace an existing file.
     pub force: bool,
+    /// Of GGUF files: which machine quantized I2_S tensors, as the files do not say.
+    pub i2s: I2sLayout,
     /// Of decoders: how weights, head and embeddings are stored.
     pub decoder: DecoderOptions,
 }
@@ -103,12 +107,17 @@ pub fn convert(
         let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
         return Err(ModelError::write(dst, exists));
     }
+    if src.extension().is_some_and(|extension| extension == "gguf") {
+        return gguf(src, dst, options, cancel, progress);
+    }
     let (mut package, checkpoint) = Package::open_checkpoint(src)?;
     if let Some(name) = &options.name {
         package.name.clone_from(name);
     }
     if crate::decoder::is_known(&package.config) {
-        return decoder(&package, &checkpoint, dst, options, cancel, progress);
+        let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
+        let metadata = metadata(package.metadata(), &inputs, options, cancel)?;
+        return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
     }
     crate::load::architecture(&package)?;
     let config = BertConfig::from_json(package.weights.name(), &package.config)?;
@@ -123,7 +132,7 @@ pub fn convert(
         TensorKind::Vector { .. } | TensorKind::Float { .. } => 1,
         TensorKind::Table { .. } => 2,
     });
-    let metadata = metadata(&package, &[weights.clone()], options, cancel)?;
+    let metadata = metadata(package.metadata(), &[weights.storage()], options, cancel)?;
     // Scales are f32 and follow the packed matrices, bytes come last: everything stays aligned.
     let mut plans: Vec<_> = items.iter().flat_map(|i| i.plans.clone()).collect();
     plans.sort_by_key(|p| match p.dtype {
@@ -170,23 +179,51 @@ pub fn convert(
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
 }
 
-/// A decoder's checkpoint to one file.
-fn decoder(
-    package: &Package,
-    checkpoint: &Checkpoint,
+/// A decoder in a GGUF file to one of ours.
+fn gguf(
+    src: &Path,
     dst: &Path,
     options: &ConvertOptions,
     cancel: &CancelToken,
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<ConvertReport, ModelError> {
-    let spec = crate::decoder::spec(package.weights.name(), &package.config)?;
-    let metadata = metadata(package, checkpoint.files(), options, cancel)?;
+    let file = GgufFile::open(src)?.with_i2s_layout(options.i2s);
+    let checkpoint = GgufCheckpoint::new(file)?;
+    let file = checkpoint.file();
+    let (config, tokenizer) = (checkpoint.config()?, file.tokenizer()?);
+    let stem = src.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = options.name.clone().unwrap_or(stem);
+    let token = |id: Option<u32>| id.and_then(|id| tokenizer.text(id));
+    let ends: Vec<_> = [tokenizer.eos, tokenizer.eot].into_iter().flatten().collect();
+    let mut package = crate::package::metadata_of(&name, &config);
+    package.insert(keys::TOKENIZER.into(), tokenizer.json.clone());
+    let tokens = json!({ "bos_token": token(tokenizer.bos), "eos_token": token(tokenizer.eos) });
+    package.insert(keys::TOKENIZER_CONFIG.into(), tokens.to_string());
+    package.insert(keys::GENERATION.into(), json!({ "eos_token_id": ends }).to_string());
+    if let Some(template) = file.chat_template()? {
+        package.insert(keys::CHAT_TEMPLATE.into(), template.to_owned());
+    }
+    let metadata = metadata(package, &[file.storage()], options, cancel)?;
+    decoder(&config, &checkpoint, &metadata, dst, options, cancel, progress)
+}
+
+/// A decoder's checkpoint to one file.
+fn decoder(
+    config: &Value,
+    checkpoint: &dyn Source,
+    metadata: &BTreeMap<String, String>,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    let spec = crate::decoder::spec(checkpoint.name(), config)?;
     let target = (dst, options.force);
     let (bytes, sha256, tensors, left_out) = crate::decoder::convert(
         &spec,
         checkpoint,
         &options.decoder,
-        &metadata,
+        metadata,
         target,
         cancel,
         progress,
@@ -194,14 +231,13 @@ fn decoder(
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, left_out })
 }
 
-/// What goes into the file beside tensors: config, tokenizer, provenance.
+/// What goes into the file beside tensors: config, tokenizer, and provenance, which is added here.
 fn metadata(
-    package: &Package,
-    inputs: &[Weights],
+    mut metadata: BTreeMap<String, String>,
+    inputs: &[&Storage],
     options: &ConvertOptions,
     cancel: &CancelToken,
 ) -> Result<BTreeMap<String, String>, ModelError> {
-    let mut metadata = package.metadata();
     let mut sums = Vec::new();
     for input in inputs {
         sums.push(sha256(input, cancel)?);
@@ -220,7 +256,7 @@ fn metadata(
 }
 
 /// sha256 of a file, whose pages are given back as they are read.
-fn sha256(file: &Weights, cancel: &CancelToken) -> Result<String, ModelError> {
+fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
     const STEP: usize = 64 << 20;
     let (mut hash, mut at) = (Sha256::new(), 0);
     for chunk in file.as_bytes().chunks(STEP) {
@@ -228,7 +264,7 @@ fn sha256(file: &Weights, cancel: &CancelToken) -> Result<String, ModelError> {
             return Err(ModelError::Cancelled);
         }
         hash.update(chunk);
-        file.release_bytes(at..at + chunk.len());
+        file.release(at..at + chunk.len());
         at += chunk.len();
     }
     Ok(crate::hex(&hash.finalize()))

@@ -247,12 +247,8 @@ impl Package {
 
     /// The metadata that lets one file hold this package.
     pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
-        let mut meta = BTreeMap::from([
-            (keys::FORMAT.to_owned(), FORMAT.to_owned()),
-            (keys::NAME.to_owned(), self.name.clone()),
-            (keys::CONFIG.to_owned(), self.config.to_string()),
-            (keys::POOLING.to_owned(), self.pooling.name().to_owned()),
-        ]);
+        let mut meta = metadata_of(&self.name, &self.config);
+        meta.insert(keys::POOLING.to_owned(), self.pooling.name().to_owned());
         if let Some(tokenizer) = &self.tokenizer {
             meta.insert(keys::TOKENIZER.to_owned(), tokenizer.clone());
         }
@@ -271,6 +267,15 @@ impl Package {
         }
         meta
     }
+}
+
+/// The least metadata of a converted file.
+pub(crate) fn metadata_of(name: &str, config: &Value) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (keys::FORMAT.to_owned(), FORMAT.to_owned()),
+        (keys::NAME.to_owned(), name.to_owned()),
+        (keys::CONFIG.to_owned(), config.to_string()),
+    ])
 }
 
 /// A template, or the one called `default` of several.

@@ -12,8 +12,10 @@ mod names;
 mod rope;
 mod settings;
 mod spec;
+mod text;
 
 pub(crate) use architectures::{is_known, spec};
 pub(crate) use convert::convert;
 pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
 pub use load::{LoadedDecoder, load_decoder};
+pub use text::{TextModel, TextOptions};

@@ -5,6 +5,7 @@
 //! metadata and tensors are then decoded where they lie, when they are asked for. `docs/formats.md`
 //! says exactly what is read and what is refused.
 
+mod checkpoint;
 mod config;
 mod cursor;
 mod dequant;
@@ -23,6 +24,7 @@ use bho_kernels::{ForeignTernary, I2sLayout};
 use crate::error::ModelError;
 use cursor::Cursor;
 
+pub(crate) use checkpoint::GgufCheckpoint;
 pub use config::{GgufConfig, GgufRopeScaling};
 pub use tokenizer::GgufTokenizer;
 pub use types::GgufType;
@@ -312,6 +314,18 @@ impl GgufFile {
         let mut out = vec![0.0; tensor.elements()];
         self.rows_f32(name, 0..tensor.rows(), &mut out)?;
         Ok(out)
+    }
+
+    /// Where the bytes of the file are.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Forgets the pages that only this tensor is on: they come back from the file when asked for.
+    pub(crate) fn release(&self, name: &str) {
+        if let Some(tensor) = self.tensors.get(name) {
+            self.storage.release(tensor.range.clone());
+        }
     }
 
     /// An error about one tensor of this file.

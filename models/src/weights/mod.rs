@@ -129,9 +129,9 @@ impl Weights {
         &self.as_bytes()[tensor.range.clone()]
     }
 
-    /// Forgets the pages inside a range of the file.
-    pub(crate) fn release_bytes(&self, range: Range<usize>) {
-        self.storage.release(range);
+    /// Where the bytes of the file are.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// Forgets the pages that only this tensor is on: they come back from the file when asked for.

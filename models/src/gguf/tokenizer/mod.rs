@@ -34,6 +34,8 @@ const USER_DEFINED: i64 = 4;
 /// A tokenizer, ready for the `tokenizers` crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GgufTokenizer {
+    /// Texts of the tokens.
+    pub tokens: Vec<String>,
     /// The text of a `tokenizer.json`. Its template adds BOS and EOS as the two flags say.
     pub json: String,
     /// Number of tokens.
@@ -97,6 +99,13 @@ struct Bpe<'a> {
 /// An object of tokens to ids.
 fn vocab<S: Serializer>(tokens: &[String], to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(tokens.iter().enumerate().map(|(id, token)| (token, id)))
+}
+
+impl GgufTokenizer {
+    /// The text of a token.
+    pub fn text(&self, id: u32) -> Option<&str> {
+        self.tokens.get(id as usize).map(String::as_str)
+    }
 }
 
 impl GgufFile {
@@ -175,7 +184,7 @@ impl GgufFile {
         };
         let json = serde_json::to_string(&json).map_err(|e| self.key_error(TOKENS, e))?;
         let vocab = tokens.len();
-        Ok(GgufTokenizer { json, vocab, bos, eos, eot, pad, unknown, add_bos, add_eos })
+        Ok(GgufTokenizer { tokens, json, vocab, bos, eos, eot, pad, unknown, add_bos, add_eos })
     }
 
     /// The chat template, in Jinja.
