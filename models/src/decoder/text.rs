@@ -61,7 +61,8 @@ impl TextModel {
         })?;
         let tokenizer = DecoderTokenizer::from_json(file, json, model.config().vocab)?;
         let template = package.chat_template.as_deref();
-        let template = template.map(|source| ChatTemplate::parse(&format!("{file}: chat template"), source));
+        let template =
+            template.map(|source| ChatTemplate::parse(&format!("{file}: chat template"), source));
         let named = |key: &str| special_text(&package.tokenizer_config, key);
         let (bos, eos) = (named("bos_token"), named("eos_token"));
         let ids = [&package.generation, &package.config].map(|json| ids(json.get("eos_token_id")));
