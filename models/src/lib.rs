@@ -8,6 +8,8 @@
 
 pub mod bert;
 mod chat;
+#[cfg(feature = "constraints")]
+mod constraint;
 mod convert;
 mod decoder_tokenizer;
 mod error;
@@ -19,6 +21,8 @@ mod tokenizer;
 mod weights;
 
 pub use chat::{ChatInput, ChatTemplate};
+#[cfg(feature = "constraints")]
+pub use constraint::ConstraintFactory;
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
