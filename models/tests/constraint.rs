@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bho_engine::sampling::{Constraint, Rng, Sampler, SamplingError, SamplingParams, TokenMask};
 use bho_models::ConstraintFactory;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Every byte, then longer tokens that cross characters and JSON's punctuation.
@@ -327,5 +328,36 @@ fn hostile_grammars_end_soon() {
         let result = try_out(&setup, setup.factory.regex(&pattern));
         assert!(!error || result.is_err(), "{what} was accepted");
         assert!(start.elapsed() < Duration::from_secs(60), "{what} took {:?}", start.elapsed());
+    }
+}
+
+/// Regular expressions of the syntax that both sides know.
+fn patterns() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "a", "b", "ab", "é", "€", "[a-c]", "[^a]", r"\d", r"\w", ".", r"\p{L}", r"\.", "/", "\"",
+        "", r"\n", "(?i:B)",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 16, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|p| format!("({})", p.join("|"))),
+            (inner, prop::sample::select(vec!["*", "?", "+", "{2}", "{0,3}", "{1,}", "*?"]))
+                .prop_map(|(p, times)| format!("(?:{p}){times}")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_regex_is_followed(pattern in patterns(), seed in any::<u64>()) {
+        let setup = setup();
+        let whole = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap();
+        let (text, ended) = setup.walk(setup.factory.regex(&pattern).unwrap(), seed, 120);
+        if ended {
+            let text = String::from_utf8(text).unwrap();
+            prop_assert!(whole.is_match(&text), "{} {:?}", pattern, text);
+        }
     }
 }
