@@ -224,4 +224,45 @@ proptest! {
             text.chars().map(|c| if ('\u{10F000}'..='\u{10FFFD}').contains(&c) { '\u{FFFD}' } else { c }).collect();
         prop_assert_eq!(tokenizer.decode(&ids), text.as_bytes());
     }
+
+    #[test]
+    fn ids_are_those_of_the_tokenizers_crate(
+        text in prop_oneof![".{0,60}", "(<[|]eot[|]>|</s>|<s>|[ahelob \\n<é😀▁])*"],
+    ) {
+        for file in [byte_level(false), byte_level(true), byte_fallback()] {
+            let mut reference: tokenizers::Tokenizer = file.to_string().parse().unwrap();
+            reference.with_truncation(None).unwrap();
+            let tokenizer = load(&file, 300);
+            for parse in [true, false] {
+                reference.set_encode_special_tokens(!parse);
+                let expected = reference.encode(text.as_str(), true).unwrap();
+                let options = EncodeOptions { parse_special: parse, ..EncodeOptions::TEXT };
+                let private = |c| ('\u{10F000}'..='\u{10FFFD}').contains(&c);
+                if !text.contains(private) {
+                    prop_assert_eq!(tokenizer.encode(&text, options).unwrap(), expected.get_ids());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_errors_or_tokenizers(
+        at in any::<prop::sample::Index>(),
+        with in prop::sample::select(vec!["", "0", "-1", "9e99", "null", "{}", "[]", "\"x\"", "4294967295"]),
+        fallback in any::<bool>(),
+    ) {
+        // A value somewhere in the file, the vocabulary aside, is exchanged for another.
+        let mut file = if fallback { byte_fallback() } else { byte_level(false) };
+        let vocab = file["model"]["vocab"].take();
+        let text = file.to_string();
+        let starts: Vec<usize> = text.match_indices(':').map(|(i, _)| i + 1).collect();
+        let start = starts[at.index(starts.len())];
+        let end = text[start..].find([',', '}']).map_or(text.len(), |i| start + i);
+        let damaged = format!("{}{}{}", &text[..start], with, &text[end..]);
+        let damaged = damaged.replacen("\"vocab\":null", &format!("\"vocab\":{vocab}"), 1);
+        if let Ok(tokenizer) = DecoderTokenizer::from_json("f", &damaged, 300) {
+            let _ = tokenizer.encode("hello <|eot|> é 123", EncodeOptions::TEXT);
+            let _ = tokenizer.decode(&[0, 1, 299, u32::MAX]);
+        }
+    }
 }
