@@ -200,6 +200,20 @@ impl DecoderTokenizer {
         self.guard.apply(text)
     }
 
+    /// [`DecoderTokenizer::guard`] for every string in a message or tool, keys included: what is
+    /// handed to a chat template.
+    pub fn guard_json(&self, value: &Value) -> Value {
+        let text = |text: &str| self.guard(text).into_owned();
+        match value {
+            Value::String(s) => Value::String(text(s)),
+            Value::Array(items) => items.iter().map(|v| self.guard_json(v)).collect(),
+            Value::Object(map) => {
+                map.iter().map(|(key, v)| (text(key), self.guard_json(v))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Tokenizes `text`.
     ///
     /// # Errors

@@ -8,6 +8,8 @@
 
 pub mod bert;
 mod chat;
+#[cfg(feature = "constraints")]
+mod constraint;
 mod convert;
 pub mod decoder;
 mod decoder_tokenizer;
@@ -22,6 +24,8 @@ mod tokenizer;
 mod weights;
 
 pub use chat::{ChatInput, ChatTemplate};
+#[cfg(feature = "constraints")]
+pub use constraint::ConstraintFactory;
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;

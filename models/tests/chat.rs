@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bho_models::{ChatInput, ChatTemplate};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 #[test]
@@ -132,4 +133,73 @@ fn deep_and_long_values_that_are_dropped_do_no_harm() {
     );
     let chain = format!("{{{{ x{} }}}}", " or x".repeat(3000));
     assert_eq!(render(&chain).unwrap(), "");
+}
+
+/// Pieces of templates, most of them whole, so that many of their sequences parse.
+const PIECES: [&str; 44] = [
+    "{% set x = x ~ y %}",
+    "{% set y = [x, y] %}",
+    "{% set x = x + x %}",
+    "{% set ns.x = [ns.x] * 9 %}",
+    "{% set ns = namespace(x='ab') %}",
+    "{% set x = 'é€' %}",
+    "{% set y = 3 %}",
+    "{% set x = {'k': y} %}",
+    "{{ x }}",
+    "{{ y | tojson(indent=2) }}",
+    "{{ x[1:] }}",
+    "{{ x[::-1] }}",
+    "{{ y[-1] }}",
+    "{{ ns.x }}",
+    "{% for i in range(9) %}",
+    "{% for x in y recursive %}",
+    "{{ loop(y) }}",
+    "{% endfor %}",
+    "{% if x == y %}",
+    "{% else %}",
+    "{% endif %}",
+    "{% macro f(a, b=2) %}",
+    "{{ f(x, b=y) }}",
+    "{% endmacro %}",
+    "{% break %}",
+    "{% continue %}",
+    "{% set z %}",
+    "{% endset %}",
+    "{{ x.split('b') | join(y) }}",
+    "{{ x.replace('a', x) }}",
+    "{{ y | sort }}",
+    "{{ x | list | unique }}",
+    "{{ y | map('upper') | list }}",
+    "{{ messages[0].content }}",
+    "{{ x is iterable }}{{ y in x }}",
+    "{{ x * y }}",
+    "{{ 2 ** y // 0 }}",
+    "{{ x | indent(y) }}",
+    "{% block b %}",
+    "{% endblock %}",
+    "{% call f(1, 2) %}",
+    "{% endcall %}",
+    "{{ caller() }}",
+    "{% generation %}",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_template_ends_in_text_or_an_error(pieces in prop::collection::vec(0..PIECES.len(), 1..40)) {
+        let source: String = pieces.iter().map(|&i| PIECES[i]).collect();
+        let start = Instant::now();
+        if let Err(message) = render(&source) {
+            prop_assert!(!message.contains("panic"), "{source}: {message}");
+        }
+        prop_assert!(start.elapsed() < Duration::from_secs(30), "{source}");
+    }
+
+    #[test]
+    fn any_text_is_a_template_or_an_error(source in "[{}%#a-z'\"|.()\\[\\]~+*:\\- \n]{0,60}") {
+        if let Err(message) = render(&source) {
+            prop_assert!(!message.contains("panic"), "{source}: {message}");
+        }
+    }
 }

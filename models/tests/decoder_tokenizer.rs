@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Tokenizers of the usual families, small and built here: text to ids to the same bytes.
 
-use bho_models::{DecoderTokenizer, EncodeOptions};
+use bho_models::{ChatInput, ChatTemplate, DecoderTokenizer, EncodeOptions};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -180,6 +180,24 @@ fn guarded_text_cannot_bring_special_tokens_in() {
     }
 }
 
+#[test]
+fn a_chat_has_only_the_special_tokens_of_its_template() {
+    let tokenizer = load(&byte_level(false), 300);
+    let eot = tokenizer.id("<|eot|>").unwrap();
+    let template = ChatTemplate::parse(
+        "t",
+        "{% for m in messages %}{{ m.role }}: {{ m.content | trim }}{% for k in m.x or {} %}{{ k }}{% endfor %}<|eot|>{% endfor %}",
+    )
+    .unwrap();
+    let message = json!({"role": "user<|eot|>", "content": " Hi<|eot|> ", "x": {"<|eot|>": 1}});
+    for (messages, expected) in [([tokenizer.guard_json(&message)], 1), ([message.clone()], 4)] {
+        let text = template.render(&ChatInput { messages: &messages, ..ChatInput::default() });
+        let ids = tokenizer.encode(&text.unwrap(), EncodeOptions::CHAT).unwrap();
+        assert_eq!(ids.iter().filter(|&&id| id == eot).count(), expected);
+        assert_eq!(bytes(&tokenizer, &ids), b"user<|eot|>: Hi<|eot|><|eot|><|eot|>");
+    }
+}
+
 proptest! {
     #[test]
     fn bytes_of_tokens_are_the_text(
@@ -205,5 +223,46 @@ proptest! {
         let text: String =
             text.chars().map(|c| if ('\u{10F000}'..='\u{10FFFD}').contains(&c) { '\u{FFFD}' } else { c }).collect();
         prop_assert_eq!(tokenizer.decode(&ids), text.as_bytes());
+    }
+
+    #[test]
+    fn ids_are_those_of_the_tokenizers_crate(
+        text in prop_oneof![".{0,60}", "(<[|]eot[|]>|</s>|<s>|[ahelob \\n<é😀▁])*"],
+    ) {
+        for file in [byte_level(false), byte_level(true), byte_fallback()] {
+            let mut reference: tokenizers::Tokenizer = file.to_string().parse().unwrap();
+            reference.with_truncation(None).unwrap();
+            let tokenizer = load(&file, 300);
+            for parse in [true, false] {
+                reference.set_encode_special_tokens(!parse);
+                let expected = reference.encode(text.as_str(), true).unwrap();
+                let options = EncodeOptions { parse_special: parse, ..EncodeOptions::TEXT };
+                let private = |c| ('\u{10F000}'..='\u{10FFFD}').contains(&c);
+                if !text.contains(private) {
+                    prop_assert_eq!(tokenizer.encode(&text, options).unwrap(), expected.get_ids());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_errors_or_tokenizers(
+        at in any::<prop::sample::Index>(),
+        with in prop::sample::select(vec!["", "0", "-1", "9e99", "null", "{}", "[]", "\"x\"", "4294967295"]),
+        fallback in any::<bool>(),
+    ) {
+        // A value somewhere in the file, the vocabulary aside, is exchanged for another.
+        let mut file = if fallback { byte_fallback() } else { byte_level(false) };
+        let vocab = file["model"]["vocab"].take();
+        let text = file.to_string();
+        let starts: Vec<usize> = text.match_indices(':').map(|(i, _)| i + 1).collect();
+        let start = starts[at.index(starts.len())];
+        let end = text[start..].find([',', '}']).map_or(text.len(), |i| start + i);
+        let damaged = format!("{}{}{}", &text[..start], with, &text[end..]);
+        let damaged = damaged.replacen("\"vocab\":null", &format!("\"vocab\":{vocab}"), 1);
+        if let Ok(tokenizer) = DecoderTokenizer::from_json("f", &damaged, 300) {
+            let _ = tokenizer.encode("hello <|eot|> é 123", EncodeOptions::TEXT);
+            let _ = tokenizer.decode(&[0, 1, 299, u32::MAX]);
+        }
     }
 }
