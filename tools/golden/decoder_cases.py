@@ -2,7 +2,7 @@
 """The tiny decoders: their config.json and their random tensors, in the layout of the public checkpoints."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ class Case:
     shards: int = 1
     # TriLM: blocks of rows (columns in o_proj and down_proj) with a scale of their own.
     blocks: int = 0
+    # Part of every tensor's stream: another draw of the same model.
     seed: int = 0
-    gains: dict = field(default_factory=dict)
 
     @property
     def embedder(self):
@@ -66,7 +66,7 @@ YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max
 
 CASES = [
     Case("bitnet_packed", bitnet(163, 80, 216, 3, 5, 1, AUTO_OFFLINE)),
-    Case("bitnet_online", bitnet(161, 72, 132, 2, 3, 1, AUTO_ONLINE)),
+    Case("bitnet_online", bitnet(161, 72, 100, 2, 3, 1, AUTO_ONLINE)),
     Case("llama_bitlinear", llama(167, 96, 200, 2, 6, 2, rope_theta=500000.0, rope_scaling=LLAMA3,
                                   quantization_config={"modules_to_not_convert": None, **BITNET}), shards=2),
     Case("llama_autobitlinear", llama(160, 72, 148, 3, 9, 3, head_dim=16, rope_theta=1000042.0, eps=1e-6,
@@ -75,9 +75,9 @@ CASES = [
                                              quantization_config=AUTO_ONLINE)),
     Case("llama_falcon_e", llama(169, 80, 180, 2, 5, 1, rope_theta=1000042.0, eps=1e-6, quantization_config={
         **AUTO_OFFLINE, "modules_to_not_convert": ["lm_head"], "rms_norm_eps": 1e-6, "use_rms_norm": True})),
-    Case("llama_f32", llama(193, 48, 76, 3, 3, 1, tie=True, dtype="float32", rope_theta=100000.0), torch.float32),
-    Case("llama_bf16", llama(227, 72, 84, 2, 9, 3, tie=True, head_dim=16, rope_theta=100000.0)),
-    Case("llama_bias", llama(164, 72, 100, 2, 3, 3, attention_bias=True, mlp_bias=True,
+    Case("llama_f32", llama(193, 48, 76, 2, 3, 1, tie=True, dtype="float32", rope_theta=100000.0), torch.float32),
+    Case("llama_bf16", llama(163, 72, 84, 2, 9, 3, tie=True, head_dim=16, rope_theta=100000.0)),
+    Case("llama_bias", llama(164, 48, 100, 2, 3, 3, attention_bias=True, mlp_bias=True,
                              rope_scaling={"rope_type": "linear", "factor": 2.5})),
     # Keys as transformers 5 writes them: rope_parameters for rope_theta and rope_scaling, dtype for torch_dtype.
     Case("llama_yarn_f16", {
@@ -85,20 +85,21 @@ CASES = [
            if k not in ("rope_theta", "rope_scaling", "torch_dtype")},
         "rope_parameters": YARN, "dtype": "float16"}, torch.float16),
     Case("bitnet_b1_58", config(
-        "BitnetForCausalLM", "llama", 162, 80, 108, 2, 5, 5, "silu", 1e-5, True, "float16", attention_bias=False,
+        "BitnetForCausalLM", "llama", 162, 80, 76, 2, 5, 5, "silu", 1e-5, True, "float16", attention_bias=False,
         rope_theta=10000.0, rope_scaling=None, pretraining_tp=1, weight_bits=1, input_bits=8), torch.float16),
-    Case("trilm", llama(160, 80, 84, 2, 5, 5, dtype="float16", pretraining_model_parallel=1), torch.float16, blocks=1),
+    Case("trilm", llama(160, 48, 84, 2, 3, 3, dtype="float16", pretraining_model_parallel=1), torch.float16, blocks=1),
     Case("trilm_blocks", llama(168, 72, 96, 2, 3, 3, dtype="float16", pretraining_model_parallel=3), torch.float16,
          blocks=3),
     Case("embedding_qwen3", config(
         "Qwen3Model", "qwen3", 163, 64, 100, 2, 3, 1, "silu", 1e-6, True, "bfloat16", head_dim=32, attention_bias=False,
         rope_theta=1000000.0, rope_scaling=None, sliding_window=None, use_sliding_window=False)),
     # head_dim, 1 / query_pre_attn_scalar and hidden_size / heads all differ, and the window is shorter than most texts.
-    Case("embedding_gemma3", config("Gemma3TextModel", "gemma3_text", 161, 80, 84, 3, 5, 1, "", 1e-6, True, "bfloat16", head_dim=24,
-                 attention_bias=False, rope_theta=1000000.0, rope_local_base_freq=10000.0, rope_scaling=None,
-                 hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=20, sliding_window=8,
-                 layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-                 attn_logit_softcapping=None, final_logit_softcapping=None, use_bidirectional_attention=False)),
+    Case("embedding_gemma3", config(
+        "Gemma3TextModel", "gemma3_text", 161, 80, 52, 3, 5, 1, "", 1e-6, True, "bfloat16", head_dim=24,
+        attention_bias=False, rope_theta=1000000.0, rope_local_base_freq=10000.0, rope_scaling=None,
+        hidden_activation="gelu_pytorch_tanh", query_pre_attn_scalar=20, sliding_window=8,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        attn_logit_softcapping=None, final_logit_softcapping=None, use_bidirectional_attention=False)),
 ]
 
 
@@ -126,7 +127,6 @@ class Tensors:
     def linear(self, name, cols, rows, gain, bias=False):
         """A projection [rows, cols] that makes outputs of size about `gain` from inputs of size 1."""
         quant = self.c.get("quantization_config") or {}
-        gain = self.case.gains.get(name.rsplit(".", 1)[-1], gain)
         rng = self.rng(name + ".scale")
         step = gain / np.sqrt(0.69 * cols) * rng.uniform(0.8, 1.25)
         if self.case.blocks:
@@ -152,7 +152,8 @@ class Tensors:
 
     def layer(self, p):
         c, kind = self.c, self.c["model_type"]
-        hidden, ffn, d = c["hidden_size"], c["intermediate_size"], c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
+        hidden, ffn = c["hidden_size"], c["intermediate_size"]
+        d = c.get("head_dim") or hidden // c["num_attention_heads"]
         q, kv = c["num_attention_heads"] * d, c["num_key_value_heads"] * d
         attn, mlp = p + "self_attn.", p + "mlp."
         self.norm(p + "input_layernorm", hidden)

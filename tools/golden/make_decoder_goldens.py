@@ -23,7 +23,7 @@ import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ["TORCHDYNAMO_DISABLE"] = "1"  # the bitnet integration compiles its element-wise steps: eager is the reference
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # the bitnet integration compiles its element-wise steps
 
 import numpy as np
 import safetensors.torch
@@ -88,27 +88,26 @@ def generate(model, ids):
 def find_prompt(case, model, folder, length):
     """The best of a seeded series of prompts: clear, varied, far from rounding ties, the same with an f16 KV cache."""
     rng = np.random.Generator(np.random.PCG64(seed_of(f"{case.name}/prompt/{length}")))
-    best, vocab = None, case.config["vocab_size"]
-    batches = 1 if length == 1 else BATCHES
-    for _ in range(batches):
+    vocab, clear = case.config["vocab_size"], []
+    for _ in range(1 if length == 1 else BATCHES):
         # Of one token there are only as many prompts as tokens.
         ids = torch.arange(vocab)[:, None] if length == 1 else torch.from_numpy(rng.integers(0, vocab, (64, length)))
         prefill, tokens, steps = generate(model, ids)
         least = torch.minimum(gap(prefill[:, -1]), gap(steps).amin(-1))
-        for i in range(len(ids)):
-            if least[i] < MIN_GAP or len(tokens[i].unique()) < MIN_DISTINCT:
-                continue
-            run = ids[i].tolist() + tokens[i, :-1].tolist()
-            exact, rounded = Decoder(folder), Decoder(folder, torch.float16)
-            if any(d.logits(run)[length - 1:].argmax(-1).tolist() != tokens[i].tolist() for d in (exact, rounded)):
-                continue
-            # Without quantization there are no ties: the clearest prompt wins.
-            score = (exact.margin, least[i].item()) if exact.margin < 1 else (least[i].item(), 0.0)
-            if best is None or score > best[0]:
-                best = (score, ids[i].tolist())
-    if best is None:
+        clear += [(least[i].item(), ids[i].tolist(), tokens[i].tolist()) for i in range(len(ids))
+                  if least[i] >= MIN_GAP and len(tokens[i].unique()) >= MIN_DISTINCT]
+    exact, rounded = Decoder(folder), Decoder(folder, torch.float16)
+    best, found = -1.0, None
+    for _, ids, tokens in sorted(clear, reverse=True):
+        run, exact.margin = ids + tokens[:-1], np.inf
+        same = exact.logits(run)[length - 1:].argmax(-1).tolist() == tokens
+        if exact.margin > best and same and rounded.logits(run)[length - 1:].argmax(-1).tolist() == tokens:
+            best, found = exact.margin, ids
+            if best == np.inf:  # without quantization there are no ties: the clearest prompt wins
+                break
+    if found is None:
         raise SystemExit(f"{case.name}: no prompt of {length} tokens found")
-    return best[1]
+    return found
 
 
 @torch.no_grad()
