@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bho_benches::{Random, criterion};
 use bho_kernels::{
-    DenseTernaryMatrix, Dequant, Int8Matrix, KernelError, Kernels, KvRows, QuantRows, RowQuant,
-    TernaryMatrix, available, f16, oracle,
+    DenseTernaryMatrix, Dequant, Int8Matrix, KernelError, Kernels, KvColumns, KvRows, QuantRows,
+    RowQuant, TernaryMatrix, available, f16, oracle,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 
@@ -233,10 +233,11 @@ fn kv_cache(c: &mut Criterion) {
     let mut halves = vec![f16::ZERO; cached.len()];
     backends[0].f32_to_f16(&cached, &mut halves);
     let page = [KvRows::f16(&halves, POSITIONS, DIM, DIM).expect("whole rows")];
+    let keys = [KvColumns::f16(&halves, 0..POSITIONS, DIM, POSITIONS).expect("whole columns")];
     let scale = 1.0 / (DIM as f32).sqrt();
     type Attend<'a> = &'a dyn Fn(&dyn Kernels, &mut [f32]) -> Result<(), KernelError>;
     let steps: [(&str, usize, Attend<'_>); 2] = [
-        ("kv_scores", POSITIONS, &|k, out| k.kv_scores(&q, &page, scale, out)),
+        ("kv_scores", POSITIONS, &|k, out| k.kv_scores(&q, &keys, scale, out)),
         ("kv_values", DIM, &|k, out| k.kv_values(&p, &page, out)),
     ];
     for (op, width, attend) in steps {

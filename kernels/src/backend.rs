@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use crate::arch;
 use crate::error::KernelError;
 use crate::formats::{DenseTernaryView, F32View, Int8View, RowsView, TernaryView};
-use crate::vecmath::{KvRows, RopeStyle};
+use crate::vecmath::{KvColumns, KvRows, RopeStyle};
 
 /// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
 #[cfg(feature = "std")]
@@ -193,8 +193,8 @@ pub trait Kernels: Send + Sync {
     /// - `keys`: one page or several, one after another; how the positions are cut into pages
     ///   changes no bit
     ///
-    /// Summed in 16 lanes (`d mod 16`), then as a balanced tree, then scaled: off by at most
-    /// `(dim/16 + 8) · 2^-24 · scale · Σ_d |q[q, d] · keys[p, d]|`. A page is read once for up to
+    /// Summed in the order of `d`, then scaled: off by at most
+    /// `(dim + 3) · 2^-24 · scale · Σ_d |q[q, d] · keys[p, d]|`. A page is read once for up to
     /// four queries, further ones find it in the cache. Where a query must not see a position,
     /// take the softmax of the positions before it and make the rest 0.
     ///
@@ -204,7 +204,7 @@ pub trait Kernels: Send + Sync {
     fn kv_scores(
         &self,
         q: &[f32],
-        keys: &[KvRows<'_>],
+        keys: &[KvColumns<'_>],
         scale: f32,
         scores: &mut [f32],
     ) -> Result<(), KernelError>;

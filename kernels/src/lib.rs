@@ -51,4 +51,4 @@ pub use half::{bf16, f16};
 pub use import::{
     ForeignTernary, HfScale, I2sLayout, ImportError, Imported, TernaryFormat, TernaryPanel,
 };
-pub use vecmath::{KvRows, RopeStyle};
+pub use vecmath::{KvColumns, KvRows, RopeStyle};

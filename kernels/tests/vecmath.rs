@@ -5,7 +5,8 @@
 use std::f32::consts::PI;
 
 use bho_kernels::{
-    AttentionHead, KernelError, Kernels, KvRows, RopeStyle, RowQuant, available, bf16, f16, oracle,
+    AttentionHead, KernelError, Kernels, KvColumns, KvRows, RopeStyle, RowQuant, available, bf16,
+    f16, oracle,
 };
 
 /// A small deterministic generator (splitmix64).
@@ -494,12 +495,53 @@ impl Cache {
             .collect()
     }
 
+    /// The same transposed, `[dim, width]`, position `at` in column `lead`; others hold NaN.
+    fn columns(&self, at: usize, count: usize, lead: usize) -> Columns {
+        let width = (lead + count).next_multiple_of(16);
+        let mut columns = Columns {
+            halves: vec![f16::NAN; self.dim * width],
+            bytes: vec![99; self.dim * width],
+            scales: vec![f32::NAN; width],
+            dim: self.dim,
+            used: lead..lead + count,
+        };
+        for i in 0..count {
+            for d in 0..self.dim {
+                let (from, to) = ((at + i) * self.stride + d, d * width + lead + i);
+                columns.halves[to] = self.halves[from];
+                columns.bytes[to] = self.bytes[from];
+            }
+            columns.scales[lead + i] = self.scales[at + i];
+        }
+        columns
+    }
+
     fn value(&self, int8: bool, position: usize, d: usize) -> f64 {
         let at = position * self.stride + d;
         if int8 {
             f64::from(self.bytes[at]) * f64::from(self.scales[position])
         } else {
             self.halves[at].to_f64()
+        }
+    }
+}
+
+/// Keys of one page, transposed.
+struct Columns {
+    halves: Vec<f16>,
+    bytes: Vec<i8>,
+    scales: Vec<f32>,
+    dim: usize,
+    used: std::ops::Range<usize>,
+}
+
+impl Columns {
+    fn view(&self, int8: bool) -> KvColumns<'_> {
+        let used = self.used.clone();
+        if int8 {
+            KvColumns::int8(&self.bytes, &self.scales, used, self.dim).unwrap()
+        } else {
+            KvColumns::f16(&self.halves, used, self.dim, self.scales.len()).unwrap()
         }
     }
 }
@@ -521,8 +563,14 @@ fn cached_attention_is_within_its_bounds_and_the_same_for_any_paging() {
             let what = format!("{queries} x {positions} x {dim} int8 {int8}");
             let run = |k: &dyn Kernels, page: usize| {
                 let pages = cache.pages(int8, page);
+                // Pages begin at any column.
+                let keys: Vec<_> = (0..positions)
+                    .step_by(page)
+                    .map(|at| cache.columns(at, page.min(positions - at), at * 7 % 19))
+                    .collect();
+                let keys: Vec<_> = keys.iter().map(|columns| columns.view(int8)).collect();
                 let mut scores = vec![f32::NAN; queries * positions];
-                k.kv_scores(&q, &pages, scale, &mut scores).unwrap();
+                k.kv_scores(&q, &keys, scale, &mut scores).unwrap();
                 let mut out = vec![f32::NAN; queries * dim];
                 k.kv_values(&p, &pages, &mut out).unwrap();
                 vec![("kv_scores", scores), ("kv_values", out)]
@@ -535,7 +583,7 @@ fn cached_attention_is_within_its_bounds_and_the_same_for_any_paging() {
                     let expected = f64::from(scale) * terms().sum::<f64>();
                     let magnitude = f64::from(scale) * terms().map(f64::abs).sum::<f64>();
                     let found = f64::from(all[0].1[i * positions + s]);
-                    let bound = (dim as f64 / 16.0 + 8.0) * ULP * magnitude;
+                    let bound = (dim as f64 + 3.0) * ULP * magnitude;
                     assert!((found - expected).abs() <= bound, "scores {what}");
                 }
                 for d in 0..dim {
@@ -572,17 +620,33 @@ fn cached_rows_that_do_not_fit_are_refused_by_name() {
     assert!(KvRows::f16(&rows, usize::MAX, 10, 30).is_err());
     let error8 = KvRows::int8(&[0; 9], &[1.0; 2], 5, 5).unwrap_err();
     assert_eq!(error8.to_string(), "KV rows: expected 10, found 9");
+    let wide = [f16::ONE; 256];
+    let columns = |positions, dim, stride| match KvColumns::f16(&wide, positions, dim, stride) {
+        Ok(_) => String::new(),
+        Err(e) => e.to_string(),
+    };
+    assert_eq!(columns(3..16, 16, 16), "");
+    assert!(columns(0..1, 0, 16).starts_with("KV head size: 0 is outside 1..="));
+    assert!(columns(0..0, 1, 0).starts_with("KV positions: 0 is outside 1..="));
+    assert_eq!(columns(0..1, 16, 17), "KV positions, to whole lanes: expected 32, found 17");
+    assert_eq!(columns(0..17, 16, 16), "KV positions: expected 16, found 17");
+    assert_eq!(columns(0..16, 17, 16), "KV columns: expected 272, found 256");
+    assert_eq!(columns(0..16, 8, 16), "KV columns: expected 128, found 256");
+    assert!(!columns(0..16, usize::MAX, 16).is_empty());
+    let columns8 = KvColumns::int8(&[0; 256], &[1.0; 16], 0..16, 15).unwrap_err();
+    assert_eq!(columns8.to_string(), "KV columns: expected 240, found 256");
     for k in available() {
         let page = |dim| KvRows::f16(&rows, 5, dim, 16).unwrap();
+        let columns = |dim| KvColumns::f16(&wide[..16 * dim], 3..8, dim, 16).unwrap();
         let (q, mut scores, mut out) = ([1.0; 32], [0.0; 10], [0.0; 32]);
         let error = |e: Result<(), KernelError>| e.unwrap_err().to_string();
         let no_pages = error(k.kv_scores(&q, &[], 1.0, &mut scores));
         assert!(no_pages.starts_with("KV pages: 0 is outside 1..="), "{no_pages}");
-        let mixed = error(k.kv_scores(&q, &[page(16), page(8)], 1.0, &mut scores));
+        let mixed = error(k.kv_scores(&q, &[columns(16), columns(8)], 1.0, &mut scores));
         assert_eq!(mixed, "KV head size: expected 16, found 8");
-        let queries = error(k.kv_scores(&q[1..], &[page(16)], 1.0, &mut scores));
+        let queries = error(k.kv_scores(&q[1..], &[columns(16)], 1.0, &mut scores));
         assert_eq!(queries, "queries: expected 16, found 31");
-        let short = error(k.kv_scores(&q, &[page(16)], 1.0, &mut scores[1..]));
+        let short = error(k.kv_scores(&q, &[columns(16)], 1.0, &mut scores[1..]));
         assert_eq!(short, "scores: expected 10, found 9");
         let weights = error(k.kv_values(&scores[1..], &[page(16)], &mut out));
         assert_eq!(weights, "attention weights: expected 10, found 9");

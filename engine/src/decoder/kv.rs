@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use bho_kernels::{Kernels, KvRows, f16};
+use bho_kernels::{Kernels, KvColumns, KvRows, f16};
 
 use crate::error::EngineError;
 
@@ -70,7 +70,8 @@ impl KvShape {
     }
 }
 
-/// One head's rows of a page.
+/// One head's keys or values of a page: `[PAGE, dim]` values, or `[dim, PAGE]` keys, whose scores
+/// are computed for many positions at once.
 #[derive(Debug)]
 enum Rows {
     F16(Box<[f16]>),
@@ -90,7 +91,8 @@ impl Rows {
         }
     }
 
-    fn write(&mut self, kernels: &dyn Kernels, at: usize, row: &[f32]) {
+    /// Writes the values of one position.
+    fn write_row(&mut self, kernels: &dyn Kernels, at: usize, row: &[f32]) {
         let range = at * row.len()..(at + 1) * row.len();
         match self {
             Self::F16(data) => kernels.f32_to_f16(row, &mut data[range]),
@@ -101,7 +103,37 @@ impl Rows {
         }
     }
 
-    fn view(&self, at: Range<usize>, dim: usize) -> Result<KvRows<'_>, EngineError> {
+    /// Writes the key of one position.
+    fn write_column(&mut self, kernels: &dyn Kernels, at: usize, key: &[f32]) {
+        fn scatter<T: Copy>(data: &mut [T], at: usize, values: &[T]) {
+            for (column, &value) in data.chunks_exact_mut(PAGE).zip(values) {
+                column[at] = value;
+            }
+        }
+        match self {
+            Self::F16(data) => {
+                let mut narrow = vec![f16::ZERO; key.len()];
+                kernels.f32_to_f16(key, &mut narrow);
+                scatter(data, at, &narrow);
+            }
+            Self::F32(data) => scatter(data, at, key),
+            Self::Int8 { values, scales } => {
+                let mut narrow = vec![0; key.len()];
+                scales[at] = kernels.quantize_row(key, &mut narrow).scale;
+                scatter(values, at, &narrow);
+            }
+        }
+    }
+
+    fn columns(&self, at: Range<usize>, dim: usize) -> Result<KvColumns<'_>, EngineError> {
+        Ok(match self {
+            Self::F16(data) => KvColumns::f16(data, at, dim, PAGE)?,
+            Self::F32(data) => KvColumns::f32(data, at, dim, PAGE)?,
+            Self::Int8 { values, scales } => KvColumns::int8(values, scales, at, dim)?,
+        })
+    }
+
+    fn rows(&self, at: Range<usize>, dim: usize) -> Result<KvRows<'_>, EngineError> {
         Ok(match self {
             Self::F16(data) => {
                 KvRows::f16(&data[at.start * dim..at.end * dim], at.len(), dim, dim)?
@@ -133,8 +165,8 @@ impl HeadPages {
         (key, value): (&[f32], &[f32]),
     ) {
         let page = pages[position / PAGE];
-        self.keys[page].write(kernels, position % PAGE, key);
-        self.values[page].write(kernels, position % PAGE, value);
+        self.keys[page].write_column(kernels, position % PAGE, key);
+        self.values[page].write_row(kernels, position % PAGE, value);
     }
 
     /// Keys and values at `positions` of a sequence, page by page.
@@ -143,7 +175,7 @@ impl HeadPages {
         pages: &[usize],
         positions: Range<usize>,
         dim: usize,
-        keys: &mut Vec<KvRows<'a>>,
+        keys: &mut Vec<KvColumns<'a>>,
         values: &mut Vec<KvRows<'a>>,
     ) -> Result<(), EngineError> {
         keys.clear();
@@ -152,8 +184,8 @@ impl HeadPages {
         while at < positions.end {
             let end = positions.end.min((at / PAGE + 1) * PAGE);
             let (page, within) = (pages[at / PAGE], at % PAGE..at % PAGE + (end - at));
-            keys.push(self.keys[page].view(within.clone(), dim)?);
-            values.push(self.values[page].view(within, dim)?);
+            keys.push(self.keys[page].columns(within.clone(), dim)?);
+            values.push(self.values[page].rows(within, dim)?);
             at = end;
         }
         Ok(())

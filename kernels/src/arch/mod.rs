@@ -76,7 +76,7 @@ macro_rules! kernels {
             use alloc::vec::Vec;
             use $crate::{
                 AttentionHead, DenseTernaryView, Dequant, F32View, Int8View, KernelError, KernelName,
-                KvRows, RopeStyle, RowQuant, RowsView, TernaryView, bf16, f16,
+                KvColumns, KvRows, RopeStyle, RowQuant, RowsView, TernaryView, bf16, f16,
         };
         $(#[target_feature(enable = $features)])?
         fn ternary_dense<S: $crate::sink::SplitSink>(
@@ -201,7 +201,7 @@ macro_rules! kernels {
             $crate::arch::kernels!(@maths [$($features)?] [$($halves)?]
                 f16_to_f32(x: &[f16], y: &mut [f32]);
                 f32_to_f16(x: &[f32], y: &mut [f16]);
-                kv_scores(q: &[f32], keys: &[KvRows<'_>], scale: f32, scores: &mut [f32])
+                kv_scores(q: &[f32], keys: &[KvColumns<'_>], scale: f32, scores: &mut [f32])
                     -> Result<(), KernelError>;
                 kv_values(p: &[f32], values: &[KvRows<'_>], out: &mut [f32])
                     -> Result<(), KernelError>;

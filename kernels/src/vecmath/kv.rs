@@ -2,10 +2,11 @@
 //! Attention over a cache of keys and values, as decoders need it: the queries of all heads that
 //! share a KV head (arXiv:2305.13245) read its rows once.
 
+use core::ops::Range;
+
 use half::f16;
 
 use super::convert::HalfLanes;
-use super::reduce::sum_lanes;
 use super::{LANES, Lanes, padded};
 use crate::error::KernelError;
 use crate::formats::MAX_DIM;
@@ -90,6 +91,94 @@ impl<'a> KvRows<'a> {
     }
 }
 
+/// Keys of one KV head at consecutive positions, transposed: lanes run along positions, so that a
+/// score needs no sum over lanes.
+#[derive(Debug, Clone, Copy)]
+pub struct KvColumns<'a> {
+    data: KvData<'a>,
+    first: usize,
+    positions: usize,
+    dim: usize,
+    stride: usize,
+}
+
+impl<'a> KvColumns<'a> {
+    /// Columns of f16: the value of dimension `d` at a position stands at `d * stride + position`.
+    ///
+    /// - `data`: `[dim, stride]`, `stride` a multiple of 16; the `positions` are used, anything may
+    ///   stand at the others
+    ///
+    /// # Errors
+    /// [`KernelError::Dimension`] for no dimensions or a `stride` that is no multiple of 16,
+    /// [`KernelError::Shape`] when positions or data do not fit.
+    pub fn f16(
+        data: &'a [f16],
+        positions: Range<usize>,
+        dim: usize,
+        stride: usize,
+    ) -> Result<Self, KernelError> {
+        Self::new(KvData::F16(data), data.len(), positions, dim, stride)
+    }
+
+    /// Columns of f32.
+    ///
+    /// # Errors
+    /// As [`KvColumns::f16`].
+    pub fn f32(
+        data: &'a [f32],
+        positions: Range<usize>,
+        dim: usize,
+        stride: usize,
+    ) -> Result<Self, KernelError> {
+        Self::new(KvData::F32(data), data.len(), positions, dim, stride)
+    }
+
+    /// Columns of int8 with a scale for each position, used or not.
+    ///
+    /// - `scales`: `[stride]`
+    ///
+    /// # Errors
+    /// As [`KvColumns::f16`].
+    pub fn int8(
+        values: &'a [i8],
+        scales: &'a [f32],
+        positions: Range<usize>,
+        dim: usize,
+    ) -> Result<Self, KernelError> {
+        let data = KvData::Int8 { values, scales };
+        Self::new(data, values.len(), positions, dim, scales.len())
+    }
+
+    fn new(
+        data: KvData<'a>,
+        found: usize,
+        positions: Range<usize>,
+        dim: usize,
+        stride: usize,
+    ) -> Result<Self, KernelError> {
+        KernelError::dimension("KV head size", MAX_DIM, dim)?;
+        KernelError::dimension("KV positions", MAX_DIM, stride)?;
+        KernelError::check("KV positions, to whole lanes", stride.next_multiple_of(LANES), stride)?;
+        if positions.start > positions.end || positions.end > stride {
+            let (expected, found) = (stride, positions.end);
+            return Err(KernelError::Shape { what: "KV positions", expected, found });
+        }
+        let needed = dim.checked_mul(stride).unwrap_or(usize::MAX);
+        KernelError::check("KV columns", needed, found)?;
+        Ok(Self { data, first: positions.start, positions: positions.len(), dim, stride })
+    }
+
+    /// Number of positions.
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Values per position.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+}
+
 fn check_rows(
     found: usize,
     positions: usize,
@@ -165,24 +254,33 @@ impl Cached for CachedInt8<'_> {
 /// Positions whose rows stay in the first-level cache while all queries read them.
 const BLOCK: usize = 64;
 
-/// Positions of all pages, after all shapes were checked.
+/// Positions of all pages, after all shapes were checked; `pages` gives the head size and the
+/// positions of each.
 ///
 /// `per_query` and `per_position` are the buffers `[queries, dim]` and `[queries, positions]`.
 fn check_pages(
-    pages: &[KvRows<'_>],
+    pages: impl Iterator<Item = (usize, usize)> + Clone,
     per_query: (&'static str, usize),
     per_position: (&'static str, usize),
 ) -> Result<usize, KernelError> {
-    KernelError::dimension("KV pages", MAX_DIM, pages.len())?;
-    let dim = pages[0].dim;
-    for page in pages {
-        KernelError::check("KV head size", dim, page.dim)?;
+    KernelError::dimension("KV pages", MAX_DIM, pages.clone().count())?;
+    let dim = pages.clone().map(|(dim, _)| dim).next().unwrap_or(1);
+    for (found, _) in pages.clone() {
+        KernelError::check("KV head size", dim, found)?;
     }
     let queries = per_query.1 / dim;
     KernelError::check(per_query.0, queries * dim, per_query.1)?;
-    let positions = pages.iter().map(|page| page.positions).sum();
+    let positions = pages.map(|(_, positions)| positions).sum();
     KernelError::check(per_position.0, queries * positions, per_position.1)?;
     Ok(positions)
+}
+
+/// `sums += a · b`.
+#[inline(always)]
+fn add_product(sums: &mut Lanes, a: &Lanes, b: &Lanes) {
+    for l in 0..LANES {
+        sums[l] += a[l] * b[l];
+    }
 }
 
 /// `scores[q, p] = scale · Σ_d q[q, d] · keys[p, d]`.
@@ -190,11 +288,12 @@ fn check_pages(
 pub(crate) fn kv_scores(
     halves: impl HalfLanes,
     q: &[f32],
-    keys: &[KvRows<'_>],
+    keys: &[KvColumns<'_>],
     scale: f32,
     scores: &mut [f32],
 ) -> Result<(), KernelError> {
-    let positions = check_pages(keys, ("queries", q.len()), ("scores", scores.len()))?;
+    let pages = keys.iter().map(|page| (page.dim, page.positions));
+    let positions = check_pages(pages, ("queries", q.len()), ("scores", scores.len()))?;
     let mut first = 0;
     for page in keys {
         let out = Scores { q, scale, scores: &mut *scores, positions, first };
@@ -220,66 +319,52 @@ struct Scores<'a> {
 
 impl Scores<'_> {
     #[inline(always)]
-    fn of_page<C: Cached>(mut self, page: &KvRows<'_>, rows: &[C::Value], cached: C) {
+    fn of_page<C: Cached>(mut self, page: &KvColumns<'_>, columns: &[C::Value], cached: C) {
         let queries = self.q.len() / page.dim;
-        for start in (0..page.positions).step_by(BLOCK) {
-            let end = page.positions.min(start + BLOCK);
+        let end = page.first + page.positions;
+        // A block of positions stays in the first-level cache for all queries.
+        for lane0 in (page.first / LANES * LANES..end).step_by(LANES) {
             let mut q = 0;
             while q < queries {
                 q += match queries - q {
-                    1 => self.block::<1, C>(page, rows, cached, q, start..end),
-                    2 => self.block::<2, C>(page, rows, cached, q, start..end),
-                    3 => self.block::<3, C>(page, rows, cached, q, start..end),
-                    _ => self.block::<4, C>(page, rows, cached, q, start..end),
+                    1 => self.block::<1, C>(page, columns, cached, q, lane0),
+                    2 => self.block::<2, C>(page, columns, cached, q, lane0),
+                    3 => self.block::<3, C>(page, columns, cached, q, lane0),
+                    _ => self.block::<4, C>(page, columns, cached, q, lane0),
                 };
             }
         }
     }
 
-    /// Scores of queries `q..q + Q`; returns `Q`.
+    /// Scores of queries `q..q + Q` at 16 positions; returns `Q`.
     #[inline(always)]
     fn block<const Q: usize, C: Cached>(
         &mut self,
-        page: &KvRows<'_>,
-        rows: &[C::Value],
+        page: &KvColumns<'_>,
+        columns: &[C::Value],
         cached: C,
         q: usize,
-        range: core::ops::Range<usize>,
+        lane0: usize,
     ) -> usize {
-        let queries: [_; Q] =
-            core::array::from_fn(|i| self.q[(q + i) * page.dim..][..page.dim].as_chunks::<LANES>());
-        let tails = queries.map(|(_, tail)| padded(tail, 0.0));
-        for p in range {
-            let (chunks, tail) = rows[p * page.stride..][..page.dim].as_chunks::<LANES>();
-            let queries = queries.map(|(whole, _)| &whole[..chunks.len()]);
-            let mut sums = [[0f32; LANES]; Q];
-            for (c, chunk) in chunks.iter().enumerate() {
-                let key = cached.widen(chunk);
-                for i in 0..Q {
-                    add_product(&mut sums[i], &queries[i][c], &key);
-                }
-            }
-            if !tail.is_empty() {
-                let key = cached.widen(&padded(tail, C::Value::default()));
-                for i in 0..Q {
-                    add_product(&mut sums[i], &tails[i], &key);
-                }
-            }
-            let scale = self.scale * cached.scale(p);
+        let queries: [_; Q] = core::array::from_fn(|i| &self.q[(q + i) * page.dim..][..page.dim]);
+        let mut sums = [[0f32; LANES]; Q];
+        for (d, column) in columns.chunks_exact(page.stride).enumerate() {
+            let Some(lanes) = column[lane0..].first_chunk::<LANES>() else { break };
+            let key = cached.widen(lanes);
             for i in 0..Q {
-                let at = (q + i) * self.positions + self.first + p;
-                self.scores[at] = sum_lanes(sums[i]) * scale;
+                add_product(&mut sums[i], &[queries[i][d]; LANES], &key);
+            }
+        }
+        let begin = page.first.max(lane0);
+        let end = (page.first + page.positions).min(lane0 + LANES);
+        for i in 0..Q {
+            let at = (q + i) * self.positions + self.first + (begin - page.first);
+            let out = &mut self.scores[at..][..end - begin];
+            for (out, position) in out.iter_mut().zip(begin..) {
+                *out = sums[i][position - lane0] * (self.scale * cached.scale(position));
             }
         }
         Q
-    }
-}
-
-/// `sums += a · b`.
-#[inline(always)]
-fn add_product(sums: &mut Lanes, a: &Lanes, b: &Lanes) {
-    for l in 0..LANES {
-        sums[l] += a[l] * b[l];
     }
 }
 
@@ -291,8 +376,9 @@ pub(crate) fn kv_values(
     values: &[KvRows<'_>],
     out: &mut [f32],
 ) -> Result<(), KernelError> {
+    let pages = values.iter().map(|page| (page.dim, page.positions));
     let positions =
-        check_pages(values, ("attention output", out.len()), ("attention weights", p.len()))?;
+        check_pages(pages, ("attention output", out.len()), ("attention weights", p.len()))?;
     out.fill(0.0);
     let mut first = 0;
     for page in values {

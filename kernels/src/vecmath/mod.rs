@@ -21,7 +21,7 @@ pub(crate) use attention::attention;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use convert::HalfLanes;
 pub(crate) use convert::{PlainHalves, bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
-pub use kv::KvRows;
+pub use kv::{KvColumns, KvRows};
 pub(crate) use kv::{kv_scores, kv_values};
 pub(crate) use linear::f32_linear;
 pub(crate) use norm::{layer_norm, rms_norm, softmax};

@@ -20,12 +20,6 @@ fn tree(mut v: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
     v[0]
 }
 
-/// Sums the lanes as a balanced tree.
-#[inline(always)]
-pub(super) fn sum_lanes(v: Lanes) -> f32 {
-    tree(v, |a, b| a + b)
-}
-
 /// `f` over the values of every lane, first of 32 lanes, then of 16, then over the lanes.
 ///
 /// `fill` is a value that changes nothing, `start` what there is before any value.

@@ -75,8 +75,28 @@ const NAMES: [&str; 20] = [
 ];
 
 const WORDS: [&str; 22] = [
-    "llama", "gpt2", "default", "llama-bpe", "qwen2", "falcon", "smollm", "a", "b", "ab", "a b",
-    "aa", "a a", "ba", "b a", "Ġ", "▁", "▁a", "<0x0A>", "<s>", "", " ",
+    "llama",
+    "gpt2",
+    "default",
+    "llama-bpe",
+    "qwen2",
+    "falcon",
+    "smollm",
+    "a",
+    "b",
+    "ab",
+    "a b",
+    "aa",
+    "a a",
+    "ba",
+    "b a",
+    "Ġ",
+    "▁",
+    "▁a",
+    "<0x0A>",
+    "<s>",
+    "",
+    " ",
 ];
 
 fn word(n: u8) -> &'static str {

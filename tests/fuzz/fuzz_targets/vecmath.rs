@@ -3,12 +3,17 @@
 //! the end, the same bits everywhere; and lengths that do not fit are errors.
 #![no_main]
 
+use std::ops::Range;
+
 use bho_fuzz::{Fill, Floats, Hostile, bits, print_backends};
 use bho_kernels::{
-    AttentionHead, F32Matrix, Kernels, KvRows, RopeStyle, RowQuant, available, bf16, f16,
+    AttentionHead, F32Matrix, Kernels, KvColumns, KvRows, RopeStyle, RowQuant, available, bf16, f16,
 };
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 use libfuzzer_sys::fuzz_target;
+
+/// Keys of a page as f16 and int8, their scales, and the columns that are used.
+type Transposed = (Vec<f16>, Vec<i8>, Vec<f32>, Range<usize>);
 
 #[derive(Debug, Arbitrary)]
 enum Input {
@@ -115,11 +120,40 @@ fuzz_target!(init: print_backends(), |input: Input| match input {
                 })
                 .collect()
         };
+        // The same keys transposed, each page with columns in front that are not used.
+        let transposed = |page: usize| -> Vec<Transposed> {
+            let starts = (0..positions).step_by(page).map(|at| (at, page.min(positions - at)));
+            let starts = [(0, 0)].into_iter().chain(starts);
+            let page = |(at, count): (usize, usize)| {
+                let used = at % 21..at % 21 + count;
+                let width = (used.end + 1).next_multiple_of(16);
+                let mut f16s_of = vec![f16::NAN; dim * width];
+                let mut int8_of = vec![-7; dim * width];
+                let mut scales_of = vec![f32::NAN; width];
+                for (i, column) in used.clone().enumerate() {
+                    for d in 0..dim {
+                        f16s_of[d * width + column] = f16s[(at + i) * stride + d];
+                        int8_of[d * width + column] = int8[(at + i) * stride + d];
+                    }
+                    scales_of[column] = scales.as_ref().map_or(1.0, |scales| scales[at + i]);
+                }
+                (f16s_of, int8_of, scales_of, used)
+            };
+            starts.map(page).collect()
+        };
         let (q, p) = (q.take(queries * dim), q.take(queries * positions));
         let run = |k: &dyn Kernels, page| {
             let pages = cut(page);
             let (mut scores, mut out) = (vec![0.0; queries * positions], vec![0.0; queries * dim]);
-            k.kv_scores(&q, &pages, scale, &mut scores).unwrap();
+            let keys = transposed(page);
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|(f16s, int8, all_scales, used)| match &scales {
+                    Some(_) => KvColumns::int8(int8, all_scales, used.clone(), dim).unwrap(),
+                    None => KvColumns::f16(f16s, used.clone(), dim, all_scales.len()).unwrap(),
+                })
+                .collect();
+            k.kv_scores(&q, &keys, scale, &mut scores).unwrap();
             k.kv_values(&p, &pages, &mut out).unwrap();
             vec![("kv_scores", scores), ("kv_values", out)]
         };
@@ -224,6 +258,8 @@ fn hostile([queries, keys, dim, stride, positions]: [usize; 5], [a, b, c, d]: [u
     };
     let page = KvRows::f16(&f16s[..a], positions, dim, stride);
     let bytes = KvRows::int8(&[1; 1024][..b], &floats[..d], dim, stride);
+    let columns = KvColumns::f16(&f16s[..a], keys..positions, dim, stride);
+    let column_bytes = KvColumns::int8(&[1; 1024][..b], &floats[..d], keys..positions, dim);
     let mut first = None;
     for k in available() {
         let mut out = [0.0; 1024];
@@ -232,8 +268,13 @@ fn hostile([queries, keys, dim, stride, positions]: [usize; 5], [a, b, c, d]: [u
             k.rope(&mut out[..a], &floats[..b], &floats[..c], RopeStyle::Halves),
             k.rope(&mut out[..a], &floats[..b], &floats[..c], RopeStyle::Interleaved),
         ];
+        for keys in [
+            columns.iter().chain(&column_bytes).copied().collect(),
+            Vec::from_iter(columns.clone()),
+        ] {
+            said.push(k.kv_scores(&floats[..c], &keys, 1.0, &mut out[..d]));
+        }
         for pages in [page.iter().chain(&bytes).copied().collect(), Vec::from_iter(page.clone())] {
-            said.push(k.kv_scores(&floats[..c], &pages, 1.0, &mut out[..d]));
             said.push(k.kv_values(&floats[..d], &pages, &mut out[..c]));
         }
         let found = (said, bits(&out));
