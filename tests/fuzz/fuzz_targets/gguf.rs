@@ -149,27 +149,29 @@ impl Tokenizer {
             let letters = LETTERS.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
             letters.map(|(_, letter)| *letter).collect()
         };
-        let mut tokens = self.tokens.clone();
-        tokens.sort_unstable();
-        tokens.dedup_by_key(|(set, ..)| *set);
-        let sets = || tokens.iter().map(|(set, ..)| *set).collect::<Vec<_>>().into_iter();
-        let pairs = self.merges.iter().filter(|(a, b)| {
-            a & b == 0 && [*a, *b, a | b].iter().all(|set| sets().any(|other| other == *set))
-        });
         let merges: Vec<_> =
-            pairs.map(|(a, b)| string(&[spell(*a), spell(*b)].join(" "))).collect();
+            self.merges.iter().map(|(a, b)| (spell(a | 1), spell(b | 2))).collect();
+        let given = self.tokens.iter().map(|(set, kind, score)| (spell(*set), (*kind, *score)));
+        let mut tokens: BTreeMap<String, (u8, i8)> = given.collect();
+        // The parts of every merge and what it makes are tokens.
+        for (a, b) in &merges {
+            for token in [a.clone(), b.clone(), [a.as_str(), b].concat()] {
+                tokens.entry(token).or_insert((1, -1));
+            }
+        }
+        let merges = merges.iter().map(|(a, b)| string(&format!("{a} {b}")));
         let pre = ["default", "gpt-2", "smollm", "llama-bpe", "qwen2", "falcon"];
         let types = |kind: u8| i32::from(kind % 7).to_le_bytes().into();
         vec![
             ("tokenizer.ggml.model", (8, string(if self.spm { "llama" } else { "gpt2" }))),
             ("tokenizer.ggml.pre", (8, string(pre[usize::from(self.pre) % pre.len()]))),
-            ("tokenizer.ggml.tokens", array(8, sets().map(|set| string(&spell(set))))),
-            ("tokenizer.ggml.token_type", array(5, tokens.iter().map(|t| types(t.1)))),
+            ("tokenizer.ggml.tokens", array(8, tokens.keys().map(|token| string(token)))),
+            ("tokenizer.ggml.token_type", array(5, tokens.values().map(|t| types(t.0)))),
             (
                 "tokenizer.ggml.scores",
-                array(6, tokens.iter().map(|t| f32::from(t.2).to_le_bytes().into())),
+                array(6, tokens.values().map(|t| f32::from(t.1).to_le_bytes().into())),
             ),
-            ("tokenizer.ggml.merges", array(8, merges.into_iter())),
+            ("tokenizer.ggml.merges", array(8, merges)),
         ]
     }
 }
