@@ -178,8 +178,15 @@ fn more_tokens_or_merges_than_any_model_has() {
     let many = array(STRING, (1 << 22) + 1, &vec![0; ((1 << 22) + 1) * 8]);
     for key in ["tokens", "merges"] {
         let file = bpe(key).key(format!("tokenizer.ggml.{key}"), ARRAY, &many);
-        refused(&file, &[key, "4194305; 1..=4194304 are accepted"]);
+        refused(&file, &[key, "4194305; ", "..=4194304 are accepted"]);
     }
+    let words: Vec<String> = (0..1 << 17).map(|i| format!("{i:09}")).collect();
+    let file = Builder::default()
+        .str("tokenizer.ggml.model", "gpt2")
+        .key("tokenizer.ggml.tokens", ARRAY, &strings(&words))
+        .key("tokenizer.ggml.token_type", ARRAY, &ints(&vec![3; 1 << 17]))
+        .key("tokenizer.ggml.merges", ARRAY, &strings::<&str>(&[]));
+    refused(&file, &["token_type: control and user-defined tokens of 1179648 bytes"]);
 }
 
 pub(crate) fn decoder() -> Builder {

@@ -3,6 +3,8 @@
 //! everything can be asked; rows are finite, and a tokenizer that is built loads.
 #![no_main]
 
+use std::collections::BTreeMap;
+
 use bho_engine::Storage;
 use bho_fuzz::{Fill, Hostile};
 use bho_kernels::I2sLayout;
@@ -17,12 +19,22 @@ const MAX_ELEMENTS: usize = 1 << 16;
 enum Input {
     /// Behind the magic and a version, anything.
     Raw(Vec<u8>),
-    Built(Vec<Key>, Vec<Tensor>, Fill, u16, Vec<(u16, u8)>),
+    Built(Option<Tokenizer>, Vec<Key>, Vec<Tensor>, Fill, u16, Vec<(u16, u8)>),
+}
+
+/// Keys of a tokenizer that agree with each other.
+#[derive(Debug, Arbitrary)]
+struct Tokenizer {
+    spm: bool,
+    pre: u8,
+    /// Tokens as sets of [`LETTERS`], with types and scores.
+    tokens: Vec<(u8, u8, i8)>,
+    merges: Vec<(u8, u8)>,
 }
 
 #[derive(Debug, Arbitrary)]
 struct Key {
-    /// One of [`NAMES`], where it is below their number.
+    /// One of [`NAMES`], or another.
     name: u8,
     value: Value,
 }
@@ -73,6 +85,8 @@ const NAMES: [&str; 20] = [
     "llama.attention.head_count",
     "llama.attention.layer_norm_rms_epsilon",
 ];
+
+const LETTERS: [&str; 8] = ["a", "b", "Ġ", "▁", "1", "é", " ", "<"];
 
 const WORDS: [&str; 22] = [
     "llama",
@@ -129,19 +143,60 @@ impl Value {
     }
 }
 
+impl Tokenizer {
+    fn keys(&self) -> Vec<(&'static str, (u32, Vec<u8>))> {
+        let spell = |set: u8| -> String {
+            let letters = LETTERS.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
+            letters.map(|(_, letter)| *letter).collect()
+        };
+        let merges: Vec<_> =
+            self.merges.iter().map(|(a, b)| (spell(a | 1), spell(b | 2))).collect();
+        let given = self.tokens.iter().map(|(set, kind, score)| (spell(*set), (*kind, *score)));
+        let mut tokens: BTreeMap<String, (u8, i8)> = given.collect();
+        // The parts of every merge and what it makes are tokens.
+        for (a, b) in &merges {
+            for token in [a.clone(), b.clone(), [a.as_str(), b].concat()] {
+                tokens.entry(token).or_insert((1, -1));
+            }
+        }
+        let merges = merges.iter().map(|(a, b)| string(&format!("{a} {b}")));
+        let pre = ["default", "gpt-2", "smollm", "llama-bpe", "qwen2", "falcon"];
+        let types = |kind: u8| i32::from(kind % 7).to_le_bytes().into();
+        vec![
+            ("tokenizer.ggml.model", (8, string(if self.spm { "llama" } else { "gpt2" }))),
+            ("tokenizer.ggml.pre", (8, string(pre[usize::from(self.pre) % pre.len()]))),
+            ("tokenizer.ggml.tokens", array(8, tokens.keys().map(|token| string(token)))),
+            ("tokenizer.ggml.token_type", array(5, tokens.values().map(|t| types(t.0)))),
+            (
+                "tokenizer.ggml.scores",
+                array(6, tokens.values().map(|t| f32::from(t.1).to_le_bytes().into())),
+            ),
+            ("tokenizer.ggml.merges", array(8, merges)),
+        ]
+    }
+}
+
 impl Input {
     fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
-        let (keys, tensors, fill, data, patches) = match self {
+        let (tokenizer, keys, tensors, fill, data, patches) = match self {
             Self::Raw(bytes) => return [out, bytes.clone()].concat(),
-            Self::Built(keys, tensors, fill, data, patches) => (keys, tensors, fill, data, patches),
+            Self::Built(t, k, n, f, d, p) => (t, k, n, f, d, p),
         };
+        let mut entries: BTreeMap<String, (u32, Vec<u8>)> = keys
+            .iter()
+            .map(|Key { name, value }| {
+                let name = usize::from(*name) % (NAMES.len() + 4);
+                let other = || format!("key.{name}");
+                (NAMES.get(name).map_or_else(other, |name| (*name).into()), value.bytes())
+            })
+            .collect();
+        let agreeing = tokenizer.iter().flat_map(Tokenizer::keys);
+        entries.extend(agreeing.map(|(name, value)| (name.to_owned(), value)));
         out.extend((tensors.len() as u64).to_le_bytes());
-        out.extend((keys.len() as u64).to_le_bytes());
-        for Key { name, value } in keys {
-            let other = format!("key.{name}");
-            out.extend(string(NAMES.get(usize::from(*name)).unwrap_or(&other.as_str())));
-            let (kind, bytes) = value.bytes();
+        out.extend((entries.len() as u64).to_le_bytes());
+        for (name, (kind, bytes)) in entries {
+            out.extend(string(&name));
             out.extend(kind.to_le_bytes());
             out.extend(bytes);
         }

@@ -25,6 +25,9 @@ const MERGES: &str = "tokenizer.ggml.merges";
 /// Most tokens, and most merges: public models have less than a tenth of this.
 const MAX_ENTRIES: usize = 1 << 22;
 
+/// Most bytes of all added tokens, of which an automaton is made: public models have a tenth of this.
+const MAX_ADDED: usize = 1 << 20;
+
 /// Numbers in [`TYPES`].
 const NORMAL: i64 = 1;
 const UNKNOWN: i64 = 2;
@@ -215,7 +218,7 @@ impl GgufFile {
     fn tokens(&self) -> Result<Vec<String>, ModelError> {
         let array = self.typed(TOKENS, &[GgufValueType::String])?;
         let array = array.ok_or_else(|| self.key_error(TOKENS, "missing"))?;
-        self.limited(TOKENS, array.len())?;
+        self.limited(TOKENS, 1, array.len())?;
         let name = |(id, value)| match value {
             GgufValue::Str("") => format!("[EMPTY_{id}]"),
             GgufValue::Str(token) => token.to_owned(),
@@ -226,11 +229,11 @@ impl GgufFile {
     }
 
     /// Refuses a list that no model has.
-    fn limited(&self, key: &str, len: usize) -> Result<(), ModelError> {
-        match len {
-            1..=MAX_ENTRIES => Ok(()),
-            _ => Err(self.key_error(key, format!("{len}; 1..={MAX_ENTRIES} are accepted"))),
+    fn limited(&self, key: &str, min: usize, len: usize) -> Result<(), ModelError> {
+        if (min..=MAX_ENTRIES).contains(&len) {
+            return Ok(());
         }
+        Err(self.key_error(key, format!("{len}; {min}..={MAX_ENTRIES} are accepted")))
     }
 
     /// Refuses a list of another length than the vocabulary has.
@@ -302,7 +305,7 @@ impl GgufFile {
             let kind = &mut types[id as usize];
             *kind = if *kind == NORMAL { CONTROL } else { *kind };
         }
-        Ok((0u32..)
+        let added: Vec<AddedToken<'t>> = (0u32..)
             .zip(tokens)
             .zip(types)
             .filter(|(_, kind)| [UNKNOWN, CONTROL, USER_DEFINED].contains(kind))
@@ -315,7 +318,13 @@ impl GgufFile {
                 normalized: false,
                 special: kind != USER_DEFINED,
             })
-            .collect())
+            .collect();
+        let bytes: usize = added.iter().map(|token| token.content.len()).sum();
+        if bytes > MAX_ADDED {
+            let message = format!("control and user-defined tokens of {bytes} bytes");
+            return Err(self.key_error(TYPES, format!("{message}; {MAX_ADDED} are accepted")));
+        }
+        Ok(added)
     }
 
     fn scores(&self, len: usize) -> Result<Vec<f32>, ModelError> {
@@ -337,7 +346,7 @@ impl GgufFile {
     ) -> Result<Vec<(&'a str, &'a str)>, ModelError> {
         let array = self.typed(MERGES, &[GgufValueType::String])?;
         let array = array.ok_or_else(|| self.key_error(MERGES, "missing"))?;
-        self.limited(MERGES, array.len())?;
+        self.limited(MERGES, 0, array.len())?;
         let mut whole = String::new();
         let pair = |(i, value)| {
             let GgufValue::Str(merge) = value else { return Err((i, "")) };
