@@ -61,6 +61,7 @@ golden: fetch
     target/golden-venv/bin/pip install --quiet --requirement tools/golden/requirements.txt
     target/golden-venv/bin/python tools/golden/make_bert_goldens.py --out tests/golden/bert
     target/golden-venv/bin/python tools/golden/make_minilm_goldens.py --model target/minilm-fp32 --out tests/golden/minilm
+    target/golden-venv/bin/python tools/golden/make_chat_goldens.py --out tests/golden/chat
 
 # All criterion benches
 bench *args:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The kernels and the threads a forward pass runs on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_kernels::Kernels;
 use rayon::prelude::*;
@@ -23,6 +23,8 @@ pub struct Compute {
     kernels: &'static dyn Kernels,
     /// None for a single thread: then work runs where it is called.
     pool: Option<Arc<rayon::ThreadPool>>,
+    /// Held by whoever has all threads at once.
+    all_threads: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for Compute {
@@ -58,7 +60,7 @@ impl Compute {
                     .map_err(|e| EngineError::Threads(e.to_string()))?,
             )),
         };
-        Ok(Self { kernels, pool })
+        Ok(Self { kernels, pool, all_threads: Arc::default() })
     }
 
     /// The kernel backend.
@@ -85,6 +87,19 @@ impl Compute {
                 pool.install(|| items.into_par_iter().with_max_len(1).try_for_each(task))
             }
             _ => items.into_iter().try_for_each(task),
+        }
+    }
+
+    /// Runs `task` once on each thread, all at the same time, with the thread's number.
+    ///
+    /// One such task runs at a time: two whose threads wait for each other would never end.
+    pub(crate) fn broadcast<T: Send>(&self, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
+        match &self.pool {
+            Some(pool) => {
+                let _all = self.all_threads.lock().unwrap_or_else(PoisonError::into_inner);
+                pool.broadcast(|context| task(context.index()))
+            }
+            None => vec![task(0)],
         }
     }
 

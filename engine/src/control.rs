@@ -25,6 +25,8 @@ struct Inner {
     cancelled: AtomicBool,
     deadline: Option<Instant>,
     parent: Option<CancelToken>,
+    /// Stops when all of these have; none never do.
+    all: Vec<CancelToken>,
 }
 
 impl CancelToken {
@@ -41,7 +43,13 @@ impl CancelToken {
             cancelled: AtomicBool::new(false),
             deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
             parent: Some(self.clone()),
+            all: Vec::new(),
         }))
+    }
+
+    /// A token for work that several want: it stops when all of `tokens` have.
+    pub fn when_all(tokens: Vec<Self>) -> Self {
+        Self(Arc::new(Inner { all: tokens, ..Inner::default() }))
     }
 
     /// Asks the work under this token, and under its children, to stop.
@@ -60,6 +68,9 @@ impl CancelToken {
             if let Some(deadline) = inner.deadline
                 && *now.get_or_insert_with(Instant::now) >= deadline
             {
+                return true;
+            }
+            if !inner.all.is_empty() && inner.all.iter().all(Self::is_cancelled) {
                 return true;
             }
             token = inner.parent.as_ref();
@@ -131,6 +142,17 @@ mod tests {
         let child = root.child(Some(Duration::from_secs(3600)));
         assert!(child.remaining().is_some_and(|r| r <= Duration::from_millis(5)));
         assert_eq!(child.sleep(Duration::from_secs(3600)), Err(Cancelled));
+    }
+
+    #[test]
+    fn work_that_several_want_goes_on_while_one_does() {
+        let (a, b) = (CancelToken::new(), CancelToken::new());
+        let both = CancelToken::when_all(vec![a.clone(), b.clone()]);
+        a.cancel();
+        assert!(!both.is_cancelled());
+        b.cancel();
+        assert!(both.is_cancelled());
+        assert!(!CancelToken::when_all(Vec::new()).is_cancelled());
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub enum EngineError {
     /// The work was stopped by its [`crate::CancelToken`].
     #[error("cancelled before it finished")]
     Cancelled,
+    /// Another thread of the same forward pass failed, and its error is the one to tell.
+    #[error("stopped because another thread failed")]
+    Aborted,
     /// A file could not be opened or mapped.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -19,6 +22,14 @@ pub enum EngineError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The KV cache has no room.
+    #[error("the KV cache is full: {needed} more pages are needed, {available} are there")]
+    OutOfPages {
+        /// Pages asked for.
+        needed: usize,
+        /// Pages that were left.
+        available: usize,
     },
     /// A tensor does not have the shape the layer needs.
     #[error("tensor {tensor}: expected {expected}, found {found}")]
@@ -49,6 +60,9 @@ pub enum EngineError {
         /// The heads it has.
         available: String,
     },
+    /// No token could be sampled.
+    #[error(transparent)]
+    Sampling(#[from] crate::sampling::SamplingError),
     /// The compute threads could not be started.
     #[error("cannot start compute threads: {0}")]
     Threads(String),

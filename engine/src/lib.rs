@@ -10,12 +10,16 @@
 mod batcher;
 mod compute;
 mod control;
+pub mod decoder;
 mod encoder;
 mod error;
+pub mod generation;
 mod huge;
 pub mod layers;
 #[allow(unsafe_code, reason = "mapping a file; the block says why it is sound")]
 mod mmap;
+pub mod sampling;
+mod spmd;
 mod storage;
 
 pub use batcher::BatchedEncoder;

@@ -37,6 +37,24 @@ impl MappedFile {
         Ok(Self(map))
     }
 
+    /// Drops the pages inside `range` from this process; they are read again when asked for.
+    pub fn release(&self, range: std::ops::Range<usize>) {
+        let page = 1 << 16; // a multiple of any page size in use
+        let (start, end) = (range.start.next_multiple_of(page), range.end / page * page);
+        if start < end && end <= self.0.len() {
+            // SAFETY: the mapping is of a file and never written to, so what is dropped comes back
+            // with the same bytes. Advice that is refused changes nothing.
+            #[cfg(unix)]
+            let _ = unsafe {
+                self.0.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    start,
+                    end - start,
+                )
+            };
+        }
+    }
+
     /// The bytes of the file.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -46,6 +64,20 @@ impl MappedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn released_pages_come_back() {
+        let path = std::env::temp_dir().join(format!("bho-release-{}", std::process::id()));
+        let bytes: Vec<u8> = (0..1 << 18).map(|i: u32| (i * 7 >> 3) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        assert!(file.as_bytes() == bytes);
+        for range in [0..1 << 18, 5..(1 << 17) + 3, 10..20, 0..usize::MAX] {
+            file.release(range);
+        }
+        assert!(file.as_bytes() == bytes);
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn a_missing_file_a_directory_and_an_empty_file_are_errors_with_their_path() {

@@ -28,6 +28,14 @@ impl Storage {
         Ok(Self::Mapped(Arc::new(MappedFile::open(path)?)))
     }
 
+    /// Drops the pages that lie inside `range` of a mapped file from this process; they are read
+    /// again when they are asked for. Does nothing to other bytes.
+    pub fn release(&self, range: Range<usize>) {
+        if let Self::Mapped(file) = self {
+            file.release(range);
+        }
+    }
+
     /// All bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match self {

@@ -369,3 +369,35 @@ fn an_error_of_the_caller_ends_the_panels() {
     assert!(matches!(result, Err(DiskFull)));
     assert_eq!(seen, [0, 1]);
 }
+
+#[test]
+fn a_row_as_floats_has_the_scale_of_each_block() {
+    for format in FORMATS {
+        let (rows, cols) = (6, 512);
+        let weights: Vec<i8> = (0..rows * cols).map(|i| (i * i / 7 % 3) as i8 - 1).collect();
+        let mut bytes = encode(format, cols, &weights, &vec![0.5; rows]);
+        let mut scales = [0.5f32; 12];
+        if let TernaryFormat::Tq1_0 | TernaryFormat::Tq2_0 = format {
+            let block_bytes = bytes.len() / scales.len();
+            for (i, block) in bytes.chunks_exact_mut(block_bytes).enumerate() {
+                scales[i] = i as f32 / 4.0 - 1.0;
+                block[block_bytes - 2..].copy_from_slice(&f16::from_f32(scales[i]).to_le_bytes());
+            }
+        }
+        let foreign = ForeignTernary::new(format, rows, cols, &bytes).unwrap();
+        let mut out = vec![f32::NAN; cols];
+        for row in 0..rows {
+            foreign.dequantize_row(row, &mut out).unwrap();
+            for (k, y) in out.iter().enumerate() {
+                let at = row * cols + k;
+                assert_eq!(*y, scales[at / 256] * f32::from(weights[at]), "{format:?} {row} {k}");
+            }
+        }
+        for (row, len) in [(rows, cols), (usize::MAX, cols), (0, cols - 1), (0, 0)] {
+            assert!(matches!(
+                foreign.dequantize_row(row, &mut out[..len]),
+                Err(ImportError::Dimension(_))
+            ));
+        }
+    }
+}

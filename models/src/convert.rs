@@ -6,16 +6,21 @@
 //! vectors, int8 embedding tables); packed matrices go straight out. The result is written under a
 //! temporary name and renamed when it is whole. The same inputs and options give the same bytes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bho_engine::CancelToken;
-use bho_kernels::Int8Matrix;
+use bho_engine::{CancelToken, Storage};
+use bho_kernels::{I2sLayout, Int8Matrix};
 use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
+use crate::decoder::DecoderOptions;
 use crate::error::ModelError;
-use crate::package::Package;
+use crate::gguf::{GgufCheckpoint, GgufFile};
+use crate::package::{Package, keys};
+use crate::source::Source;
 use crate::weights::{TensorPlan, Weights, Writer};
 
 /// What to record about the source, and whether to replace an existing file.
@@ -31,6 +36,10 @@ pub struct ConvertOptions {
     pub licence: Option<String>,
     /// Replace an existing file.
     pub force: bool,
+    /// Of GGUF files: which machine quantized I2_S tensors, as the files do not say.
+    pub i2s: I2sLayout,
+    /// Of decoders: how weights, head and embeddings are stored.
+    pub decoder: DecoderOptions,
 }
 
 /// How far a conversion is.
@@ -98,12 +107,20 @@ pub fn convert(
         let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
         return Err(ModelError::write(dst, exists));
     }
-    let mut package = Package::open(src)?;
-    crate::load::architecture(&package)?;
-    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
+    if src.extension().is_some_and(|extension| extension == "gguf") {
+        return gguf(src, dst, options, cancel, progress);
+    }
+    let (mut package, checkpoint) = Package::open_checkpoint(src)?;
     if let Some(name) = &options.name {
         package.name.clone_from(name);
     }
+    if crate::decoder::is_known(&package.config) {
+        let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
+        let metadata = metadata(package.metadata(), &inputs, options, cancel)?;
+        return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
+    }
+    crate::load::architecture(&package)?;
+    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
     let weights = package.weights.clone();
     if weights.tensors().values().any(|t| t.dtype == safetensors::Dtype::U8) {
         return Err(ModelError::invalid(weights.name(), "is quantized already"));
@@ -115,18 +132,7 @@ pub fn convert(
         TensorKind::Vector { .. } | TensorKind::Float { .. } => 1,
         TensorKind::Table { .. } => 2,
     });
-    let mut metadata = package.metadata();
-    let inputs = crate::hex(&Sha256::digest(weights.as_bytes()));
-    metadata.insert("bho.source_sha256".into(), inputs);
-    for (key, value) in [
-        ("bho.source", &options.source),
-        ("bho.revision", &options.revision),
-        ("bho.licence", &options.licence),
-    ] {
-        if let Some(value) = value {
-            metadata.insert(key.into(), value.clone());
-        }
-    }
+    let metadata = metadata(package.metadata(), &[weights.storage()], options, cancel)?;
     // Scales are f32 and follow the packed matrices, bytes come last: everything stays aligned.
     let mut plans: Vec<_> = items.iter().flat_map(|i| i.plans.clone()).collect();
     plans.sort_by_key(|p| match p.dtype {
@@ -171,6 +177,97 @@ pub fn convert(
     let left_out =
         weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+}
+
+/// A decoder in a GGUF file to one of ours.
+fn gguf(
+    src: &Path,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    let file = GgufFile::open(src)?.with_i2s_layout(options.i2s);
+    let checkpoint = GgufCheckpoint::new(file)?;
+    let file = checkpoint.file();
+    let (config, tokenizer) = (checkpoint.config()?, file.tokenizer()?);
+    let stem = src.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = options.name.clone().unwrap_or(stem);
+    let token = |id: Option<u32>| id.and_then(|id| tokenizer.text(id));
+    let ends: Vec<_> = [tokenizer.eos, tokenizer.eot].into_iter().flatten().collect();
+    let mut package = crate::package::metadata_of(&name, &config);
+    package.insert(keys::TOKENIZER.into(), tokenizer.json.clone());
+    let tokens = json!({ "bos_token": token(tokenizer.bos), "eos_token": token(tokenizer.eos) });
+    package.insert(keys::TOKENIZER_CONFIG.into(), tokens.to_string());
+    package.insert(keys::GENERATION.into(), json!({ "eos_token_id": ends }).to_string());
+    if let Some(template) = file.chat_template()? {
+        package.insert(keys::CHAT_TEMPLATE.into(), template.to_owned());
+    }
+    let metadata = metadata(package, &[file.storage()], options, cancel)?;
+    decoder(&config, &checkpoint, &metadata, dst, options, cancel, progress)
+}
+
+/// A decoder's checkpoint to one file.
+fn decoder(
+    config: &Value,
+    checkpoint: &dyn Source,
+    metadata: &BTreeMap<String, String>,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    let spec = crate::decoder::spec(checkpoint.name(), config)?;
+    let target = (dst, options.force);
+    let (bytes, sha256, tensors, left_out) = crate::decoder::convert(
+        &spec,
+        checkpoint,
+        &options.decoder,
+        metadata,
+        target,
+        cancel,
+        progress,
+    )?;
+    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, left_out })
+}
+
+/// What goes into the file beside tensors: config, tokenizer, and provenance, which is added here.
+fn metadata(
+    mut metadata: BTreeMap<String, String>,
+    inputs: &[&Storage],
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+) -> Result<BTreeMap<String, String>, ModelError> {
+    let mut sums = Vec::new();
+    for input in inputs {
+        sums.push(sha256(input, cancel)?);
+    }
+    metadata.insert("bho.source_sha256".into(), sums.join(" "));
+    for (key, value) in [
+        ("bho.source", &options.source),
+        ("bho.revision", &options.revision),
+        ("bho.licence", &options.licence),
+    ] {
+        if let Some(value) = value {
+            metadata.insert(key.into(), value.clone());
+        }
+    }
+    Ok(metadata)
+}
+
+/// sha256 of a file, whose pages are given back as they are read.
+fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
+    const STEP: usize = 64 << 20;
+    let (mut hash, mut at) = (Sha256::new(), 0);
+    for chunk in file.as_bytes().chunks(STEP) {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        hash.update(chunk);
+        file.release(at..at + chunk.len());
+        at += chunk.len();
+    }
+    Ok(crate::hex(&hash.finalize()))
 }
 
 fn source_bytes(weights: &Weights, item: &Item) -> u64 {

@@ -7,16 +7,27 @@
 #![forbid(unsafe_code)]
 
 pub mod bert;
+mod chat;
+#[cfg(feature = "constraints")]
+mod constraint;
 mod convert;
+pub mod decoder;
+mod decoder_tokenizer;
 mod error;
+pub mod gguf;
 mod inspect;
 mod load;
 mod package;
+mod source;
 mod store;
 mod tokenizer;
 mod weights;
 
+pub use chat::{ChatInput, ChatTemplate};
+#[cfg(feature = "constraints")]
+pub use constraint::ConstraintFactory;
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
+pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
 pub use inspect::{Inspection, TensorInfo, inspect};
 pub use load::{ModelSource, load_encoder};

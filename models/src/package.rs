@@ -11,6 +11,7 @@ use bho_engine::Storage;
 use serde_json::Value;
 
 use crate::error::ModelError;
+use crate::source::Checkpoint;
 use crate::weights::Weights;
 
 /// Metadata keys of a file that `bho convert` wrote.
@@ -27,6 +28,12 @@ pub(crate) mod keys {
     pub(crate) const MAX_TOKENS: &str = "bho.max_tokens";
     /// Name of the model.
     pub(crate) const NAME: &str = "bho.name";
+    /// The chat template, as Jinja.
+    pub(crate) const CHAT_TEMPLATE: &str = "bho.chat_template";
+    /// `tokenizer_config.json`, without the chat template.
+    pub(crate) const TOKENIZER_CONFIG: &str = "bho.tokenizer_config";
+    /// `generation_config.json`, verbatim.
+    pub(crate) const GENERATION: &str = "bho.generation";
 }
 
 /// The one version of the file format.
@@ -72,6 +79,12 @@ pub struct Package {
     pub pooling: Pooling,
     /// Tokens of a window, if the model says.
     pub max_tokens: Option<usize>,
+    /// How messages become a prompt, as Jinja.
+    pub chat_template: Option<String>,
+    /// `tokenizer_config.json`, without the chat template; null without one.
+    pub tokenizer_config: Value,
+    /// `generation_config.json`; null without one.
+    pub generation: Value,
 }
 
 impl Package {
@@ -131,7 +144,36 @@ impl Package {
             })
             .transpose()?;
         let name = meta.get(keys::NAME).cloned().unwrap_or_else(|| name.to_owned());
-        Ok(Self { name, config, tokenizer, pooling, max_tokens, weights })
+        let json = |key: &str| match meta.get(key) {
+            Some(text) => parse_json(&format!("{file}: {key}"), text),
+            None => Ok(Value::Null),
+        };
+        let chat_template = meta.get(keys::CHAT_TEMPLATE).cloned();
+        let (tokenizer_config, generation) =
+            (json(keys::TOKENIZER_CONFIG)?, json(keys::GENERATION)?);
+        Ok(Self {
+            name,
+            config,
+            tokenizer,
+            pooling,
+            max_tokens,
+            chat_template,
+            tokenizer_config,
+            generation,
+            weights,
+        })
+    }
+
+    /// Reads a checkpoint to convert: a folder, of one weights file or several, or one file beside
+    /// its `config.json`.
+    pub(crate) fn open_checkpoint(path: &Path) -> Result<(Self, Checkpoint), ModelError> {
+        if path.is_dir() && path.join("model.safetensors.index.json").exists() {
+            let checkpoint = Checkpoint::open(path)?;
+            return Ok((Self::from_parts(path, checkpoint.files()[0].clone())?, checkpoint));
+        }
+        let package = Self::open(path)?;
+        let checkpoint = Checkpoint::single(package.weights.clone());
+        Ok((package, checkpoint))
     }
 
     fn from_dir(dir: &Path) -> Result<Self, ModelError> {
@@ -139,7 +181,7 @@ impl Package {
         if !weights.exists() {
             let shown = dir.display();
             let message = if dir.join("model.safetensors.index.json").exists() {
-                "has sharded weights; this version reads a single model.safetensors".to_owned()
+                "has weights in several files; `bho convert` makes one of them".to_owned()
             } else if dir.join("pytorch_model.bin").exists() {
                 "has pytorch_model.bin, which can run code when read; save the model as \
                  safetensors"
@@ -182,24 +224,69 @@ impl Package {
             }
         };
         let tokenizer = crate::tokenizer::read_folder(dir)?;
-        Ok(Self { name, weights, config, tokenizer, pooling, max_tokens })
+        let mut tokenizer_config =
+            read_json(&dir.join("tokenizer_config.json"))?.unwrap_or(Value::Null);
+        let inner = tokenizer_config.as_object_mut().and_then(|map| map.remove("chat_template"));
+        let chat_template = match read_text(&dir.join("chat_template.jinja"), MAX_JSON)? {
+            Some(text) => Some(text),
+            None => inner.and_then(default_template),
+        };
+        let generation = read_json(&dir.join("generation_config.json"))?.unwrap_or(Value::Null);
+        Ok(Self {
+            name,
+            weights,
+            config,
+            tokenizer,
+            pooling,
+            max_tokens,
+            chat_template,
+            tokenizer_config,
+            generation,
+        })
     }
 
     /// The metadata that lets one file hold this package.
     pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
-        let mut meta = BTreeMap::from([
-            (keys::FORMAT.to_owned(), FORMAT.to_owned()),
-            (keys::NAME.to_owned(), self.name.clone()),
-            (keys::CONFIG.to_owned(), self.config.to_string()),
-            (keys::POOLING.to_owned(), self.pooling.name().to_owned()),
-        ]);
+        let mut meta = metadata_of(&self.name, &self.config);
+        meta.insert(keys::POOLING.to_owned(), self.pooling.name().to_owned());
         if let Some(tokenizer) = &self.tokenizer {
             meta.insert(keys::TOKENIZER.to_owned(), tokenizer.clone());
         }
         if let Some(max) = self.max_tokens {
             meta.insert(keys::MAX_TOKENS.to_owned(), max.to_string());
         }
+        if let Some(template) = &self.chat_template {
+            meta.insert(keys::CHAT_TEMPLATE.to_owned(), template.clone());
+        }
+        for (key, value) in
+            [(keys::TOKENIZER_CONFIG, &self.tokenizer_config), (keys::GENERATION, &self.generation)]
+        {
+            if !value.is_null() {
+                meta.insert(key.to_owned(), value.to_string());
+            }
+        }
         meta
+    }
+}
+
+/// The least metadata of a converted file.
+pub(crate) fn metadata_of(name: &str, config: &Value) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (keys::FORMAT.to_owned(), FORMAT.to_owned()),
+        (keys::NAME.to_owned(), name.to_owned()),
+        (keys::CONFIG.to_owned(), config.to_string()),
+    ])
+}
+
+/// A template, or the one called `default` of several.
+fn default_template(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(templates) => templates.iter().find_map(|entry| {
+            let default = entry.get("name")?.as_str()? == "default";
+            default.then(|| entry.get("template")?.as_str().map(str::to_owned))?
+        }),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Text to token ids, with byte spans, in bounded memory.
 
-mod limits;
+pub(crate) mod limits;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -42,6 +42,14 @@ pub(crate) struct Threads {
     pub(crate) why: &'static str,
 }
 
+/// Most memory that this process has held, file pages included, where the system tells.
+pub(crate) fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// The flag wins over the pipeline's cap; without either, all that this process may use.
 pub(crate) fn threads(flag: Option<u32>, cap: Option<u32>) -> Threads {
     let (count, why) = match (flag, cap) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Embedding tables: int8 rows with a scale each, or float rows.
 
+use half::{bf16, f16};
+
 use crate::error::EngineError;
 use crate::storage::WeightBytes;
 
@@ -15,7 +17,15 @@ pub struct Embeddings {
 
 #[derive(Debug, Clone)]
 enum Table {
-    Int8 { bytes: WeightBytes, scales: Vec<f32> },
+    Int8 {
+        bytes: WeightBytes,
+        scales: Vec<f32>,
+    },
+    /// Little-endian 16-bit floats, bfloat16 or half precision.
+    Half {
+        bytes: WeightBytes,
+        bfloat: bool,
+    },
     Float(Vec<f32>),
 }
 
@@ -33,6 +43,20 @@ impl Embeddings {
         Self::check(name, (rows, dim), bytes.len())?;
         Self::check(name, (rows, 1), scales.len())?;
         Ok(Self { name: name.into(), rows, dim, table: Table::Int8 { bytes, scales } })
+    }
+
+    /// A table of 16-bit floats where they are in the file, bfloat16 or half precision.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] naming the table.
+    pub fn half(
+        name: &str,
+        (rows, dim): (usize, usize),
+        bytes: WeightBytes,
+        bfloat: bool,
+    ) -> Result<Self, EngineError> {
+        Self::check(name, (rows, dim), bytes.len() / 2)?;
+        Ok(Self { name: name.into(), rows, dim, table: Table::Half { bytes, bfloat } })
     }
 
     /// A table of float rows.
@@ -64,10 +88,16 @@ impl Embeddings {
         self.rows
     }
 
+    /// Length of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
     /// Bytes of the table.
     pub fn bytes(&self) -> usize {
         match &self.table {
             Table::Int8 { bytes, scales } => bytes.len() + scales.len() * 4,
+            Table::Half { bytes, .. } => bytes.len(),
             Table::Float(values) => values.len() * 4,
         }
     }
@@ -87,6 +117,15 @@ impl Embeddings {
                 let scale = scales[row];
                 for (o, &b) in out.iter_mut().zip(&bytes.as_bytes()[range]) {
                     *o += f32::from(b as i8) * scale;
+                }
+            }
+            Table::Half { bytes, bfloat } => {
+                let row = &bytes.as_bytes()[2 * range.start..2 * range.end];
+                for (o, &b) in out.iter_mut().zip(row.as_chunks::<2>().0) {
+                    *o += match bfloat {
+                        true => bf16::from_le_bytes(b).to_f32(),
+                        false => f16::from_le_bytes(b).to_f32(),
+                    };
                 }
             }
             Table::Float(values) => {

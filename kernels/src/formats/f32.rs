@@ -3,6 +3,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::{MAX_DIM, PANEL};
 use crate::error::KernelError;
@@ -66,6 +67,18 @@ impl<'a> F32View<'a> {
     /// Inputs.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Some of the rows, from the beginning of a panel on.
+    ///
+    /// # Panics
+    /// When `rows` does not begin at a panel, is empty or reaches past the end.
+    pub fn part(&self, rows: Range<usize>) -> Self {
+        assert!(rows.start.is_multiple_of(PANEL) && !rows.is_empty() && rows.end <= self.rows);
+        let panels = rows.start / PANEL..rows.end.div_ceil(PANEL);
+        let len = PANEL * self.cols;
+        let panels = &self.panels[panels.start * len..panels.end * len];
+        Self { rows: rows.len(), cols: self.cols, panels }
     }
 
     /// Panels of 16 rows, the last one possibly padded.

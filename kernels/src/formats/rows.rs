@@ -10,6 +10,12 @@ use crate::error::KernelError;
 /// Rows are padded with zeros to a multiple of this, so kernels may read whole tiles.
 const ROW_ALIGN: usize = 64;
 
+/// Largest value of 16 bits whose high half stays within int8 when the low half is rounded down.
+const WIDE_MAX: f32 = 32639.0;
+
+/// 1.5 · 2^23: what is added to it keeps no fraction.
+const ROUND: f32 = 12_582_912.0;
+
 /// A block of activations quantized to int8, row by row; reusable as scratch.
 #[derive(Debug, Clone, Default)]
 pub struct QuantRows {
@@ -61,6 +67,40 @@ impl QuantRows {
         cols: usize,
     ) -> Result<RowsView<'_>, KernelError> {
         self.quantize_with(x, cols, |row, out| kernels.quantize_row_range(row, out))
+    }
+
+    /// Quantizes `[rows, cols]` values to 16 bits by the row's absolute maximum, as two int8 rows
+    /// each: row `2t` holds what is worth 256 steps, row `2t + 1` the rest, so the products of both
+    /// add up to that of row `t`. Rounded ties to even; off by at most `absmax / 64000` a value.
+    ///
+    /// # Errors
+    /// As [`QuantRows::quantize`].
+    pub fn quantize_wide(&mut self, x: &[f32], cols: usize) -> Result<RowsView<'_>, KernelError> {
+        KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
+        let rows = x.len() / cols;
+        KernelError::check("activations", rows * cols, x.len())?;
+        self.reset(2 * rows, cols);
+        for (t, row) in x.chunks_exact(cols).enumerate() {
+            let absmax = row.iter().fold(0f32, |max, v| if v.abs() > max { v.abs() } else { max });
+            // Not even a row of zeros divides by 0, and none overflows.
+            let absmax = absmax.clamp(f32::MIN_POSITIVE * 65536.0, f32::MAX);
+            let (inverse, scale) = (WIDE_MAX / absmax, absmax / WIDE_MAX);
+            let (high, low) = self.data[2 * t * self.stride..].split_at_mut(self.stride);
+            let (mut high_sum, mut low_sum) = (0, 0);
+            for ((&v, high), low) in row.iter().zip(high).zip(low) {
+                // Adding 1.5 * 2^23 leaves the nearest integer in the low bits, ties to even; a NaN
+                // becomes some integer.
+                let wide =
+                    ((v * inverse + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+                *low = wide as i8;
+                *high = ((wide - i32::from(*low)) >> 8) as i8;
+                high_sum += i32::from(*high);
+                low_sum += i32::from(*low);
+            }
+            self.quants[2 * t] = RowQuant { scale: scale * 256.0, zero: 0, sum: high_sum };
+            self.quants[2 * t + 1] = RowQuant { scale, zero: 0, sum: low_sum };
+        }
+        Ok(self.view())
     }
 
     fn quantize_with(

@@ -285,6 +285,28 @@ impl<'a> ForeignTernary<'a> {
         Ok(Imported { weights: TernaryMatrix::from_tiles(self.rows, self.cols, tiles), row_scales })
     }
 
+    /// Writes one row as floats, `out[col] = scale · {-1, 0, +1}` with each block's own scale: rows of
+    /// several scales, which are not imported, are read as well.
+    ///
+    /// A weight 0, or one of a block with scale 0, becomes +0.
+    ///
+    /// # Errors
+    /// [`ImportError::Dimension`] for a row that the tensor does not have or an `out` that is not as
+    /// long as a row, [`ImportError::Code`] or [`ImportError::BlockScale`].
+    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) -> Result<(), ImportError> {
+        KernelError::check("row as floats", self.cols, out.len())?;
+        KernelError::dimension("row, from 1", self.rows, row.saturating_add(1))?;
+        let mut codes = [0; BLOCK_COLS];
+        for (block, out) in out.chunks_mut(BLOCK_COLS).enumerate() {
+            let (codes, mut scale) = (&mut codes[..out.len()], self.scale);
+            self.read_codes(row, block * BLOCK_COLS, codes, &mut scale)?;
+            for (y, code) in out.iter_mut().zip(codes) {
+                *y = if *code == ZERO { 0.0 } else { scale * (f32::from(*code) - 1.0) };
+            }
+        }
+        Ok(())
+    }
+
     fn panel_bytes(&self) -> usize {
         self.cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES
     }
@@ -296,19 +318,25 @@ impl<'a> ForeignTernary<'a> {
     fn read_panel(&self, index: usize, tiles: &mut [u8]) -> Result<[f32; PANEL], ImportError> {
         let mut scales = [self.scale; PANEL];
         pack_panel(self.panel_rows(index), self.cols, tiles, |r, col, codes| {
-            let row = index * PANEL + r;
-            match self.format {
-                TernaryFormat::HfPacked(_) => self.read_hf_packed(row, col, codes),
-                TernaryFormat::I2S(layout) => self.read_i2_s(layout, row, col, codes),
-                TernaryFormat::Tq1_0 => {
-                    self.read_blocks(row, col, codes, &mut scales[r], tq1_0::unpack)
-                }
-                TernaryFormat::Tq2_0 => {
-                    self.read_blocks(row, col, codes, &mut scales[r], tq2_0::unpack)
-                }
-            }
+            self.read_codes(index * PANEL + r, col, codes, &mut scales[r])
         })?;
         Ok(scales)
+    }
+
+    /// Codes of `row` from `col` on, whole blocks; `scale` as [`Self::read_blocks`] has it.
+    fn read_codes(
+        &self,
+        row: usize,
+        col: usize,
+        codes: &mut [u8],
+        scale: &mut f32,
+    ) -> Result<(), ImportError> {
+        match self.format {
+            TernaryFormat::HfPacked(_) => self.read_hf_packed(row, col, codes),
+            TernaryFormat::I2S(layout) => self.read_i2_s(layout, row, col, codes),
+            TernaryFormat::Tq1_0 => self.read_blocks(row, col, codes, scale, tq1_0::unpack),
+            TernaryFormat::Tq2_0 => self.read_blocks(row, col, codes, scale, tq2_0::unpack),
+        }
     }
 
     /// Reads blocks of 256 inputs that end in an f16 scale. `row_scale` is 0 until a block of the

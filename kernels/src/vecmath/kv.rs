@@ -21,6 +21,7 @@ pub struct KvRows<'a> {
 
 #[derive(Debug, Clone, Copy)]
 enum KvData<'a> {
+    F32(&'a [f32]),
     F16(&'a [f16]),
     Int8 { values: &'a [i8], scales: &'a [f32] },
 }
@@ -42,6 +43,22 @@ impl<'a> KvRows<'a> {
     ) -> Result<Self, KernelError> {
         check_rows(data.len(), positions, dim, stride)?;
         Ok(Self { data: KvData::F16(data), positions, dim, stride })
+    }
+
+    /// Rows of f32, for caches that must add no rounding of their own.
+    ///
+    /// - `data`: as in [`KvRows::f16`]
+    ///
+    /// # Errors
+    /// As [`KvRows::f16`].
+    pub fn f32(
+        data: &'a [f32],
+        positions: usize,
+        dim: usize,
+        stride: usize,
+    ) -> Result<Self, KernelError> {
+        check_rows(data.len(), positions, dim, stride)?;
+        Ok(Self { data: KvData::F32(data), positions, dim, stride })
     }
 
     /// Rows of int8, each with a scale: the value is `scale · int8`, as
@@ -116,6 +133,21 @@ impl<H: HalfLanes> Cached for CachedF16<H> {
 }
 
 #[derive(Clone, Copy)]
+struct CachedF32;
+
+impl Cached for CachedF32 {
+    type Value = f32;
+    #[inline(always)]
+    fn widen(self, values: &[f32; LANES]) -> Lanes {
+        *values
+    }
+    #[inline(always)]
+    fn scale(self, _: usize) -> f32 {
+        1.0
+    }
+}
+
+#[derive(Clone, Copy)]
 struct CachedInt8<'a>(&'a [f32]);
 
 impl Cached for CachedInt8<'_> {
@@ -167,6 +199,7 @@ pub(crate) fn kv_scores(
     for page in keys {
         let out = Scores { q, scale, scores: &mut *scores, positions, first };
         match page.data {
+            KvData::F32(rows) => out.of_page(page, rows, CachedF32),
             KvData::F16(rows) => out.of_page(page, rows, CachedF16(halves)),
             KvData::Int8 { values, scales } => out.of_page(page, values, CachedInt8(scales)),
         }
@@ -265,6 +298,7 @@ pub(crate) fn kv_values(
     for page in values {
         let out = Values { p, positions, first, out: &mut *out };
         match page.data {
+            KvData::F32(rows) => out.of_page(page, rows, CachedF32),
             KvData::F16(rows) => out.of_page(page, rows, CachedF16(halves)),
             KvData::Int8 { values, scales } => out.of_page(page, values, CachedInt8(scales)),
         }

@@ -41,7 +41,7 @@ struct Model {
 }
 
 /// Refuses a file whose steps could make far more of a text than it was.
-pub(super) fn check(json: &str) -> Result<(), String> {
+pub(crate) fn check(json: &str) -> Result<(), String> {
     let parts: Parts = serde_json::from_str(json).map_err(|e| e.to_string())?;
     let mut growth = 1;
     steps(&parts.normalizer, &mut growth)?;

@@ -23,6 +23,17 @@ impl FloatKind {
     }
 }
 
+impl FloatKind {
+    /// As safetensors names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+        }
+    }
+}
+
 /// Little-endian bytes as f32; a trailing part of a value is dropped (headers exclude it).
 pub(crate) fn to_f32(kind: FloatKind, bytes: &[u8]) -> Vec<f32> {
     let pairs = || bytes.as_chunks::<2>().0.iter().copied();

@@ -124,6 +124,21 @@ impl Weights {
         WeightBytes::new(&self.storage, range).ok_or_else(|| self.error(name, "outside the file"))
     }
 
+    /// The bytes of a tensor of this file.
+    pub(crate) fn tensor_bytes(&self, tensor: &Tensor) -> &[u8] {
+        &self.as_bytes()[tensor.range.clone()]
+    }
+
+    /// Where the bytes of the file are.
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Forgets the pages that only this tensor is on: they come back from the file when asked for.
+    pub(crate) fn release(&self, tensor: &Tensor) {
+        self.storage.release(tensor.range.clone());
+    }
+
     /// A float tensor of exactly this shape, as f32 (F32, F16 or BF16 in the file).
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub(crate) struct Writer {
     out: BufWriter<NamedTempFile>,
     hash: Sha256,
     pending: std::vec::IntoIter<TensorPlan>,
+    /// The tensor that is being written, and how many of its bytes are missing.
+    current: (String, usize),
     written: u64,
 }
 
@@ -77,6 +79,7 @@ impl Writer {
             out: BufWriter::with_capacity(1 << 20, file),
             hash: Sha256::new(),
             pending: plans.into_iter(),
+            current: (String::new(), 0),
             written: 0,
         };
         this.put(&(text.len() as u64).to_le_bytes())?;
@@ -86,14 +89,42 @@ impl Writer {
 
     /// Writes the data of the next planned tensor.
     pub(crate) fn tensor(&mut self, name: &str, data: &[u8]) -> Result<(), ModelError> {
-        let planned = self.pending.next();
-        match planned {
-            Some(plan) if plan.name == name && plan.bytes == data.len() => self.put(data),
-            other => Err(ModelError::invalid(
-                self.path.display().to_string(),
-                format!("wrote {name} ({} bytes) where {other:?} was planned", data.len()),
-            )),
+        self.begin(name)?;
+        self.data(data)?;
+        self.whole()
+    }
+
+    /// Begins the next planned tensor; its data follows in pieces.
+    pub(crate) fn begin(&mut self, name: &str) -> Result<(), ModelError> {
+        self.whole()?;
+        match self.pending.next() {
+            Some(plan) if plan.name == name => {
+                self.current = (plan.name, plan.bytes);
+                Ok(())
+            }
+            other => Err(self.wrong(format!("wrote {name} where {other:?} was planned"))),
         }
+    }
+
+    /// More data of the tensor that was begun.
+    pub(crate) fn data(&mut self, data: &[u8]) -> Result<(), ModelError> {
+        match self.current.1.checked_sub(data.len()) {
+            Some(left) => self.current.1 = left,
+            None => return Err(self.wrong(format!("wrote too much of {}", self.current.0))),
+        }
+        self.put(data)
+    }
+
+    /// An error unless the tensor that was begun is whole.
+    fn whole(&self) -> Result<(), ModelError> {
+        match &self.current {
+            (_, 0) => Ok(()),
+            (name, left) => Err(self.wrong(format!("{left} bytes of {name} are missing"))),
+        }
+    }
+
+    fn wrong(&self, message: String) -> ModelError {
+        ModelError::invalid(self.path.display().to_string(), message)
     }
 
     fn put(&mut self, data: &[u8]) -> Result<(), ModelError> {
@@ -105,7 +136,11 @@ impl Writer {
     /// Puts the file under its final name; returns its size and sha256.
     ///
     /// Without `force`, an existing file of that name is left alone and is an error.
-    pub(crate) fn finish(self, force: bool) -> Result<(u64, String), ModelError> {
+    pub(crate) fn finish(mut self, force: bool) -> Result<(u64, String), ModelError> {
+        self.whole()?;
+        if let Some(plan) = self.pending.next() {
+            return Err(self.wrong(format!("{} was not written", plan.name)));
+        }
         let Self { path, out, hash, written, .. } = self;
         let fail = |e| ModelError::write(&path, e);
         let file = out.into_inner().map_err(|e| fail(e.into_error()))?;

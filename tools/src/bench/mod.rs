@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Measuring: what this CPU could do at most, and what the kernels make of it.
 
+pub(crate) mod e2e;
 pub(crate) mod encoder;
 pub(crate) mod kernels;
 pub(crate) mod limits;

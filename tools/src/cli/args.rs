@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::generation::{BenchE2eArgs, DevArgs, GenerateArgs};
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -41,9 +42,11 @@ pub(crate) enum Verb {
     Validate(ValidateArgs),
     /// Check texts for personal data and jailbreak attempts.
     Guard(GuardArgs),
+    /// Write text with a language model.
+    Generate(GenerateArgs),
     /// Turn texts into vectors.
     Embed(EmbedArgs),
-    /// Make an int8 model file from a Hugging Face model directory.
+    /// Make one model file from a Hugging Face model directory or a GGUF file.
     Convert(ConvertArgs),
     /// Show what is in a model file.
     Inspect(InspectArgs),
@@ -53,6 +56,8 @@ pub(crate) enum Verb {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Tools for working on the program.
+    Dev(DevArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -217,24 +222,27 @@ pub(crate) struct EmbedArgs {
 const CONVERT_EXAMPLES: &str = "\
 Examples:
   bho convert all-MiniLM-L6-v2/ minilm.safetensors
+  bho convert bitnet-b1.58-2B-4T/ bitnet.safetensors --licence MIT
+  bho convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2.safetensors
   bho convert model/ out.safetensors --name my-encoder --licence Apache-2.0 --force --json
 
-SRC_DIR holds config.json, tokenizer files and fp32, fp16 or bf16 safetensors. The result is one file
-with int8 weights, configuration and tokenizer inside; it appears under its name only when it is
-whole. Ctrl-C leaves nothing behind.";
+SRC is a directory with config.json, tokenizer files and safetensors (one file or several), or a GGUF
+file. The result is one file with packed weights, configuration, tokenizer and chat template inside,
+which runs where it is mapped; it appears under its name only when it is whole. Ctrl-C leaves nothing
+behind. Encoders (BERT) become int8; decoders (BitNet, Llama) keep ternary weights as they are.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
 pub(crate) struct ConvertArgs {
-    /// Hugging Face model directory
-    #[arg(value_name = "SRC_DIR", value_hint = ValueHint::DirPath)]
+    /// Hugging Face model directory, or a GGUF file
+    #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub(crate) src: PathBuf,
 
     /// File to write
     #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) out: PathBuf,
 
-    /// Name recorded in the file [default: the name of SRC_DIR]
+    /// Name recorded in the file [default: the name of SRC]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
@@ -254,9 +262,38 @@ pub(crate) struct ConvertArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// Decoders: linear layers in plain floats become int8, or stay f32; ternary ones stay ternary
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
+    pub(crate) weights: Precision,
+
+    /// Decoders: the output head becomes int8, or stays f32
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
+    pub(crate) head: Precision,
+
+    /// Decoders: keep the embedding table beside an output head that shares its weights
+    #[arg(long)]
+    pub(crate) own_embeddings: bool,
+
+    /// Decoders: ternary weights in 1.6 bits instead of 2, for CPUs with AVX-512 VNNI
+    #[arg(long)]
+    pub(crate) dense: bool,
+
+    /// GGUF: I2_S tensors were quantized on Arm, not on x86; the file does not say
+    #[arg(long)]
+    pub(crate) i2s_arm: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How floats of a decoder are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// 8 bits with a scale per row
+    Int8,
+    /// as they are, in single precision
+    F32,
 }
 
 const INSPECT_EXAMPLES: &str = "\
@@ -289,6 +326,8 @@ pub(crate) enum BenchVerb {
     Kernels(BenchKernelsArgs),
     /// Time forward passes of the bundled encoder.
     Encoder(BenchEncoderArgs),
+    /// Time a language model: prompts read and tokens written a second.
+    E2e(BenchE2eArgs),
 }
 
 const BENCH_KERNELS_EXAMPLES: &str = "\
@@ -422,7 +461,7 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
-fn text() -> impl clap::builder::TypedValueParser<Value = TextArg> {
+pub(super) fn text() -> impl clap::builder::TypedValueParser<Value = TextArg> {
     OsStringValueParser::new().map(TextArg::from)
 }
 

@@ -2,6 +2,7 @@
 //! The command line: what may be written, and what is said when it is not understood.
 
 pub(crate) mod args;
+pub(crate) mod generation;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};

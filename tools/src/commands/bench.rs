@@ -13,8 +13,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::bench::team::Sampling;
-use crate::bench::{Op, PageSize, encoder, kernels, report, roofline};
+use crate::bench::{Op, PageSize, e2e, encoder, kernels, report, roofline};
 use crate::cli::args::{BenchEncoderArgs, BenchKernelsArgs};
+use crate::cli::generation::BenchE2eArgs;
 use crate::exit::{self, Exit, Failure};
 use crate::machine;
 use crate::output::file::Target;
@@ -83,6 +84,65 @@ pub(crate) fn encoder(args: &BenchEncoderArgs) -> Result<Exit, Failure> {
     let report = report?;
     print(args.json, &report, |style| describe_encoder(&report, style))?;
     Ok(if interrupted.load(Ordering::SeqCst) { Exit::Interrupted } else { Exit::Success })
+}
+
+/// `bho bench e2e`. Ctrl-C stops it and prints what is measured.
+pub(crate) fn e2e(args: &BenchE2eArgs) -> Result<Exit, Failure> {
+    let settings = e2e::Settings {
+        prompts: numbers(&args.prompts, &[]),
+        generate: numbers(&args.generate, &[]),
+        threads: numbers(&args.threads, &default_threads()),
+        rounds: args.rounds as usize,
+        kv: args.kv.into(),
+    };
+    let (cancel, bar) = (CancelToken::new(), progress());
+    let interrupted = exit::cancel_on_interrupt(&cancel);
+    let report = e2e::run(&args.model, &settings, &cancel, &mut |what, done, total| {
+        advance(&bar, what, done, total);
+    });
+    bar.finish_and_clear();
+    let report = report.map_err(crate::models::failure)?;
+    print(args.json, &report, |style| describe_e2e(&report, style))?;
+    Ok(if interrupted.load(Ordering::SeqCst) { Exit::Interrupted } else { Exit::Success })
+}
+
+/// The columns of llama-bench, and what memory allows.
+fn describe_e2e(report: &e2e::Report, style: &Style) -> String {
+    let mut table = Table::new([
+        "model", ">size", ">params", "backend", ">threads", "test", ">t/s", ">GB/s", ">of DRAM",
+    ]);
+    let params = format!("{:.2} B", report.params as f64 / 1e9);
+    for row in &report.rows {
+        table.row([
+            format!("{} {}", report.model, report.precision).into(),
+            output::size(report.size).into(),
+            params.as_str().into(),
+            report.isa.into(),
+            row.threads.to_string().into(),
+            row.test.as_str().into(),
+            format!("{:.2} ± {:.2}", row.tokens_per_second, row.deviation).into(),
+            row.gb_s.map_or_else(|| "-".into(), |rate| format!("{rate:.1}")).into(),
+            row.fraction.map_or_else(|| "-".into(), |f| format!("{:.0} %", f * 100.0)).into(),
+        ]);
+    }
+    let mut out = table.render(style);
+    let peak = report.peak_bytes.map(|bytes| format!("; peak memory {}", output::size(bytes)));
+    let facts = format!(
+        "{}, {} KV cache; {} of weights a token; loaded in {:.1} ms, first token after {:.1} ms{}",
+        report.architecture,
+        report.kv,
+        output::size(report.token_bytes as u64),
+        report.load_ms,
+        report.first_token_ms,
+        peak.unwrap_or_default()
+    );
+    out.push_str(&style.wrap(&facts));
+    out.push('\n');
+    if !report.complete {
+        out.push_str(&style.paint(Tint::Yellow, "stopped: this is what was measured so far"));
+        out.push('\n');
+    }
+    out
 }
 
 /// The backends named, else the one that the environment forces, else all of this machine.

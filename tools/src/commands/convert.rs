@@ -5,10 +5,12 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use bho_engine::CancelToken;
-use bho_models::{ConvertOptions, ConvertReport, TensorReport};
+use bho_kernels::I2sLayout;
+use bho_models::decoder::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
+use bho_models::{ConvertOptions, ConvertReport, Progress, TensorReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::args::ConvertArgs;
+use crate::cli::args::{ConvertArgs, Precision};
 use crate::exit::{self, Exit, Failure};
 use crate::models;
 use crate::output::style::{Style, Tint};
@@ -28,18 +30,23 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
         revision: args.revision,
         licence: args.licence,
         force: args.force,
+        i2s: if args.i2s_arm { I2sLayout::Arm } else { I2sLayout::X86 },
+        decoder: DecoderOptions {
+            weights: if args.weights == Precision::F32 {
+                WeightFormat::F32
+            } else {
+                WeightFormat::Int8
+            },
+            head: if args.head == Precision::F32 { HeadFormat::F32 } else { HeadFormat::Int8 },
+            embed: if args.own_embeddings { EmbedFormat::Own } else { EmbedFormat::Auto },
+            dense: args.dense,
+        },
     };
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
-    // Drawn on standard error, and only if that is a terminal.
-    let bar = ProgressBar::new(0).with_style(
-        ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
+    let bar = progress();
     let converted = bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        bar.set_message(progress.tensor.to_owned());
+        advance(&bar, progress);
     });
     bar.finish_and_clear();
     let report = converted.map_err(models::failure)?;
@@ -51,6 +58,20 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
         out.flush()?;
     }
     Ok(Exit::Success)
+}
+
+/// Drawn on standard error, and only if that is a terminal.
+pub(super) fn progress() -> ProgressBar {
+    ProgressBar::new(0).with_style(
+        ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec}  {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
+    )
+}
+
+pub(super) fn advance(bar: &ProgressBar, progress: &Progress<'_>) {
+    bar.set_length(progress.total);
+    bar.set_position(progress.done);
+    bar.set_message(progress.tensor.to_owned());
 }
 
 fn describe(report: &ConvertReport, style: &Style) -> String {

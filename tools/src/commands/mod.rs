@@ -4,8 +4,10 @@
 mod bench;
 mod completions;
 mod convert;
+mod dev;
 mod doctor;
 mod embed;
+mod generate;
 mod guard;
 mod inspect;
 mod run;
@@ -14,6 +16,7 @@ mod validate;
 use bho_guard::GuardEnv;
 
 use crate::cli::args::{BenchVerb, GuardVerb, Verb};
+use crate::cli::generation::DevVerb;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
@@ -31,6 +34,11 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Bench(args) => match args.verb {
             BenchVerb::Kernels(args) => bench::kernels(args),
             BenchVerb::Encoder(args) => bench::encoder(&args),
+            BenchVerb::E2e(args) => bench::e2e(&args),
+        },
+        Verb::Generate(args) => generate::execute(args),
+        Verb::Dev(args) => match args.verb {
+            DevVerb::MakeModel(args) => dev::make_model(&args),
         },
         Verb::Doctor(args) => doctor::execute(&args),
         Verb::Completions(args) => completions::execute(&args),

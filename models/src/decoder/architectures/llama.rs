@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `LlamaForCausalLM` (arXiv:2302.13971, arXiv:2407.21783): plain, or fine-tuned to BitNet's
+//! ternary weights with a `bitnet` quantization config (HF1BitLLM, Falcon3-1.58bit, Falcon-E). TriLM
+//! (arXiv:2407.12327) is a plain Llama whose float weights have three values a row.
+
+use bho_engine::decoder::GateActivation;
+
+use super::{Common, Settings};
+use crate::decoder::spec::{DecoderSpec, MatrixSpec, NormSpec, Scale, WeightKind};
+
+/// What a `bitnet` quantization config says of linear layers.
+pub(super) struct BitNetWeights {
+    pub(super) weights: WeightKind,
+    /// Epsilon of a norm before each of them.
+    pub(super) input_norm: Option<f32>,
+}
+
+/// Reads `quantization_config`; none without one.
+pub(super) fn bitnet_weights(settings: &Settings<'_>) -> Option<BitNetWeights> {
+    settings.get("quantization_config")?;
+    let at = |key: &str| format!("quantization_config.{key}");
+    settings.choice(&at("quant_method"), &["bitnet"])?;
+    let auto = settings.choice(&at("linear_class"), &["bitlinear", "autobitlinear"]) == Some(1);
+    let online = settings.choice(&at("quantization_mode"), &["offline", "online"]) == Some(1);
+    let scale = match (auto, online) {
+        // Only autobitlinear knows the mode; bitlinear is always packed.
+        (true, true) => Scale::AbsMean,
+        (true, false) => Scale::Multiply,
+        (false, _) => Scale::Divide,
+    };
+    let input_norm = settings
+        .flag(&at("use_rms_norm"), false)
+        .then(|| settings.positive(&at("rms_norm_eps"), 1e-6));
+    Some(BitNetWeights { weights: WeightKind::BitNet(scale), input_norm })
+}
+
+pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {
+    let common = Common::read(settings, 10_000.0);
+    let activation = Common::activation(settings, GateActivation::Silu);
+    let attention_bias = settings.flag("attention_bias", false);
+    let ffn_bias = settings.flag("mlp_bias", false);
+    let bitnet = bitnet_weights(settings);
+    let weights = bitnet.as_ref().map_or(WeightKind::Plain, |bitnet| bitnet.weights);
+    let layers = (0..common.layers).map(|i| {
+        let mut layer = common.layer(i, activation, weights);
+        let (attention, ffn) = (
+            [&mut layer.query, &mut layer.key, &mut layer.value, &mut layer.output],
+            [&mut layer.gate, &mut layer.up, &mut layer.down],
+        );
+        let attention = attention.into_iter().map(|matrix| (matrix, attention_bias));
+        let ffn = ffn.into_iter().map(|matrix| (matrix, ffn_bias));
+        for (matrix, bias) in attention.chain(ffn) {
+            matrix.bias = bias;
+            matrix.input_norm =
+                bitnet.as_ref().and_then(|b| b.input_norm).map(|eps| norm(matrix, eps));
+        }
+        layer
+    });
+    let layers = layers.collect();
+    common.model("LlamaForCausalLM", layers)
+}
+
+/// The norm before a layer that has one of its own.
+fn norm(matrix: &MatrixSpec, eps: f32) -> NormSpec {
+    NormSpec::new(format!("{}.rms_norm.weight", matrix.name), matrix.cols, eps)
+}

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! A checkpoint of a decoder to one file that runs where it is mapped.
+//!
+//! Memory: a panel of rows and the scales, whatever the size of the model; pages of the source are
+//! given back as they are done with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bho_engine::CancelToken;
+use bho_kernels::{DenseTernaryMatrix, ImportError, Int8Matrix, PANEL, TernaryMatrix, TernaryView};
+use half::{bf16, f16};
+
+use super::names::{HEAD, Stored, scale};
+use super::spec::{DecoderSpec, HeadSpec, MatrixSpec, Scale, WeightKind};
+use crate::convert::{Progress, TensorReport};
+use crate::error::ModelError;
+use crate::source::{PackedScale, Source};
+use crate::weights::{FloatKind, TensorPlan, Writer};
+
+/// How linear layers whose checkpoint has plain floats are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightFormat {
+    /// Ternary where every row has three values `-s, 0, s`, else int8 with a scale a row.
+    #[default]
+    Int8,
+    /// As they are.
+    F32,
+}
+
+/// How the output head is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HeadFormat {
+    /// int8 with a scale a row.
+    #[default]
+    Int8,
+    /// As it is.
+    F32,
+}
+
+/// How the embedding table is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmbedFormat {
+    /// The head's weights where they are tied, else in the checkpoint's 16 bits.
+    #[default]
+    Auto,
+    /// A table of its own, in the checkpoint's precision.
+    Own,
+}
+
+/// What the user decides about a decoder.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DecoderOptions {
+    /// Of linear layers in floats.
+    pub weights: WeightFormat,
+    /// Of the output head.
+    pub head: HeadFormat,
+    /// Of the embedding table.
+    pub embed: EmbedFormat,
+    /// Whether ternary weights take 1.6 bits instead of 2: faster only with AVX-512 VNNI.
+    pub dense: bool,
+}
+
+/// One linear layer of the result.
+struct Layer {
+    matrix: MatrixSpec,
+    /// Name of the source's tensor.
+    source: String,
+    stored: Stored,
+    how: How,
+}
+
+/// Where the numbers of a layer come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    /// Packed in the source.
+    Packed(Option<PackedScale>),
+    /// Floats rounded to what a weight of +1 is worth, their absolute mean.
+    AbsMean(f32),
+    /// Floats, each row of which has three values.
+    ThreeValues,
+    /// Floats rounded to int8 by each row's maximum.
+    RowMax,
+    /// Floats as they are.
+    Floats,
+}
+
+/// Rows of floats read at a time.
+const ROWS: usize = PANEL;
+
+/// A tensor of the result.
+enum Part {
+    /// Weights of the layer of this number.
+    Weights(usize),
+    /// Its scales.
+    Scales(usize),
+    /// A gain or bias of this length.
+    Vector(usize),
+    /// The embedding table.
+    Table,
+}
+
+/// Converts a checkpoint; `metadata` goes into the file. Returns its size, its sha256, its tensors and
+/// those of the source that are not used.
+///
+/// # Errors
+/// Naming the tensor at fault; [`ModelError::Cancelled`]. Nothing is then left under `dst`.
+pub(crate) fn convert(
+    spec: &DecoderSpec,
+    source: &dyn Source,
+    options: &DecoderOptions,
+    metadata: &BTreeMap<String, String>,
+    (dst, force): (&Path, bool),
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<(u64, String, Vec<TensorReport>, Vec<String>), ModelError> {
+    let layers = layers(spec, source, options, cancel)?;
+    let parts = parts(spec, source, options, &layers)?;
+    let plans = parts.iter().map(|(plan, _)| plan.clone()).collect();
+    let mut writer = Writer::create(dst, metadata, plans)?;
+    let input = |part: &(TensorPlan, Part)| match part.1 {
+        Part::Weights(i) => source.bytes(&layers[i].source),
+        Part::Scales(_) => 0,
+        Part::Vector(_) | Part::Table => source.bytes(&part.0.name),
+    };
+    let total = parts.iter().map(input).sum();
+    let (mut done, mut reports) = (0, Vec::new());
+    let mut scales: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
+    for part in &parts {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        let plan = &part.0;
+        progress(&Progress { tensor: &plan.name, done, total });
+        writer.begin(&plan.name)?;
+        let mut report = |shape: Vec<usize>, rms_error| {
+            reports.push(TensorReport {
+                name: plan.name.clone(),
+                shape,
+                dtype: plan.dtype,
+                rms_error,
+            });
+        };
+        match part.1 {
+            Part::Weights(i) => {
+                let (step, error) = write_layer(&layers[i], source, &mut writer, cancel)?;
+                scales[i] = step;
+                report(vec![layers[i].matrix.rows, layers[i].matrix.cols], error);
+            }
+            Part::Scales(i) => writer.data(&f32_bytes(&std::mem::take(&mut scales[i])))?,
+            Part::Vector(len) => {
+                let mut values = Vec::with_capacity(len);
+                source.floats(&plan.name, len, 0..1, &mut values)?;
+                writer.data(&f32_bytes(&values))?;
+            }
+            Part::Table => {
+                write_table(source, plan, &mut writer)?;
+                report(plan.shape.clone(), 0.0);
+            }
+        }
+        done += input(part);
+    }
+    if cancel.is_cancelled() {
+        return Err(ModelError::Cancelled);
+    }
+    let (bytes, sha256) = writer.finish(force)?;
+    progress(&Progress { tensor: "", done: total, total });
+    let mut used: BTreeSet<_> = parts.iter().map(|(plan, _)| plan.name.clone()).collect();
+    for layer in &layers {
+        used.extend([layer.source.clone(), format!("{}_scale", layer.source)]);
+    }
+    let left_out = source.names().into_iter().filter(|name| !used.contains(name)).collect();
+    Ok((bytes, sha256, reports, left_out))
+}
+
+/// Decides about every linear layer, and checks that it is there.
+fn layers(
+    spec: &DecoderSpec,
+    source: &dyn Source,
+    options: &DecoderOptions,
+    cancel: &CancelToken,
+) -> Result<Vec<Layer>, ModelError> {
+    let (vocab, hidden) = (spec.config.vocab, spec.config.hidden);
+    let mut all: Vec<_> = spec.matrices().map(|matrix| (matrix.clone(), matrix.weight())).collect();
+    if matches!(spec.head, Some(HeadSpec::Tied)) {
+        let head = MatrixSpec::new(HEAD.into(), (vocab, hidden), WeightKind::Plain);
+        all.push((head, spec.embeddings.clone()));
+    }
+    let layer = |(matrix, tensor): (MatrixSpec, String)| {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        let how = decide(&matrix, &tensor, source, options)?;
+        let stored = match how {
+            How::Floats => Stored::Float,
+            How::RowMax => Stored::Int8,
+            _ if options.dense => Stored::TernaryDense,
+            _ => Stored::Ternary,
+        };
+        Ok(Layer { matrix, source: tensor, stored, how })
+    };
+    all.into_iter().map(layer).collect()
+}
+
+/// Tensors of the result in file order: what kernels read in place first, as it is aligned.
+fn parts(
+    spec: &DecoderSpec,
+    source: &dyn Source,
+    options: &DecoderOptions,
+    layers: &[Layer],
+) -> Result<Vec<(TensorPlan, Part)>, ModelError> {
+    let mut parts = Vec::new();
+    let mut add = |name: String, dtype: &'static str, shape: Vec<usize>, part: Part| {
+        let size = match dtype {
+            "U8" => 1,
+            "F32" => 4,
+            _ => 2,
+        };
+        let bytes = shape.iter().product::<usize>() * size;
+        parts.push((TensorPlan { name, dtype, shape, bytes }, part));
+    };
+    for (i, Layer { matrix, stored, .. }) in layers.iter().enumerate() {
+        let (name, shape) = (&matrix.name, stored.shape(matrix.rows, matrix.cols));
+        let dtype = if *stored == Stored::Float { "F32" } else { "U8" };
+        add(stored.tensor(name), dtype, shape, Part::Weights(i));
+        if *stored != Stored::Float {
+            add(scale(name), "F32", vec![matrix.rows], Part::Scales(i));
+        }
+    }
+    for norm in spec.norms() {
+        if let Some(gain) = &norm.gain {
+            expect_shape(source, gain, &[norm.dim])?;
+            add(gain.clone(), "F32", vec![norm.dim], Part::Vector(norm.dim));
+        }
+    }
+    for matrix in spec.matrices().filter(|matrix| matrix.bias) {
+        let name = format!("{}.bias", matrix.name);
+        expect_shape(source, &name, &[matrix.rows])?;
+        add(name, "F32", vec![matrix.rows], Part::Vector(matrix.rows));
+    }
+    let table = vec![spec.config.vocab, spec.config.hidden];
+    expect_shape(source, &spec.embeddings, &table)?;
+    let tied = matches!(spec.head, Some(HeadSpec::Tied));
+    if !tied || options.embed == EmbedFormat::Own {
+        let dtype = source.half(&spec.embeddings).map_or("F32", FloatKind::name);
+        add(spec.embeddings.clone(), dtype, table, Part::Table);
+    }
+    parts.sort_by_key(|(plan, part)| match plan.dtype {
+        "U8" => 0,
+        // Scales are known once their layer is written.
+        "F32" if !matches!(part, Part::Table) => 1,
+        _ => 2,
+    });
+    Ok(parts)
+}
+
+fn expect_shape(source: &dyn Source, tensor: &str, expected: &[usize]) -> Result<(), ModelError> {
+    match source.shape(tensor) {
+        None => Err(source.error(tensor, format!("missing; expected shape {expected:?}"))),
+        Some(found) if found == expected => Ok(()),
+        Some(found) => {
+            Err(source.error(tensor, format!("expected shape {expected:?}, found {found:?}")))
+        }
+    }
+}
+
+fn decide(
+    matrix: &MatrixSpec,
+    tensor: &str,
+    source: &dyn Source,
+    options: &DecoderOptions,
+) -> Result<How, ModelError> {
+    let (is_head, shape) = (matrix.name == HEAD, (matrix.rows, matrix.cols));
+    let packed = match matrix.weights {
+        WeightKind::BitNet(Scale::Multiply) => Some(PackedScale::Multiply),
+        WeightKind::BitNet(Scale::Divide) => Some(PackedScale::Divide),
+        _ => None,
+    };
+    if source.shape(tensor).is_some() && source.ternary(tensor, shape, packed)?.is_some() {
+        return Ok(How::Packed(packed));
+    }
+    expect_shape(source, tensor, &[matrix.rows, matrix.cols])?;
+    match matrix.weights {
+        WeightKind::BitNet(_) => abs_mean(tensor, shape, source).map(How::AbsMean),
+        WeightKind::Plain if is_head && options.head == HeadFormat::F32 => Ok(How::Floats),
+        WeightKind::Plain if is_head => Ok(How::RowMax),
+        WeightKind::Plain if three_values(tensor, shape, source)? => Ok(How::ThreeValues),
+        WeightKind::Plain if options.weights == WeightFormat::F32 => Ok(How::Floats),
+        WeightKind::Plain => Ok(How::RowMax),
+    }
+}
+
+/// Calls `f` with the rows of a matrix, [`ROWS`] at a time, and gives their pages back.
+fn for_each_rows(
+    source: &dyn Source,
+    tensor: &str,
+    (rows, cols): (usize, usize),
+    mut f: impl FnMut(&[f32]) -> Result<bool, ModelError>,
+) -> Result<(), ModelError> {
+    let mut values = Vec::new();
+    for start in (0..rows).step_by(ROWS) {
+        values.clear();
+        source.floats(tensor, cols, start..rows.min(start + ROWS), &mut values)?;
+        if !f(&values)? {
+            break;
+        }
+    }
+    source.release(tensor);
+    Ok(())
+}
+
+/// What a weight of +1 is worth: the inverse, rounded as PyTorch does, of what weights are
+/// multiplied by.
+fn abs_mean(
+    tensor: &str,
+    (rows, cols): (usize, usize),
+    source: &dyn Source,
+) -> Result<f32, ModelError> {
+    let mut sum = 0f64;
+    for_each_rows(source, tensor, (rows, cols), |values| {
+        sum += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+        Ok(true)
+    })?;
+    let mean = (sum / (rows as f64 * cols as f64)) as f32;
+    Ok(1.0 / (1.0 / mean.max(1e-5)))
+}
+
+/// Whether each row's values are `-s`, 0 and `s`.
+fn three_values(
+    tensor: &str,
+    (rows, cols): (usize, usize),
+    source: &dyn Source,
+) -> Result<bool, ModelError> {
+    let mut all = true;
+    for_each_rows(source, tensor, (rows, cols), |values| {
+        all = values.chunks_exact(cols).all(|row| {
+            let step = step(row);
+            row.iter().all(|v| *v == 0.0 || v.abs() == step)
+        });
+        Ok(all)
+    })?;
+    Ok(all)
+}
+
+/// The magnitude of a row's first value other than 0.
+fn step(row: &[f32]) -> f32 {
+    row.iter().map(|v| v.abs()).find(|v| *v > 0.0).unwrap_or(0.0)
+}
+
+/// Writes the weights of a layer, and returns its scales and its root mean square error relative to
+/// the weights'.
+fn write_layer(
+    layer: &Layer,
+    source: &dyn Source,
+    writer: &mut Writer,
+    cancel: &CancelToken,
+) -> Result<(Vec<f32>, f64), ModelError> {
+    let Layer { matrix: MatrixSpec { rows, cols, .. }, source: tensor, stored, how } = layer;
+    let (rows, cols, how) = (*rows, *cols, *how);
+    let bad = |e: &dyn std::fmt::Display| source.error(tensor, e.to_string());
+    let (mut scales, mut error, mut norm) = (Vec::with_capacity(rows), 0f64, 0f64);
+    if let How::Packed(scale) = how {
+        let packed = source
+            .ternary(tensor, (rows, cols), scale)?
+            .ok_or_else(|| source.error(tensor, "is no longer packed".into()))?;
+        packed
+            .for_each_panel(|panel| {
+                scales.extend_from_slice(panel.row_scales);
+                let rows = panel.row_scales.len();
+                let write = |writer: &mut Writer| match stored {
+                    Stored::TernaryDense => {
+                        let tiles =
+                            TernaryView::new(rows, cols, panel.tiles).map_err(|e| bad(&e))?;
+                        let dense = DenseTernaryMatrix::from_ternary(tiles).map_err(|e| bad(&e))?;
+                        writer.data(dense.as_bytes())
+                    }
+                    _ => writer.data(panel.tiles),
+                };
+                write(writer).map_err(PanelError::Model)
+            })
+            .map_err(|e| match e {
+                PanelError::Model(e) => e,
+                PanelError::Import(e) => bad(&e),
+            })?;
+        source.release(tensor);
+        return Ok((scales, 0.0));
+    }
+    let mut codes = Vec::new();
+    for_each_rows(source, tensor, (rows, cols), |values| {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        let begin = scales.len();
+        let count = values.len() / cols;
+        codes.clear();
+        let packed = match how {
+            How::Floats => {
+                writer.data(&f32_bytes(values))?;
+                return Ok(true);
+            }
+            How::RowMax => {
+                let (packed, steps) =
+                    Int8Matrix::quantize(count, cols, values).map_err(|e| bad(&e))?;
+                codes = packed.view().unpack();
+                scales.extend(steps);
+                packed.as_bytes().to_vec()
+            }
+            How::AbsMean(_) | How::ThreeValues | How::Packed(_) => {
+                for row in values.chunks_exact(cols) {
+                    let step = if let How::AbsMean(step) = how { step } else { step(row) };
+                    // What weights are multiplied by, as the reference has it.
+                    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+                    let code = |v: &f32| (v * inverse).round_ties_even().clamp(-1.0, 1.0) as i8;
+                    codes.extend(row.iter().map(code));
+                    scales.push(step);
+                }
+                match stored {
+                    Stored::TernaryDense => {
+                        let packed = DenseTernaryMatrix::pack(count, cols, &codes);
+                        packed.map_err(|e| bad(&e))?.as_bytes().to_vec()
+                    }
+                    _ => {
+                        let packed = TernaryMatrix::pack(count, cols, &codes);
+                        packed.map_err(|e| bad(&e))?.as_bytes().to_vec()
+                    }
+                }
+            }
+        };
+        for ((row, codes), step) in
+            values.chunks_exact(cols).zip(codes.chunks_exact(cols)).zip(&scales[begin..])
+        {
+            for (&v, &code) in row.iter().zip(codes) {
+                error += f64::from(v - step * f32::from(code)).powi(2);
+                norm += f64::from(v).powi(2);
+            }
+        }
+        writer.data(&packed)?;
+        Ok(true)
+    })?;
+    Ok((scales, if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }))
+}
+
+/// What can go wrong while packed weights are turned into tiles.
+enum PanelError {
+    Model(ModelError),
+    Import(ImportError),
+}
+
+impl From<ImportError> for PanelError {
+    fn from(error: ImportError) -> Self {
+        Self::Import(error)
+    }
+}
+
+/// Writes the embedding table in the precision it has.
+fn write_table(
+    source: &dyn Source,
+    plan: &TensorPlan,
+    writer: &mut Writer,
+) -> Result<(), ModelError> {
+    let shape = (plan.shape[0], plan.shape[1]);
+    for_each_rows(source, &plan.name, shape, |values| {
+        match plan.dtype {
+            "F16" => writer.data(&bytes_of(values, |v| f16::from_f32(v).to_le_bytes()))?,
+            "BF16" => writer.data(&bytes_of(values, |v| bf16::from_f32(v).to_le_bytes()))?,
+            _ => writer.data(&f32_bytes(values))?,
+        }
+        Ok(true)
+    })
+}
+
+fn bytes_of<const N: usize>(values: &[f32], bytes: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+    values.iter().flat_map(|&v| bytes(v)).collect()
+}
+
+fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    bytes_of(values, f32::to_le_bytes)
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Decoder-only language models: from a checkpoint to a converted file, and from that to something
+//! that runs.
+//!
+//! An architecture is one file in `architectures/`, which says what its config means, and one line
+//! in the table there.
+
+mod architectures;
+mod convert;
+mod load;
+mod names;
+mod random;
+mod rope;
+mod settings;
+mod spec;
+mod text;
+
+pub(crate) use architectures::{is_known, spec};
+pub(crate) use convert::convert;
+pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
+pub use load::{LoadedDecoder, load_decoder};
+pub use random::{SHAPES, make_random};
+pub use text::{TextModel, TextOptions};

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Names and shapes of tensors in a converted file.
+//!
+//! A linear layer `x` is `x.ternary`, `x.ternary_dense` or `x.int8`, packed as the kernels read it,
+//! with `x.scale`, or `x.weight` in floats. The rest keeps the checkpoint's names.
+
+use bho_kernels::{DENSE_TERNARY_TILE_COLS, INT8_BLOCK_COLS, PANEL, TERNARY_TILE_COLS, TILE_BYTES};
+
+/// How a linear layer is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    Ternary,
+    TernaryDense,
+    Int8,
+    /// Row-major floats.
+    Float,
+}
+
+impl Stored {
+    pub(super) const ALL: [Self; 4] = [Self::Ternary, Self::TernaryDense, Self::Int8, Self::Float];
+
+    pub(super) fn tensor(self, layer: &str) -> String {
+        let suffix = match self {
+            Self::Ternary => "ternary",
+            Self::TernaryDense => "ternary_dense",
+            Self::Int8 => "int8",
+            Self::Float => "weight",
+        };
+        format!("{layer}.{suffix}")
+    }
+
+    pub(super) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
+        let inputs = match self {
+            Self::Ternary => TERNARY_TILE_COLS,
+            Self::TernaryDense => DENSE_TERNARY_TILE_COLS,
+            Self::Int8 => INT8_BLOCK_COLS,
+            Self::Float => return vec![rows, cols],
+        };
+        vec![rows.div_ceil(PANEL), cols.div_ceil(inputs), TILE_BYTES]
+    }
+}
+
+/// What one step of each row's weights is worth.
+pub(super) fn scale(layer: &str) -> String {
+    format!("{layer}.scale")
+}
+
+/// The head's own weights, or what a tied one is packed as.
+pub(super) const HEAD: &str = "lm_head";

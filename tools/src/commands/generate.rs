@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! `bho generate`: a prompt to text, as it comes.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use bho_engine::decoder::KvKind;
+use bho_engine::generation::{Generated, Piece, Request};
+use bho_engine::sampling::SamplingParams;
+use bho_engine::{CancelToken, Compute};
+use bho_models::decoder::{TextModel, TextOptions};
+use serde_json::{Value, json};
+
+use crate::cli::generation::{EngineArgs, GenerateArgs, KvArg, SamplingArgs};
+use crate::exit::{self, Exit, Failure, OrFailed as _};
+use crate::output::style::{Style, Tint};
+use crate::output::{self, style};
+use crate::{machine, models};
+
+/// Writes; Ctrl-C ends the text.
+pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
+    let prompt = args.prompt.read()?;
+    let model = open(&args.model, &args.engine)?;
+    let tokens = tokens(&model, prompt, args.raw, args.system)?;
+    let mut sampling = SamplingParams::from(&args.sampling);
+    sampling.logprobs = args.logprobs;
+    let request = Request {
+        prompt: tokens,
+        max_tokens: args.max_tokens,
+        sampling,
+        constraint: None,
+        stop_tokens: model.stop_tokens().to_vec(),
+        stop: args.stop,
+    };
+    let cancel = CancelToken::new();
+    let interrupted = exit::cancel_on_interrupt(&cancel);
+    let mut out = output::stdout();
+    let terminal = std::io::stdout().is_terminal();
+    let (mut pieces, mut failed) = (Vec::new(), None);
+    let generated = model
+        .generator()
+        .generate(request, &cancel, &mut |piece: &Piece| {
+            if args.json {
+                pieces.push(piece.clone());
+                return;
+            }
+            // What a model writes must not steer a terminal.
+            let text =
+                if terminal { style::clean(&piece.text) } else { piece.text.as_str().into() };
+            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            if let Err(error) = written {
+                failed.get_or_insert(error);
+                cancel.cancel();
+            }
+        })
+        .or_failed()?;
+    if let Some(error) = failed {
+        return Err(anyhow::Error::from(error).into());
+    }
+    if args.json {
+        let document = document(&model, &generated, &pieces, args.logprobs.is_some());
+        output::json::document(&mut out, &document)?;
+    } else {
+        out.write_all(b"\n")?;
+        out.flush()?;
+        if std::io::stderr().is_terminal() {
+            eprintln!("{}", Style::stderr().paint(Tint::Dim, &summary(&generated)));
+        }
+    }
+    let stopped = interrupted.load(std::sync::atomic::Ordering::Relaxed);
+    Ok(if stopped { Exit::Interrupted } else { Exit::Success })
+}
+
+/// Loads a model for text.
+pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextModel, Failure> {
+    let threads = machine::threads(engine.threads, None).count;
+    let compute = Compute::new(threads)?;
+    let options = TextOptions { context: engine.context, kv: engine.kv.into(), texts: 1 };
+    TextModel::open(path, &compute, options).map_err(models::failure)
+}
+
+/// The prompt as a message where the model takes those, else as it stands.
+fn tokens(
+    model: &TextModel,
+    prompt: String,
+    raw: bool,
+    system: Option<String>,
+) -> Result<Vec<u32>, Failure> {
+    if raw || (!model.has_template() && system.is_none()) {
+        return model.prompt(&prompt).or_failed();
+    }
+    let system = system.map(|text| json!({ "role": "system", "content": text }));
+    let user = json!({ "role": "user", "content": prompt });
+    let messages: Vec<Value> = system.into_iter().chain([user]).collect();
+    model.chat_prompt(&messages).or_failed()
+}
+
+impl From<KvArg> for KvKind {
+    fn from(kind: KvArg) -> Self {
+        match kind {
+            KvArg::F16 => Self::F16,
+            KvArg::Int8 => Self::Int8,
+            KvArg::F32 => Self::F32,
+        }
+    }
+}
+
+impl From<&SamplingArgs> for SamplingParams {
+    fn from(args: &SamplingArgs) -> Self {
+        Self {
+            temperature: args.temperature,
+            top_k: args.top_k,
+            top_p: args.top_p,
+            min_p: args.min_p,
+            typical_p: args.typical_p,
+            repetition_penalty: args.repetition_penalty,
+            presence_penalty: args.presence_penalty,
+            frequency_penalty: args.frequency_penalty,
+            seed: args.seed,
+            ..Self::neutral()
+        }
+    }
+}
+
+/// Tokens a second, of all but the first.
+fn rate(generated: &Generated) -> Option<f64> {
+    let seconds = generated.decoding.as_secs_f64();
+    let tokens = generated.tokens.len().checked_sub(1).filter(|&n| n > 0 && seconds > 0.0)?;
+    Some(tokens as f64 / seconds)
+}
+
+fn summary(generated: &Generated) -> String {
+    let mut out = format!(
+        "{} read ({} of them cached), first token after {}",
+        output::count(generated.prompt_tokens, "token"),
+        generated.cached_tokens,
+        output::milliseconds(generated.first_token),
+    );
+    if let Some(rate) = rate(generated) {
+        out += &format!(", then {rate:.1} tokens/s");
+    }
+    out + &format!("; ended by {}", generated.finish.name())
+}
+
+fn document(model: &TextModel, generated: &Generated, pieces: &[Piece], logprobs: bool) -> Value {
+    let info = model.info();
+    let mut document = json!({
+        "model": info.name,
+        "architecture": info.architecture,
+        "text": generated.text,
+        "finish": generated.finish.name(),
+        "prompt_tokens": generated.prompt_tokens,
+        "cached_tokens": generated.cached_tokens,
+        "tokens": generated.tokens,
+        "first_token_ms": generated.first_token.as_secs_f64() * 1e3,
+        "tokens_per_second": rate(generated),
+        "threads": info.threads,
+        "isa": info.isa,
+    });
+    if logprobs {
+        let row = |piece: &Piece| {
+            let top: Vec<_> =
+                piece.top.iter().map(|(id, p)| json!({ "token": id, "logprob": p })).collect();
+            json!({ "token": piece.token, "logprob": piece.logprob, "top": top })
+        };
+        let rows = pieces.iter().filter(|piece| piece.logprob.is_some()).map(row);
+        document["logprobs"] = rows.collect();
+    }
+    document
+}
