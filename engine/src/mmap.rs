@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn released_pages_come_back() {
         let path = std::env::temp_dir().join(format!("bho-release-{}", std::process::id()));
-        let bytes: Vec<u8> = (0..1 << 18).map(|i: u32| (i * 7 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..1 << 18).map(|i: u32| (i * 7 / 8) as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
         let file = MappedFile::open(&path).unwrap();
         assert!(file.as_bytes() == bytes);

@@ -118,7 +118,11 @@ fn decoders_agree_with_pytorch() {
             // One activation that rounds to int8 the other way, near a tie or after rounded keys
             // and values, draws the noise of all that follow anew: docs/architectures.md.
             assert!(worst.iter().all(|&worst| worst < 1.0), "{case}: {worst:?}");
-            let close = worst.iter().filter(|&&worst| worst < 1e-4).count();
+            // Where a model was trained with float activations, inputs of ternary layers are
+            // rounded to 16 bits: off by up to 1e-2 in these models, whose logits are of size 4.
+            let rounded = case.starts_with("trilm") && precision == "ternary";
+            let tolerance = if rounded { 3e-2 } else { 1e-4 };
+            let close = worst.iter().filter(|&&worst| worst < tolerance).count();
             assert!(kind == KvKind::F16 || close >= 2, "{case}: {worst:?}");
         }
     }

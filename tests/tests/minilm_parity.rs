@@ -132,6 +132,7 @@ fn the_bundled_file_is_what_its_recipe_makes() {
         revision: Some(entry.revision.clone()),
         licence: Some(entry.licence.clone()),
         force: false,
+        ..ConvertOptions::default()
     };
     let path = out.path().join("m.safetensors");
     let report = convert(&dir, &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();

@@ -163,7 +163,7 @@ impl<'a> KvColumns<'a> {
             let (expected, found) = (stride, positions.end);
             return Err(KernelError::Shape { what: "KV positions", expected, found });
         }
-        let needed = dim.checked_mul(stride).unwrap_or(usize::MAX);
+        let needed = dim.saturating_mul(stride);
         KernelError::check("KV columns", needed, found)?;
         Ok(Self { data, first: positions.start, positions: positions.len(), dim, stride })
     }

@@ -19,5 +19,5 @@ pub(crate) use architectures::{is_known, spec};
 pub(crate) use convert::convert;
 pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
 pub use load::{LoadedDecoder, load_decoder};
-pub use random::{SHAPES, make_random};
+pub use random::{SHAPES, make_random, shape};
 pub use text::{TextModel, TextOptions};

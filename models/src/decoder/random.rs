@@ -17,14 +17,18 @@ use crate::error::ModelError;
 use crate::source::{PackedScale, Source};
 use crate::weights::FloatKind;
 
-/// Shapes by name, as configs.
-pub const SHAPES: [(&str, fn() -> Value); 3] = [
-    // microsoft/bitnet-b1.58-2B-4T.
-    ("2b-4t", || bitnet(2560, 30, (20, 5), 6912, 128_256)),
-    // Small enough to try things.
-    ("100m", || bitnet(768, 12, (12, 4), 2048, 32_000)),
-    ("1m", || bitnet(128, 2, (4, 2), 384, 512)),
-];
+/// Names that [`shape`] knows.
+pub const SHAPES: [&str; 3] = ["2b-4t", "100m", "1m"];
+
+/// The config of a shape by name: microsoft/bitnet-b1.58-2B-4T, or one small enough to try things.
+pub fn shape(name: &str) -> Option<Value> {
+    match name {
+        "2b-4t" => Some(bitnet(2560, 30, (20, 5), 6912, 128_256)),
+        "100m" => Some(bitnet(768, 12, (12, 4), 2048, 32_000)),
+        "1m" => Some(bitnet(128, 2, (4, 2), 384, 512)),
+        _ => None,
+    }
+}
 
 fn bitnet(
     hidden: usize,

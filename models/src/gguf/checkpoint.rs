@@ -7,7 +7,7 @@ use std::ops::Range;
 use bho_kernels::ForeignTernary;
 use serde_json::{Value, json};
 
-use super::{GgufConfig, GgufFile, GgufType};
+use super::{GgufConfig, GgufFile, GgufTensor, GgufType};
 use crate::error::ModelError;
 use crate::source::{PackedScale, Source};
 use crate::weights::FloatKind;
@@ -105,7 +105,7 @@ impl GgufCheckpoint {
             self.file.key_error("tokenizer.ggml.tokens", "missing; it tells the vocabulary")
         })?;
         // What the table has may be more: rows are padded.
-        let vocab = self.file.tensors().get("token_embd.weight").map_or(vocab, |t| t.rows());
+        let vocab = self.file.tensors().get("token_embd.weight").map_or(vocab, GgufTensor::rows);
         let mut config = json!({
             "architectures": [self.known.class],
             "hidden_act": self.known.activation,

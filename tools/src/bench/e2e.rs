@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bho_engine::decoder::{DecoderModel, KvCache, KvKind, Scratch, Sequence, Slice, Want, Wanted};
+use bho_engine::decoder::{
+    DecoderLayer, DecoderModel, KvCache, KvKind, Scratch, Sequence, Slice, Want, Wanted,
+};
 use bho_engine::{CancelToken, Compute, EngineError};
 use bho_models::ModelError;
 use bho_models::decoder::{LoadedDecoder, load_decoder};
@@ -187,7 +189,7 @@ fn row(
 
 /// Weights of linear layers and of the embedding table, which may be the head's.
 fn parameters(model: &DecoderModel) -> u64 {
-    let layers = model.layers().iter().flat_map(|layer| layer.projections());
+    let layers = model.layers().iter().flat_map(DecoderLayer::projections);
     let matrices = layers.chain(model.head());
     matrices.map(|matrix| matrix.rows() as u64 * matrix.cols() as u64).sum()
 }

@@ -41,9 +41,6 @@ pub(crate) struct GenerateArgs {
     #[arg(long, short = 'n', value_name = "N", default_value_t = 256)]
     pub(crate) max_tokens: usize,
 
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
-
     /// A text that ends the answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
@@ -52,12 +49,15 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", requires = "json")]
     pub(crate) logprobs: Option<usize>,
 
-    #[command(flatten)]
-    pub(crate) engine: EngineArgs,
-
     /// Print the text, why it ended and timings as JSON when it is done
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
 }
 
 /// How tokens are chosen.

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use bho_engine::CancelToken;
-use bho_models::decoder::{DecoderOptions, SHAPES, make_random};
+use bho_models::decoder::{DecoderOptions, SHAPES, make_random, shape};
 
 use crate::cli::generation::MakeModelArgs;
 use crate::exit::{self, Exit, Failure};
@@ -13,8 +13,8 @@ use crate::output::{self, json};
 
 /// `bho dev make-model`.
 pub(crate) fn make_model(args: &MakeModelArgs) -> Result<Exit, Failure> {
-    let Some((_, config)) = SHAPES.iter().find(|(name, _)| *name == args.shape) else {
-        let known = SHAPES.map(|(name, _)| name).join(", ");
+    let Some(config) = shape(&args.shape) else {
+        let known = SHAPES.join(", ");
         let message = format!("--shape {:?} is not known; accepted: {known}", args.shape);
         return Err(Failure::said(Exit::Usage, message));
     };
@@ -23,7 +23,7 @@ pub(crate) fn make_model(args: &MakeModelArgs) -> Result<Exit, Failure> {
     let bar = super::convert::progress();
     let options = DecoderOptions { dense: args.dense, ..DecoderOptions::default() };
     let target = (args.out.as_path(), args.force);
-    let made = make_random(&config(), args.seed, &options, target, &cancel, &mut |progress| {
+    let made = make_random(&config, args.seed, &options, target, &cancel, &mut |progress| {
         super::convert::advance(&bar, progress);
     });
     bar.finish_and_clear();

@@ -20,7 +20,7 @@ use crate::{machine, models};
 pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     let prompt = args.prompt.read()?;
     let model = open(&args.model, &args.engine)?;
-    let tokens = tokens(&model, prompt, args.raw, args.system)?;
+    let tokens = tokens(&model, &prompt, args.raw, args.system.as_deref())?;
     let mut sampling = SamplingParams::from(&args.sampling);
     sampling.logprobs = args.logprobs;
     let request = Request {
@@ -81,12 +81,12 @@ pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextMo
 /// The prompt as a message where the model takes those, else as it stands.
 fn tokens(
     model: &TextModel,
-    prompt: String,
+    prompt: &str,
     raw: bool,
-    system: Option<String>,
+    system: Option<&str>,
 ) -> Result<Vec<u32>, Failure> {
     if raw || (!model.has_template() && system.is_none()) {
-        return model.prompt(&prompt).or_failed();
+        return model.prompt(prompt).or_failed();
     }
     let system = system.map(|text| json!({ "role": "system", "content": text }));
     let user = json!({ "role": "user", "content": prompt });

@@ -18,6 +18,10 @@ const VERBS: &[&[&str]] = &[
     &["bench"],
     &["bench", "kernels"],
     &["bench", "encoder"],
+    &["bench", "e2e"],
+    &["generate"],
+    &["dev"],
+    &["dev", "make-model"],
     &["doctor"],
     &["completions"],
 ];
@@ -30,7 +34,7 @@ fn help_is_as_expected() {
         let output = run(verb.iter().copied().chain(["--help"]));
         assert!(output.status.success());
         let text = stdout(&output);
-        if !matches!(verb, [] | ["guard" | "bench"]) {
+        if !matches!(verb, [] | ["guard" | "bench" | "dev"]) {
             assert!(text.contains("Examples:"), "{verb:?} has no examples");
         }
         let name = if verb.is_empty() { "bho".to_owned() } else { verb.join("-") };
