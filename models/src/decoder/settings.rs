@@ -91,6 +91,15 @@ impl<'a> Settings<'a> {
         })
     }
 
+    /// A list of texts that are each one of `accepted`, by their indices.
+    pub(crate) fn choices(&self, path: &str, accepted: &[&str]) -> Option<Vec<usize>> {
+        let names = accepted.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+        self.read(path, &format!("a list of {}", names.join(", ")), |value| {
+            let index = |value: &Value| accepted.iter().position(|name| value == name);
+            value.as_array()?.iter().map(index).collect()
+        })
+    }
+
     /// What was read, unless something was wrong.
     pub(crate) fn finish<T>(self, what: T) -> Result<T, ModelError> {
         match self.faults.into_inner() {

@@ -10,7 +10,7 @@ use crate::decoder::spec::{DecoderSpec, NormSpec, Scale, WeightKind};
 
 pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {
     let common = Common::read(settings, 500_000.0);
-    let activation = Common::activation(settings, GateActivation::ReluSquared);
+    let activation = Common::activation(settings, "hidden_act", GateActivation::ReluSquared);
     // Master weights come without a quantization config; the model rounds them all the same.
     let weights =
         bitnet_weights(settings).map_or(WeightKind::BitNet(Scale::AbsMean), |w| w.weights);

@@ -17,7 +17,7 @@ pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {
         }
     }
     let common = Common::read(settings, 10_000.0);
-    let activation = Common::activation(settings, GateActivation::Silu);
+    let activation = Common::activation(settings, "hidden_act", GateActivation::Silu);
     let (width, ffn, eps) = (common.config.heads * common.config.head_dim, common.ffn, common.eps);
     let layers = (0..common.layers).map(|i| {
         let mut layer = common.layer(i, activation, WeightKind::BitNet(Scale::AbsMean));

@@ -36,7 +36,7 @@ pub(super) fn bitnet_weights(settings: &Settings<'_>) -> Option<BitNetWeights> {
 
 pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {
     let common = Common::read(settings, 10_000.0);
-    let activation = Common::activation(settings, GateActivation::Silu);
+    let activation = Common::activation(settings, "hidden_act", GateActivation::Silu);
     let attention_bias = settings.flag("attention_bias", false);
     let ffn_bias = settings.flag("mlp_bias", false);
     let bitnet = bitnet_weights(settings);

@@ -3,6 +3,7 @@
 
 mod bitnet;
 mod bitnet_b1_58;
+mod embedding;
 mod llama;
 
 use serde_json::Value;
@@ -20,6 +21,8 @@ const ARCHITECTURES: &[(&str, Read)] = &[
     ("BitNetForCausalLM", bitnet::spec),
     ("BitnetForCausalLM", bitnet_b1_58::spec),
     ("LlamaForCausalLM", llama::spec),
+    ("Qwen3Model", embedding::qwen3),
+    ("Gemma3TextModel", embedding::gemma3),
 ];
 
 /// Class names this version runs.
@@ -59,6 +62,8 @@ const MAX_LAYERS: usize = 1024;
 
 /// What the Llama family's configs have in common.
 struct Common {
+    /// What stands before the names of tensors.
+    prefix: &'static str,
     config: DecoderConfig,
     layers: usize,
     ffn: usize,
@@ -100,6 +105,7 @@ impl Common {
             causal: true,
         };
         Self {
+            prefix: "model.",
             layers: settings.size("num_hidden_layers", MAX_LAYERS),
             ffn: settings.size("intermediate_size", MAX_DIM),
             eps: settings.positive("rms_norm_eps", 1e-6),
@@ -109,10 +115,10 @@ impl Common {
         }
     }
 
-    /// The `hidden_act` of the family, or a fault naming those accepted.
-    fn activation(settings: &Settings<'_>, default: GateActivation) -> GateActivation {
+    /// The activation that `key` names, or a fault naming those accepted.
+    fn activation(settings: &Settings<'_>, key: &str, default: GateActivation) -> GateActivation {
         const NAMES: [&str; 4] = ["silu", "relu2", "gelu_pytorch_tanh", "gelu_tanh"];
-        match settings.choice("hidden_act", &NAMES) {
+        match settings.choice(key, &NAMES) {
             None => default,
             Some(0) => GateActivation::Silu,
             Some(1) => GateActivation::ReluSquared,
@@ -123,7 +129,7 @@ impl Common {
     /// A layer with Llama's names and without what only some have.
     fn layer(&self, index: usize, activation: GateActivation, weights: WeightKind) -> LayerSpec {
         let DecoderConfig { hidden, heads, kv_heads, head_dim, .. } = self.config;
-        let prefix = format!("model.layers.{index}");
+        let prefix = format!("{}layers.{index}", self.prefix);
         let matrix = |name: &str, rows: usize, cols: usize| {
             MatrixSpec::new(format!("{prefix}.{name}_proj"), (rows, cols), weights)
         };
@@ -166,8 +172,8 @@ impl Common {
         DecoderSpec {
             architecture: architecture.into(),
             ropes: vec![self.rope],
-            embeddings: "model.embed_tokens.weight".into(),
-            norm: NormSpec::new("model.norm.weight".into(), hidden, self.eps),
+            embeddings: format!("{}embed_tokens.weight", self.prefix),
+            norm: NormSpec::new(format!("{}norm.weight", self.prefix), hidden, self.eps),
             head: Some(head),
             layers,
             config: self.config,
