@@ -348,8 +348,10 @@ impl Scores<'_> {
     ) -> usize {
         let queries: [_; Q] = core::array::from_fn(|i| &self.q[(q + i) * page.dim..][..page.dim]);
         let mut sums = [[0f32; LANES]; Q];
-        for (d, column) in columns.chunks_exact(page.stride).enumerate() {
-            let Some(lanes) = column[lane0..].first_chunk::<LANES>() else { break };
+        for d in 0..page.dim {
+            let Some(lanes) = columns[d * page.stride + lane0..].first_chunk::<LANES>() else {
+                break; // the pages' shapes were checked
+            };
             let key = cached.widen(lanes);
             for i in 0..Q {
                 add_product(&mut sums[i], &[queries[i][d]; LANES], &key);
@@ -428,22 +430,27 @@ impl Values<'_> {
         rows: &[C::Value],
         cached: C,
         q: usize,
-        range: core::ops::Range<usize>,
+        range: Range<usize>,
     ) -> usize {
+        // Slices of one length: no bounds to check inside.
+        let weights: [&[f32]; Q] = core::array::from_fn(|i| {
+            &self.p[(q + i) * self.positions + self.first..][range.clone()]
+        });
+        let count = range.len();
         for d in (0..page.dim).step_by(LANES) {
             let width = LANES.min(page.dim - d);
             let mut sums: [Lanes; Q] =
                 core::array::from_fn(|i| padded(&self.out[(q + i) * page.dim + d..][..width], 0.0));
-            for p in range.clone() {
-                let row = &rows[p * page.stride + d..][..width];
+            let rows = &rows[(range.start * page.stride + d).min(rows.len())..];
+            for j in 0..count {
+                let row = &rows[j * page.stride..][..width];
                 let value = match row.first_chunk::<LANES>() {
                     Some(lanes) => cached.widen(lanes),
                     None => cached.widen(&padded(row, C::Value::default())),
                 };
-                let scale = cached.scale(p);
+                let scale = cached.scale(range.start + j);
                 for i in 0..Q {
-                    let weight = self.p[(q + i) * self.positions + self.first + p] * scale;
-                    add_product(&mut sums[i], &[weight; LANES], &value);
+                    add_product(&mut sums[i], &[weights[i][j] * scale; LANES], &value);
                 }
             }
             for i in 0..Q {
