@@ -63,6 +63,9 @@ pub enum EngineError {
     /// No token could be sampled.
     #[error(transparent)]
     Sampling(#[from] crate::sampling::SamplingError),
+    /// The system has no memory to give.
+    #[error("cannot get memory: {0}")]
+    Memory(std::io::Error),
     /// The compute threads could not be started.
     #[error("cannot start compute threads: {0}")]
     Threads(String),

@@ -31,4 +31,4 @@ pub use encoder::{
 pub use error::EngineError;
 pub use huge::{HUGE_PAGE, PageArena, Pages};
 pub use mmap::MappedFile;
-pub use storage::{Storage, WeightBytes};
+pub use storage::{Storage, WeightBytes, promote};

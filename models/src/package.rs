@@ -255,6 +255,12 @@ impl Package {
         if let Some(max) = self.max_tokens {
             meta.insert(keys::MAX_TOKENS.to_owned(), max.to_string());
         }
+        meta
+    }
+
+    /// The same with what only models that write need.
+    pub(crate) fn text_metadata(&self) -> BTreeMap<String, String> {
+        let mut meta = self.metadata();
         if let Some(template) = &self.chat_template {
             meta.insert(keys::CHAT_TEMPLATE.to_owned(), template.clone());
         }

@@ -10,6 +10,7 @@ use super::projection::Projection;
 use super::rope::RotaryEmbedding;
 use crate::error::EngineError;
 use crate::layers::Embeddings;
+use crate::storage::WeightBytes;
 
 /// Sizes and constants.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,6 +244,12 @@ impl DecoderModel {
     pub fn token_bytes(&self) -> usize {
         let layers = self.layers.iter().flat_map(DecoderLayer::projections);
         layers.chain(&self.head).map(Projection::bytes).sum()
+    }
+
+    /// The packed weights that a token reads, in the order it reads them.
+    pub fn packed(&self) -> Vec<WeightBytes> {
+        let layers = self.layers.iter().flat_map(DecoderLayer::projections);
+        layers.chain(&self.head).filter_map(Projection::packed).cloned().collect()
     }
 
     /// The vector of a token, `[hidden]`.

@@ -147,6 +147,16 @@ impl Projection {
             }
     }
 
+    /// The packed weights where they are; none for floats.
+    pub fn packed(&self) -> Option<&WeightBytes> {
+        match &self.weights {
+            Packed::Ternary(bytes) | Packed::TernaryDense(bytes) | Packed::Int8(bytes) => {
+                Some(bytes)
+            }
+            Packed::Float(_) => None,
+        }
+    }
+
     /// `ternary`, `ternary_dense`, `int8` or `f32`.
     pub fn precision(&self) -> &'static str {
         match self.weights {

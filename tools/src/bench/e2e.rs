@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) threads: Vec<usize>,
     pub(crate) rounds: usize,
     pub(crate) kv: KvKind,
+    /// Whether weights are moved to huge pages first.
+    pub(crate) huge: bool,
 }
 
 /// Everything that was measured.
@@ -47,6 +49,9 @@ pub(crate) struct Report {
     pub(crate) token_bytes: usize,
     pub(crate) isa: &'static str,
     pub(crate) kv: &'static str,
+    /// Bytes of weights that were moved to huge pages, and how long that took.
+    pub(crate) huge_bytes: usize,
+    pub(crate) huge_ms: f64,
     /// From the call to a model that can run.
     pub(crate) load_ms: f64,
     /// From the call to the first token behind a prompt of one, with all threads.
@@ -108,7 +113,14 @@ pub(crate) fn run(
         first_token_ms: first_token.as_secs_f64() * 1e3,
         rows: Vec::new(),
         peak_bytes: None,
+        huge_bytes: 0,
+        huge_ms: 0.0,
     };
+    if settings.huge {
+        let begin = Instant::now();
+        report.huge_bytes = bho_engine::promote(&model.packed(), usize::MAX, cancel)?;
+        report.huge_ms = begin.elapsed().as_secs_f64() * 1e3;
+    }
     let tests: Vec<_> = (settings.prompts.iter().map(|&n| (true, n)))
         .chain(settings.generate.iter().map(|&n| (false, n)))
         .collect();

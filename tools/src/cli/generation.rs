@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::args::text;
+use crate::bench::PageSize;
 use crate::input::TextArg;
 
 const GENERATE_EXAMPLES: &str = "\
@@ -113,6 +114,11 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, value_name = "KIND", default_value_t = KvArg::F16)]
     pub(crate) kv: KvArg,
 
+    /// Where weights are read from: the mapped file, huge pages that they are moved to first, or first
+    /// the one and then the other, as far as half of the free memory goes
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = PagesArg::Auto)]
+    pub(crate) pages: PagesArg,
+
     /// Threads [default: all this process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
@@ -123,6 +129,16 @@ fn positions(text: &str) -> Result<usize, String> {
         Ok(n @ 1..=16_777_216) => Ok(n),
         _ => Err("expected a number from 1 to 16777216".into()),
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PagesArg {
+    /// from the mapped file at once; moved to huge pages behind the first tokens
+    Auto,
+    /// from the mapped file, whose pages other processes share
+    Mmap,
+    /// moved to huge pages before the first token
+    Huge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -212,6 +228,10 @@ pub(crate) struct BenchE2eArgs {
     /// Threads [default: 1, and all this process may use]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Vec<u32>,
+
+    /// Pages that weights are read from: of the mapped file, or huge ones that they are moved to first
+    #[arg(long, value_enum, value_name = "SIZE", default_value_t = PageSize::Small)]
+    pub(crate) pages: PageSize,
 
     /// How often each is measured
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -94,6 +94,7 @@ pub(crate) fn e2e(args: &BenchE2eArgs) -> Result<Exit, Failure> {
         threads: numbers(&args.threads, &default_threads()),
         rounds: args.rounds as usize,
         kv: args.kv.into(),
+        huge: args.pages == PageSize::Huge,
     };
     let (cancel, bar) = (CancelToken::new(), progress());
     let interrupted = exit::cancel_on_interrupt(&cancel);
@@ -126,9 +127,17 @@ fn describe_e2e(report: &e2e::Report, style: &Style) -> String {
         ]);
     }
     let mut out = table.render(style);
+    let huge = match report.huge_bytes {
+        0 => String::new(),
+        bytes => format!(
+            "; {} moved to huge pages in {:.0} ms",
+            output::size(bytes as u64),
+            report.huge_ms
+        ),
+    };
     let peak = report.peak_bytes.map(|bytes| format!("; peak memory {}", output::size(bytes)));
     let facts = format!(
-        "{}, {} KV cache; {} of weights a token; loaded in {:.1} ms, first token after {:.1} ms{}",
+        "{}, {} KV cache; {} of weights a token; loaded in {:.1} ms, first token after {:.1} ms{huge}{}",
         report.architecture,
         report.kv,
         output::size(report.token_bytes as u64),

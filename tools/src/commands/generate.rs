@@ -10,8 +10,9 @@ use bho_engine::{CancelToken, Compute};
 use bho_models::decoder::{TextModel, TextOptions};
 use serde_json::{Value, json};
 
-use crate::cli::generation::{EngineArgs, GenerateArgs, KvArg, SamplingArgs};
+use crate::cli::generation::{EngineArgs, GenerateArgs, KvArg, PagesArg, SamplingArgs};
 use crate::exit::{self, Exit, Failure, OrFailed as _};
+use crate::machine::{Machine, Memory};
 use crate::output::style::{Style, Tint};
 use crate::output::{self, style};
 use crate::{machine, models};
@@ -75,7 +76,24 @@ pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextMo
     let threads = machine::threads(engine.threads, None).count;
     let compute = Compute::new(threads)?;
     let options = TextOptions { context: engine.context, kv: engine.kv.into(), texts: 1 };
-    TextModel::open(path, &compute, options).map_err(models::failure)
+    let model = TextModel::open(path, &compute, options).map_err(models::failure)?;
+    let weights = model.model().packed();
+    match engine.pages {
+        PagesArg::Mmap => {}
+        PagesArg::Huge => {
+            bho_engine::promote(&weights, usize::MAX, &CancelToken::new())?;
+        }
+        PagesArg::Auto => {
+            let Memory { available_bytes, limit_bytes, .. } = Machine::read().memory;
+            let free = [available_bytes, limit_bytes].into_iter().flatten().min().unwrap_or(0);
+            let budget = usize::try_from(free / 2).unwrap_or(usize::MAX);
+            // Nobody waits for it: the process may end in the middle.
+            let moving = move || bho_engine::promote(&weights, budget, &CancelToken::new());
+            let started = std::thread::Builder::new().name("bho-huge-pages".into()).spawn(moving);
+            drop(started);
+        }
+    }
+    Ok(model)
 }
 
 /// The prompt as a message where the model takes those, else as it stands.
