@@ -67,6 +67,15 @@ pub(super) fn read(
             let original =
                 settings.positive(&at("original_max_position_embeddings"), context as f32);
             let factor = required("factor");
+            // They would change the angles: told, not ignored.
+            for key in ["mscale", "mscale_all_dim"].map(at) {
+                if settings.get(&key).is_some() {
+                    settings.fault(format!("{key} is set, which this version does not run"));
+                }
+            }
+            if !settings.flag(&at("truncate"), true) {
+                settings.fault(format!("{} is false; accepted: true", at("truncate")));
+            }
             let yarn = Yarn {
                 factor,
                 fast: settings.positive(&at("beta_fast"), 32.0),

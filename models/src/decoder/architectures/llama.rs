@@ -41,6 +41,10 @@ pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {
     let ffn_bias = settings.flag("mlp_bias", false);
     let bitnet = bitnet_weights(settings);
     let weights = bitnet.as_ref().map_or(WeightKind::Plain, |bitnet| bitnet.weights);
+    // Packed layers of `autobitlinear` scale their bias too, and no public model has one.
+    if weights == WeightKind::BitNet(Scale::Multiply) && (attention_bias || ffn_bias) {
+        settings.fault("biases in packed autobitlinear layers are not supported");
+    }
     let layers = (0..common.layers).map(|i| {
         let mut layer = common.layer(i, activation, weights);
         let (attention, ffn) = (
