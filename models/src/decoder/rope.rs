@@ -40,7 +40,7 @@ pub(super) fn read(
         "rope_scaling.".to_owned()
     };
     let at = |key: &str| format!("{scaling}{key}");
-    let kinds = ["default", "linear", "llama3", "yarn"];
+    let kinds = ["default", "linear", "llama3", "yarn", "divisors"];
     let path = ["rope_type", "type"].map(at).into_iter().find(|path| settings.get(path).is_some());
     let kind = path.and_then(|path| settings.choice(&path, &kinds)).map_or("default", |i| kinds[i]);
     let required = |key: &str| {
@@ -85,6 +85,11 @@ pub(super) fn read(
             };
             let scale = settings.positive(&at("attention_factor"), yarn_scale(factor));
             (yarn.scaled(&plain), scale)
+        }
+        // What a GGUF file has of any scaling: its outcome for each pair.
+        "divisors" => {
+            let divisors = settings.positives(&at("divisors"), plain.len()).unwrap_or_default();
+            (plain.iter().zip(&divisors).map(|(freq, divisor)| freq / divisor).collect(), 1.0)
         }
         _ => (plain, 1.0),
     }
@@ -144,4 +149,29 @@ impl Yarn {
 /// What YaRN multiplies cosines and sines by (§3.4).
 fn yarn_scale(factor: f32) -> f32 {
     if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scaled(scaling: serde_json::Value) -> Result<Vec<f32>, String> {
+        let config = json!({ "rope_theta": 10_000.0, "rope_scaling": scaling });
+        let settings = Settings::new("c", &config);
+        let (freq, _) = read(&settings, "", 8, 1.0, 64);
+        settings.finish(freq).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn divisors_apply_to_each_pair_and_what_is_not_run_is_told() {
+        let plain = RotaryEmbedding::inv_freq(10_000.0, 8);
+        let found = scaled(json!({ "rope_type": "divisors", "divisors": [1, 2, 4.0, 8] })).unwrap();
+        assert_eq!(found, [plain[0], plain[1] / 2.0, plain[2] / 4.0, plain[3] / 8.0]);
+        let wrong = scaled(json!({ "rope_type": "divisors", "divisors": [1, 0] })).unwrap_err();
+        assert!(wrong.contains("accepted: 4 numbers above 0"), "{wrong}");
+        let yarn = json!({ "rope_type": "yarn", "factor": 4, "mscale": 1, "truncate": false });
+        let wrong = scaled(yarn).unwrap_err();
+        assert!(wrong.contains("mscale is set") && wrong.contains("truncate is false"), "{wrong}");
+    }
 }

@@ -100,6 +100,16 @@ impl<'a> Settings<'a> {
         })
     }
 
+    /// A list of `len` numbers above 0.
+    pub(crate) fn positives(&self, path: &str, len: usize) -> Option<Vec<f32>> {
+        self.read(path, &format!("{len} numbers above 0"), |value| {
+            let number = |value: &Value| value.as_f64().map(|n| n as f32);
+            let numbers: Vec<f32> = value.as_array()?.iter().map(number).collect::<Option<_>>()?;
+            let sound = numbers.len() == len && numbers.iter().all(|n| *n > 0.0 && n.is_finite());
+            sound.then_some(numbers)
+        })
+    }
+
     /// What was read, unless something was wrong.
     pub(crate) fn finish<T>(self, what: T) -> Result<T, ModelError> {
         match self.faults.into_inner() {

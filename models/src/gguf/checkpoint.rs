@@ -132,7 +132,7 @@ impl GgufCheckpoint {
             });
         }
         if self.file.tensors().contains_key("rope_freqs.weight") {
-            config["rope_scaling"] = self.llama3()?;
+            config["rope_scaling"] = self.divisors()?;
         }
         let bias = |name: &str| self.file.tensors().contains_key(&format!("blk.0.{name}.bias"));
         config["attention_bias"] = json!(bias("attn_q") && bias("attn_output"));
@@ -145,18 +145,9 @@ impl GgufCheckpoint {
     }
 
     /// Llama 3's scaling, of which a GGUF file has the outcome: a divisor for each pair.
-    fn llama3(&self) -> Result<Value, ModelError> {
-        let name = "rope_freqs.weight";
-        let factors = self.file.floats(name, &[self.config.rope_dims / 2])?;
-        let factor = factors.iter().copied().fold(1.0, f32::max);
-        // All public models were trained with these; the largest divisor is the factor.
-        Ok(json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        }))
+    fn divisors(&self) -> Result<Value, ModelError> {
+        let divisors = self.file.floats("rope_freqs.weight", &[self.config.rope_dims / 2])?;
+        Ok(json!({ "rope_type": "divisors", "divisors": divisors }))
     }
 
     /// The name in the file of a tensor called `name` by Hugging Face.
