@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn scaled(scaling: serde_json::Value) -> Result<Vec<f32>, String> {
+    fn scaled(scaling: &serde_json::Value) -> Result<Vec<f32>, String> {
         let config = json!({ "rope_theta": 10_000.0, "rope_scaling": scaling });
         let settings = Settings::new("c", &config);
         let (freq, _) = read(&settings, "", 8, 1.0, 64);
@@ -166,12 +166,13 @@ mod tests {
     #[test]
     fn divisors_apply_to_each_pair_and_what_is_not_run_is_told() {
         let plain = RotaryEmbedding::inv_freq(10_000.0, 8);
-        let found = scaled(json!({ "rope_type": "divisors", "divisors": [1, 2, 4.0, 8] })).unwrap();
+        let found =
+            scaled(&json!({ "rope_type": "divisors", "divisors": [1, 2, 4.0, 8] })).unwrap();
         assert_eq!(found, [plain[0], plain[1] / 2.0, plain[2] / 4.0, plain[3] / 8.0]);
-        let wrong = scaled(json!({ "rope_type": "divisors", "divisors": [1, 0] })).unwrap_err();
+        let wrong = scaled(&json!({ "rope_type": "divisors", "divisors": [1, 0] })).unwrap_err();
         assert!(wrong.contains("accepted: 4 numbers above 0"), "{wrong}");
         let yarn = json!({ "rope_type": "yarn", "factor": 4, "mscale": 1, "truncate": false });
-        let wrong = scaled(yarn).unwrap_err();
+        let wrong = scaled(&yarn).unwrap_err();
         assert!(wrong.contains("mscale is set") && wrong.contains("truncate is false"), "{wrong}");
     }
 }
