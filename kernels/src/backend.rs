@@ -8,7 +8,9 @@ use half::{bf16, f16};
 
 use crate::arch;
 use crate::error::KernelError;
-use crate::formats::{DenseTernaryView, F32View, Int8View, RowsView, TernaryView};
+use crate::formats::{
+    DenseTernaryView, F16View, F32View, Int4View, Int8View, RowsView, TernaryView,
+};
 use crate::vecmath::{KvColumns, KvRows, RopeStyle};
 
 /// Environment variable that forces a backend by name, e.g. `BHO_ISA=avx2`.
@@ -162,6 +164,22 @@ pub trait Kernels: Send + Sync {
         y: &mut [f32],
     ) -> Result<KernelName, KernelError>;
 
+    /// `y[t, r] = x_scale[t] · Σ_g w_scale[r, g] · Σ_{k in g} w[r, k] · x[t, k] + bias[r]`, int4
+    /// weights in groups of 32 inputs: the sum of a group is exact, groups are added in their order as
+    /// floats.
+    ///
+    /// - `x`: without zero points; `y`: `[tokens, rows]`
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn int4_linear(
+        &self,
+        w: Int4View<'_>,
+        x: RowsView<'_>,
+        bias: Option<&[f32]>,
+        y: &mut [f32],
+    ) -> Result<(), KernelError>;
+
     /// `y[t, r] = Σ_k w[r, k] · x[t, k] + bias[r]` in f32, summed in the order of `k`.
     ///
     /// # Errors
@@ -169,6 +187,18 @@ pub trait Kernels: Send + Sync {
     fn f32_linear(
         &self,
         w: F32View<'_>,
+        bias: Option<&[f32]>,
+        x: &[f32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// [`Kernels::f32_linear`] with weights in half precision, which become floats exactly.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] naming the argument that does not fit.
+    fn f16_linear(
+        &self,
+        w: F16View<'_>,
         bias: Option<&[f32]>,
         x: &[f32],
         y: &mut [f32],

@@ -43,9 +43,10 @@ pub use backend::{
 pub use backend::{ISA_VARIABLE, kernels};
 pub use error::KernelError;
 pub use formats::{
-    DENSE_TERNARY_TILE_COLS, DenseTernaryMatrix, DenseTernaryView, F32Matrix, F32View,
-    INT8_BLOCK_COLS, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView, TERNARY_TILE_COLS,
-    TILE_BYTES, TernaryMatrix, TernaryView,
+    DENSE_TERNARY_TILE_COLS, DenseTernaryMatrix, DenseTernaryView, F16_LINE_BYTES, F16Matrix,
+    F16View, F32Matrix, F32View, INT4_GROUP, INT4_TILE_BYTES, INT4_TILE_COLS, INT8_BLOCK_COLS,
+    Int4Matrix, Int4View, Int8Matrix, Int8View, MAX_DIM, PANEL, QuantRows, RowsView,
+    TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
 };
 pub use half::{bf16, f16};
 pub use import::{

@@ -154,3 +154,33 @@ fn decoders_agree_with_pytorch() {
         }
     }
 }
+
+#[test]
+fn coarser_heads_are_off_by_no_more_than_their_steps() {
+    for case in cases() {
+        let compute = Compute::new(2).unwrap();
+        let prompt: Vec<u32> = (1..20).collect();
+        let logits = |head, embed| {
+            let model = converted(&case, DecoderOptions { head, embed, ..EXACT }).model;
+            Run::new(&model, &compute, KvKind::F32).feed(&prompt).concat()
+        };
+        let exact = logits(HeadFormat::F32, EmbedFormat::Own);
+        let size = exact.iter().map(|v| v * v).sum::<f32>().sqrt();
+        for (head, least, most) in [
+            // Exact where the checkpoint has 16 bits.
+            (HeadFormat::F16, 0.0, 1e-3),
+            (HeadFormat::Int8, 1e-4, 1.5e-2),
+            // A uniform error within half of a fifteenth of twice the largest of 32 weights.
+            (HeadFormat::Int4, 2e-2, 0.12),
+        ] {
+            let found = logits(head, EmbedFormat::Own);
+            let difference: f32 = found.iter().zip(&exact).map(|(a, b)| (a - b) * (a - b)).sum();
+            let relative = difference.sqrt() / size;
+            println!("{case}: {head:?} {relative:.1e}");
+            assert!((least..most).contains(&relative), "{case}: {head:?} {relative}");
+            // Token vectors come from the head where it is tied.
+            let shared = logits(head, EmbedFormat::Auto);
+            assert!(shared.iter().all(|v| v.is_finite()), "{case}: {head:?}");
+        }
+    }
+}

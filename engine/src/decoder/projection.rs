@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use bho_kernels::{
-    DenseTernaryView, Dequant, F32Matrix, Int8View, Kernels, PANEL, QuantRows, TernaryView,
+    DenseTernaryView, Dequant, F16View, F32Matrix, Int4View, Int8View, Kernels, PANEL, QuantRows,
+    TernaryView,
 };
 
 use super::norm::RmsNorm;
@@ -33,6 +34,10 @@ pub enum Packed {
     TernaryDense(WeightBytes),
     /// As [`Int8View`].
     Int8(WeightBytes),
+    /// As [`Int4View`]; the scales are among the weights.
+    Int4(WeightBytes),
+    /// As [`F16View`].
+    Half(WeightBytes),
     /// Floats, packed in memory.
     Float(F32Matrix),
 }
@@ -64,7 +69,7 @@ pub(super) struct Inputs {
 impl Projection {
     /// A layer of `(rows, cols)` weights.
     ///
-    /// - `scales`, `bias`: `[rows]`; scales of float weights are not used and may be empty
+    /// - `scales`, `bias`: `[rows]`; scales of float and int4 weights are not used and may be empty
     ///
     /// # Errors
     /// [`EngineError::Kernel`] when sizes do not fit, or ternary weights hold the unused code.
@@ -89,6 +94,12 @@ impl Projection {
             Packed::Int8(bytes) => {
                 Int8View::new(rows, cols, bytes.as_bytes())?;
             }
+            Packed::Int4(bytes) => {
+                Int4View::new(rows, cols, bytes.as_bytes())?;
+            }
+            Packed::Half(bytes) => {
+                F16View::new(rows, cols, bytes.as_bytes())?;
+            }
             Packed::Float(matrix) => {
                 check("float weights", matrix.view().rows())?;
                 let found = matrix.view().cols();
@@ -101,7 +112,8 @@ impl Projection {
             }
         }
         let activations = match weights {
-            Packed::Float(_) => Activations::Float,
+            Packed::Float(_) | Packed::Half(_) => Activations::Float,
+            Packed::Int4(_) => activations,
             _ => {
                 check("weight scales", scales.len())?;
                 activations
@@ -141,29 +153,31 @@ impl Projection {
         let vectors = self.scales.len() + self.bias.as_ref().map_or(0, Vec::len);
         vectors * 4
             + match &self.weights {
-                Packed::Ternary(bytes) | Packed::TernaryDense(bytes) | Packed::Int8(bytes) => {
-                    bytes.len()
-                }
                 Packed::Float(matrix) => matrix.bytes(),
+                _ => self.packed().map_or(0, WeightBytes::len),
             }
     }
 
     /// The packed weights where they are; none for floats.
     pub fn packed(&self) -> Option<&WeightBytes> {
         match &self.weights {
-            Packed::Ternary(bytes) | Packed::TernaryDense(bytes) | Packed::Int8(bytes) => {
-                Some(bytes)
-            }
+            Packed::Ternary(bytes)
+            | Packed::TernaryDense(bytes)
+            | Packed::Int8(bytes)
+            | Packed::Int4(bytes)
+            | Packed::Half(bytes) => Some(bytes),
             Packed::Float(_) => None,
         }
     }
 
-    /// `ternary`, `ternary_dense`, `int8` or `f32`.
+    /// `ternary`, `ternary_dense`, `int8`, `int4`, `f16` or `f32`.
     pub fn precision(&self) -> &'static str {
         match self.weights {
             Packed::Ternary(_) => "ternary",
             Packed::TernaryDense(_) => "ternary_dense",
             Packed::Int8(_) => "int8",
+            Packed::Int4(_) => "int4",
+            Packed::Half(_) => "f16",
             Packed::Float(_) => "f32",
         }
     }
@@ -193,6 +207,14 @@ impl Projection {
             Packed::Int8(bytes) => {
                 let view = Int8View::new(self.rows, self.cols, bytes.as_bytes()).expect("checked");
                 (0..self.cols).for_each(|k| out[k] = scale * f32::from(view.get(r, k)));
+            }
+            Packed::Int4(bytes) => {
+                let view = Int4View::new(self.rows, self.cols, bytes.as_bytes()).expect("checked");
+                (0..self.cols).for_each(|k| out[k] = view.get(r, k));
+            }
+            Packed::Half(bytes) => {
+                let view = F16View::new(self.rows, self.cols, bytes.as_bytes()).expect("checked");
+                (0..self.cols).for_each(|k| out[k] = view.get(r, k));
             }
             Packed::Float(matrix) => {
                 let panel = matrix.view().panel(r / PANEL);
@@ -261,10 +283,7 @@ impl Projection {
             halves.resize(2 * *rows * part.len(), 0.0);
         }
         let bias = self.bias.as_ref().map(|bias| &bias[part.clone()]);
-        let row_scales = match self.weights {
-            Packed::Float(_) => &[],
-            _ => &self.scales[part.clone()],
-        };
+        let row_scales = self.scales.get(part.clone()).unwrap_or_default();
         // With two rows an input, the bias would be added twice.
         let dequant = Dequant { row_scales, row_sums: None, bias: if wide { None } else { bias } };
         let out = if wide { &mut halves[..] } else { &mut *y };
@@ -284,6 +303,15 @@ impl Projection {
                 let bytes = panels(bytes, &part, Int8View::packed_len(PANEL, self.cols)?);
                 let w = Int8View::new(shape.0, shape.1, bytes)?;
                 kernels.int8_linear(w, quant.view(), dequant, out)?;
+            }
+            Packed::Int4(bytes) => {
+                let bytes = panels(bytes, &part, Int4View::packed_len(PANEL, self.cols)?);
+                let w = Int4View::new(shape.0, shape.1, bytes)?;
+                kernels.int4_linear(w, quant.view(), dequant.bias, out)?;
+            }
+            Packed::Half(bytes) => {
+                let bytes = panels(bytes, &part, F16View::packed_len(PANEL, self.cols)?);
+                kernels.f16_linear(F16View::new(shape.0, shape.1, bytes)?, bias, float, out)?;
             }
             Packed::Float(matrix) => {
                 kernels.f32_linear(matrix.view().part(part), bias, float, out)?;

@@ -46,7 +46,8 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
 }
 
 super::kernels!(
-    AmxInt8, "amx_int8", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide,
+    AmxInt8, "amx_int8", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide
+        => super::avx512_vnni::QuadDot,
     super::avx512_dense::few_tokens
 );
 

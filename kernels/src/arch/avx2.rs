@@ -22,6 +22,7 @@ use super::blocked::{Block, Rows, Sums, Unpacked, blocked, with_tokens};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TernaryView};
 use crate::sink::Sink;
+use crate::vecmath::{GroupDot, Line, Quads};
 
 struct Avx2;
 
@@ -31,7 +32,7 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     (avx2::get() && super::x86_cpu::has_f16c()).then_some(&Avx2 as _)
 }
 
-super::kernels!(Avx2, "avx2", "avx2,f16c"; super::f16c::F16c);
+super::kernels!(Avx2, "avx2", "avx2,f16c"; super::f16c::F16c => PairDot);
 
 /// Tokens of a register tile: 6 x 2 sums leave 4 of 16 registers for weights and activations.
 const TOKENS: usize = 6;
@@ -64,6 +65,46 @@ fn prefetch(tile: &Block) {
     #[allow(unused_unsafe, reason = "a safe function in later compilers")]
     unsafe {
         _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+    }
+}
+
+/// Proof of AVX2: only a function compiled with it can make one.
+#[derive(Clone, Copy)]
+pub(super) struct PairDot(());
+
+impl PairDot {
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl GroupDot for PairDot {
+    /// A pair of 4-bit codes and activations is within `±2 · 15 · 128`, and eight of them within 16 bits.
+    #[inline(always)]
+    fn dot(self, lines: &[Line; 4], x: &Quads) -> [i32; PANEL] {
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn go(lines: &[Line; 4], x: &Quads) -> [i32; PANEL] {
+            let mut pairs = [_mm256_setzero_si256(); 2];
+            for (line, x) in lines.iter().zip(x.as_chunks::<2>().0) {
+                let quads = x.map(|x| _mm256_set1_epi32(i32::from_ne_bytes(x.map(|v| v as u8))));
+                for (pairs, half) in pairs.iter_mut().zip(line.as_chunks::<32>().0) {
+                    let (codes, mask) = (load(half), _mm256_set1_epi8(15));
+                    let low = _mm256_and_si256(codes, mask);
+                    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), mask);
+                    *pairs = _mm256_add_epi16(*pairs, _mm256_maddubs_epi16(low, quads[0]));
+                    *pairs = _mm256_add_epi16(*pairs, _mm256_maddubs_epi16(high, quads[1]));
+                }
+            }
+            let mut sums = [0; PANEL];
+            for (half, pairs) in pairs.into_iter().enumerate() {
+                add_sums(&mut sums, half, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            }
+            sums
+        }
+        // SAFETY: `self` was made by a function that had the feature.
+        unsafe { go(lines, x) }
     }
 }
 

@@ -20,6 +20,7 @@ use super::blocked::{Block, Blocks, Rows, Sums, Unpacked, blocked, with_tokens};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
+use crate::vecmath::{GroupDot, Line, Quads};
 
 struct Avx512Vnni;
 
@@ -30,7 +31,7 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
 }
 
 super::kernels!(
-    Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide,
+    Avx512Vnni, "avx512_vnni", "avx512f,avx512bw,avx512vnni"; super::f16c::F16cWide => QuadDot,
     super::avx512_dense::few_tokens
 );
 
@@ -76,6 +77,41 @@ fn load_sums(sums: &[i32; PANEL]) -> __m512i {
 fn store_sums(out: &mut [i32; PANEL], sums: __m512i) {
     // SAFETY: the array is 64 writable bytes; the store asks for no alignment.
     unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), sums) };
+}
+
+/// Proof of AVX-512 VNNI: only a function compiled with it can make one.
+#[derive(Clone, Copy)]
+pub(super) struct QuadDot(());
+
+impl QuadDot {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+impl GroupDot for QuadDot {
+    #[inline(always)]
+    fn dot(self, lines: &[Line; 4], x: &Quads) -> [i32; PANEL] {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        #[inline]
+        fn go(lines: &[Line; 4], x: &Quads) -> [i32; PANEL] {
+            let mask = _mm512_set1_epi8(15);
+            // One sum for each half, so that one does not wait for the other.
+            let (mut low, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+            for i in 0..4 {
+                let codes = load(&lines[i]);
+                let upper = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), mask);
+                low = _mm512_dpbusd_epi32(low, _mm512_and_si512(codes, mask), broadcast(x[2 * i]));
+                high = _mm512_dpbusd_epi32(high, upper, broadcast(x[2 * i + 1]));
+            }
+            let mut sums = [0; PANEL];
+            store_sums(&mut sums, _mm512_add_epi32(low, high));
+            sums
+        }
+        // SAFETY: `self` was made by a function that had the features.
+        unsafe { go(lines, x) }
+    }
 }
 
 /// Adds the int8 products of `T` tokens with `P` panels to `sums`.

@@ -31,7 +31,7 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     (has && avx2::get() && super::x86_cpu::has_f16c()).then_some(&AvxVnni as _)
 }
 
-super::kernels!(AvxVnni, "avx_vnni", "avx2,avxvnni,f16c"; super::f16c::F16c);
+super::kernels!(AvxVnni, "avx_vnni", "avx2,avxvnni,f16c"; super::f16c::F16c => super::avx2::PairDot);
 
 /// Tokens that share one pass over a panel; see the module's count.
 const TOKENS: usize = 6;

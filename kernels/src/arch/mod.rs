@@ -65,17 +65,17 @@ pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
 /// `$features` are the target features of the backend (none for the baseline), and `$halves` is
-/// its `vecmath::HalfLanes`, if it has instructions for f16. `$few_dense` multiplies few
+/// its `vecmath::HalfLanes`, if it has instructions for f16, `$dots` its `vecmath::GroupDot`. `$few_dense` multiplies few
 /// tokens by dense ternary weights as they are, if the backend can; else they are unpacked for
 /// `ternary`. Each method checks shapes in safe code and enters one function compiled with those
 /// features.
 macro_rules! kernels {
-    ($backend:ident, $name:literal $(, $features:literal)? $(; $halves:ty)? $(, $few_dense:path)?) => {
+    ($backend:ident, $name:literal $(, $features:literal)? $(; $halves:ty)? $(=> $dots:ty)? $(, $few_dense:path)?) => {
         // A block of its own, so that the names of types need no paths.
         const _: () = {
             use alloc::vec::Vec;
             use $crate::{
-                AttentionHead, DenseTernaryView, Dequant, F32View, Int8View, KernelError, KernelName,
+                AttentionHead, DenseTernaryView, Dequant, F16View, F32View, Int4View, Int8View, KernelError, KernelName,
                 KvColumns, KvRows, RopeStyle, RowQuant, RowsView, TernaryView, bf16, f16,
         };
         $(#[target_feature(enable = $features)])?
@@ -198,7 +198,13 @@ macro_rules! kernels {
                 bf16_to_f32(x: &[bf16], y: &mut [f32]);
                 f32_to_bf16(x: &[f32], y: &mut [bf16]);
             );
+            $crate::arch::kernels!(@maths [$($features)?] [$($halves)?] [$($dots)?]
+                int4_linear(w: Int4View<'_>, x: RowsView<'_>, bias: Option<&[f32]>, y: &mut [f32])
+                    -> Result<(), KernelError>;
+            );
             $crate::arch::kernels!(@maths [$($features)?] [$($halves)?]
+                f16_linear(w: F16View<'_>, bias: Option<&[f32]>, x: &[f32], y: &mut [f32])
+                    -> Result<(), KernelError>;
                 f16_to_f32(x: &[f16], y: &mut [f32]);
                 f32_to_f16(x: &[f32], y: &mut [f16]);
                 kv_scores(q: &[f32], keys: &[KvColumns<'_>], scale: f32, scores: &mut [f32])
@@ -218,6 +224,13 @@ macro_rules! kernels {
             @one $features $op($crate::arch::kernels!(@token $halves),) ($($arg: $ty),*) $(-> $ret)?
         );)*
     };
+    (@maths $features:tt $halves:tt $dots:tt $($op:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {
+        $($crate::arch::kernels!(
+            @one $features
+            $op($crate::arch::kernels!(@token $halves), $crate::arch::kernels!(@token $dots),)
+            ($($arg: $ty),*) $(-> $ret)?
+        );)*
+    };
     (@one [$($features:literal)?] $op:ident($($token:tt)*) ($($arg:ident: $ty:ty),*) $(-> $ret:ty)?) => {
         fn $op(&self, $($arg: $ty),*) $(-> $ret)? {
             $(#[target_feature(enable = $features)])?
@@ -227,8 +240,8 @@ macro_rules! kernels {
             $crate::arch::enter!(go($($arg),*))
         }
     };
-    (@token []) => { $crate::vecmath::PlainHalves::new() };
-    (@token [$halves:ty]) => { <$halves>::new() };
+    (@token []) => { $crate::vecmath::PlainLanes::new() };
+    (@token [$token:ty]) => { <$token>::new() };
 }
 pub(crate) use kernels;
 

@@ -11,14 +11,19 @@
 //! The correction needs only the sum of the activations, which quantization yields for free.
 
 mod aligned;
+mod f16;
 mod f32;
+mod int4;
 mod int8;
 mod rows;
 mod ternary;
 mod ternary_dense;
 
 pub(crate) use aligned::AlignedBytes;
+pub use f16::{F16_LINE_BYTES, F16Matrix, F16View};
 pub use f32::{F32Matrix, F32View};
+pub(crate) use int4::GROUP_LINES;
+pub use int4::{INT4_GROUP, INT4_TILE_BYTES, INT4_TILE_COLS, Int4Matrix, Int4View};
 pub use int8::{INT8_BLOCK_COLS, Int8Matrix, Int8View};
 pub use rows::{QuantRows, RowsView};
 pub(crate) use ternary::{PACK_COLS, pack_panel};

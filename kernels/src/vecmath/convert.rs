@@ -32,15 +32,15 @@ pub(crate) trait HalfLanes: Copy {
 
 /// No instructions for f16.
 #[derive(Clone, Copy)]
-pub(crate) struct PlainHalves;
+pub(crate) struct PlainLanes;
 
-impl PlainHalves {
+impl PlainLanes {
     pub(crate) fn new() -> Self {
         Self
     }
 }
 
-impl HalfLanes for PlainHalves {}
+impl HalfLanes for PlainLanes {}
 
 /// Exponent and fraction of an f16 infinity, moved to where f32 has its fraction.
 const INF: u32 = 0x7c00 << 13;

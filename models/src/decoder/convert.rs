@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bho_engine::CancelToken;
-use bho_kernels::{DenseTernaryMatrix, ImportError, Int8Matrix, PANEL, TernaryMatrix, TernaryView};
+use bho_kernels::{
+    DenseTernaryMatrix, F16Matrix, ImportError, Int4Matrix, Int8Matrix, PANEL, TernaryMatrix,
+    TernaryView,
+};
 use half::{bf16, f16};
 
 use super::names::{HEAD, Stored, scale};
@@ -34,6 +37,10 @@ pub enum HeadFormat {
     /// int8 with a scale a row.
     #[default]
     Int8,
+    /// 4 bits with an f16 scale for 32 inputs: about half the bytes, a coarser choice of tokens.
+    Int4,
+    /// Half precision.
+    F16,
     /// As it is.
     F32,
 }
@@ -81,6 +88,10 @@ enum How {
     ThreeValues,
     /// Floats rounded to int8 by each row's maximum.
     RowMax,
+    /// Floats rounded to 4 bits in groups.
+    Groups,
+    /// Floats rounded to half precision.
+    Halves,
     /// Floats as they are.
     Floats,
 }
@@ -194,6 +205,8 @@ fn layers(
         let stored = match how {
             How::Floats => Stored::Float,
             How::RowMax => Stored::Int8,
+            How::Groups => Stored::Int4,
+            How::Halves => Stored::Half,
             _ if options.dense => Stored::TernaryDense,
             _ => Stored::Ternary,
         };
@@ -223,7 +236,7 @@ fn parts(
         let (name, shape) = (&matrix.name, stored.shape(matrix.rows, matrix.cols));
         let dtype = if *stored == Stored::Float { "F32" } else { "U8" };
         add(stored.tensor(name), dtype, shape, Part::Weights(i));
-        if *stored != Stored::Float {
+        if stored.has_scales() {
             add(scale(name), "F32", vec![matrix.rows], Part::Scales(i));
         }
     }
@@ -282,8 +295,12 @@ fn decide(
     expect_shape(source, tensor, &[matrix.rows, matrix.cols])?;
     match matrix.weights {
         WeightKind::BitNet(_) => abs_mean(tensor, shape, source).map(How::AbsMean),
-        WeightKind::Plain if is_head && options.head == HeadFormat::F32 => Ok(How::Floats),
-        WeightKind::Plain if is_head => Ok(How::RowMax),
+        WeightKind::Plain if is_head => Ok(match options.head {
+            HeadFormat::Int8 => How::RowMax,
+            HeadFormat::Int4 => How::Groups,
+            HeadFormat::F16 => How::Halves,
+            HeadFormat::F32 => How::Floats,
+        }),
         WeightKind::Plain if three_values(tensor, shape, source)? => Ok(How::ThreeValues),
         WeightKind::Plain if options.weights == WeightFormat::F32 => Ok(How::Floats),
         WeightKind::Plain => Ok(How::RowMax),
@@ -396,6 +413,25 @@ fn write_layer(
         let packed = match how {
             How::Floats => {
                 writer.data(&f32_bytes(values))?;
+                return Ok(true);
+            }
+            How::Groups | How::Halves => {
+                let mut add = |v: f32, back: f32| {
+                    error += f64::from(v - back).powi(2);
+                    norm += f64::from(v).powi(2);
+                };
+                let at = |i: usize| (i / cols, i % cols);
+                if how == How::Groups {
+                    let packed = Int4Matrix::quantize(count, cols, values).map_err(|e| bad(&e))?;
+                    let back = |(i, &v)| add(v, packed.view().get(at(i).0, at(i).1));
+                    values.iter().enumerate().for_each(back);
+                    writer.data(packed.as_bytes())?;
+                } else {
+                    let packed = F16Matrix::pack(count, cols, values).map_err(|e| bad(&e))?;
+                    let back = |(i, &v)| add(v, packed.view().get(at(i).0, at(i).1));
+                    values.iter().enumerate().for_each(back);
+                    writer.data(packed.as_bytes())?;
+                }
                 return Ok(true);
             }
             How::RowMax => {

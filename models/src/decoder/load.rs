@@ -116,14 +116,16 @@ fn projection(weights: &Weights, spec: &MatrixSpec) -> Result<Projection, ModelE
         Stored::Ternary => Packed::Ternary(weights.bytes(&name)?),
         Stored::TernaryDense => Packed::TernaryDense(weights.bytes(&name)?),
         Stored::Int8 => Packed::Int8(weights.bytes(&name)?),
+        Stored::Int4 => Packed::Int4(weights.bytes(&name)?),
+        Stored::Half => Packed::Half(weights.bytes(&name)?),
         Stored::Float => {
             let values = weights.floats(&name, &expected)?;
             Packed::Float(F32Matrix::pack(rows, cols, &values).map_err(|e| bad(&e))?)
         }
     };
-    let scales = match stored {
-        Stored::Float => Vec::new(),
-        _ => weights.floats(&scale(&spec.name), &[rows])?,
+    let scales = match stored.has_scales() {
+        true => weights.floats(&scale(&spec.name), &[rows])?,
+        false => Vec::new(),
     };
     let bias = match spec.bias {
         true => Some(weights.floats(&format!("{}.bias", spec.name), &[rows])?),

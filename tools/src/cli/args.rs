@@ -266,9 +266,9 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
     pub(crate) weights: Precision,
 
-    /// Decoders: the output head becomes int8, or stays f32
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
-    pub(crate) head: Precision,
+    /// Decoders: how the output head is stored
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = HeadPrecision::Int8)]
+    pub(crate) head: HeadPrecision,
 
     /// Decoders: keep the embedding table beside an output head that shares its weights
     #[arg(long)]
@@ -285,6 +285,19 @@ pub(crate) struct ConvertArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How the output head of a decoder is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HeadPrecision {
+    /// 8 bits with a scale per row
+    Int8,
+    /// 4 bits with a scale per 32 inputs: fewer bytes a token, a coarser choice of tokens
+    Int4,
+    /// half precision
+    F16,
+    /// as it is, in single precision
+    F32,
 }
 
 /// How floats of a decoder are stored.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::args::text;
+use super::args::{HeadPrecision, text};
 use crate::bench::PageSize;
 use crate::input::TextArg;
 
@@ -190,6 +190,10 @@ pub(crate) struct MakeModelArgs {
     /// Ternary weights in 1.6 bits instead of 2
     #[arg(long)]
     pub(crate) dense: bool,
+
+    /// How the output head is stored
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = HeadPrecision::Int8)]
+    pub(crate) head: HeadPrecision,
 
     /// Replace an existing file
     #[arg(long)]

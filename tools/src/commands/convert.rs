@@ -10,7 +10,7 @@ use bho_models::decoder::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat}
 use bho_models::{ConvertOptions, ConvertReport, Progress, TensorReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::args::{ConvertArgs, Precision};
+use crate::cli::args::{ConvertArgs, HeadPrecision, Precision};
 use crate::exit::{self, Exit, Failure};
 use crate::models;
 use crate::output::style::{Style, Tint};
@@ -37,7 +37,7 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
             } else {
                 WeightFormat::Int8
             },
-            head: if args.head == Precision::F32 { HeadFormat::F32 } else { HeadFormat::Int8 },
+            head: args.head.into(),
             embed: if args.own_embeddings { EmbedFormat::Own } else { EmbedFormat::Auto },
             dense: args.dense,
         },
@@ -102,4 +102,15 @@ fn describe(report: &ConvertReport, style: &Style) -> String {
         out.push('\n');
     }
     out
+}
+
+impl From<HeadPrecision> for HeadFormat {
+    fn from(head: HeadPrecision) -> Self {
+        match head {
+            HeadPrecision::Int8 => Self::Int8,
+            HeadPrecision::Int4 => Self::Int4,
+            HeadPrecision::F16 => Self::F16,
+            HeadPrecision::F32 => Self::F32,
+        }
+    }
 }

@@ -21,7 +21,8 @@ pub(crate) fn make_model(args: &MakeModelArgs) -> Result<Exit, Failure> {
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
     let bar = super::convert::progress();
-    let options = DecoderOptions { dense: args.dense, ..DecoderOptions::default() };
+    let (dense, head) = (args.dense, args.head.into());
+    let options = DecoderOptions { dense, head, ..DecoderOptions::default() };
     let target = (args.out.as_path(), args.force);
     let made = make_random(&config, args.seed, &options, target, &cancel, &mut |progress| {
         super::convert::advance(&bar, progress);
