@@ -6,6 +6,7 @@
 //! in the table there.
 
 mod architectures;
+mod byte_tokenizer;
 mod convert;
 mod load;
 mod names;

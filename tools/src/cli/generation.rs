@@ -168,8 +168,9 @@ const MAKE_MODEL_EXAMPLES: &str = "\
 Examples:
   bho dev make-model random-2b.safetensors --shape 2b-4t
   bho dev make-model dense.safetensors --shape 100m --dense --seed 3
+  bho dev make-model tiny.safetensors --shape 1m --tokenizer
 
-The file has no tokenizer: `bho bench e2e` can use it, `bho generate` cannot. The same shape, seed and
+Without --tokenizer, `bho bench e2e` can use the file, `bho generate` cannot. The same shape, seed and
 flags give the same bytes.";
 
 #[derive(Debug, Args)]
@@ -190,6 +191,10 @@ pub(crate) struct MakeModelArgs {
     /// Ternary weights in 1.6 bits instead of 2
     #[arg(long)]
     pub(crate) dense: bool,
+
+    /// Put a tokenizer of single bytes and a chat template in it: text comes out, if without sense
+    #[arg(long)]
+    pub(crate) tokenizer: bool,
 
     /// Replace an existing file
     #[arg(long)]
