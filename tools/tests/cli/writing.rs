@@ -305,7 +305,7 @@ fn ctrl_c_keeps_what_is_written() {
 }
 
 #[test]
-fn the_same_seed_writes_the_same_bytes_on_any_number_of_threads() {
+fn the_same_seed_writes_the_same_tokens_on_any_threads_and_backend() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny_text_model(dir.path());
     let text = |threads: &str, seed: &str, kv: &str| {
@@ -317,4 +317,7 @@ fn the_same_seed_writes_the_same_bytes_on_any_number_of_threads() {
     assert_eq!(text("2", "7", "f16"), one);
     assert_eq!(text("3", "7", "f16"), one);
     assert_ne!(text("1", "8", "f16"), one);
+    let args = ["generate", &model, "hello", "--json", "-n", "60", "--seed", "7"];
+    let scalar = crate::support::bho().env("BHO_ISA", "scalar").args(args).output().unwrap();
+    assert_eq!(json(&scalar, 0)["tokens"], one);
 }
