@@ -120,8 +120,9 @@ impl Conversation {
     ) {
         let Prompt { mut text, mut tokens, .. } = prompt;
         let bytes = answer.tokens.iter().flat_map(|&id| model.tokenizer().token_bytes(id));
-        // Not so where a stop text was cut off, or bytes were no UTF-8.
-        self.read = bytes.eq(answer.text.as_bytes()).then(|| {
+        let bytes: Vec<u8> = bytes.copied().collect();
+        // Not so where a stop text was cut off.
+        self.read = (String::from_utf8_lossy(&bytes) == answer.text).then(|| {
             text += &model.tokenizer().guard(&answer.text);
             tokens.extend(&answer.tokens);
             Prompt { text, tokens, dropped: 0 }

@@ -115,7 +115,7 @@ fn a_message_that_never_fits_is_refused_and_the_chat_goes_on() {
     let found: Vec<_> = turns(&output).iter().map(|turn| turn["user"].clone()).collect();
     assert_eq!(found, ["short", "again"]);
     let said = stderr(&output);
-    assert!(said.contains("319 tokens") && said.contains("116 fit the context of 128"), "{said}");
+    assert!(said.contains("320 tokens") && said.contains("116 fit the context of 128"), "{said}");
     assert!(!said.contains("xxx"), "{said}");
 }
 

@@ -121,7 +121,7 @@ fn constraints_that_cannot_be_followed_are_refused_with_the_reason() {
         fails(&generate(&model, &["x", "--regex", pattern]), 2, reason);
     }
     let mut deep = value!({ "type": "null" });
-    for _ in 0..40 {
+    for _ in 0..70 {
         deep = value!({ "type": "array", "items": deep });
     }
     let file = |name: &str, text: &str| {
@@ -141,11 +141,7 @@ fn constraints_that_cannot_be_followed_are_refused_with_the_reason() {
             value!({ "allOf": [{ "type": "string" }, { "type": "null" }] }).to_string(),
             "--json-schema",
         ),
-        (
-            value!({ "items": deep, "properties": { "a": { "items": { "items": deep } } } })
-                .to_string(),
-            "",
-        ),
+        (deep.to_string(), "65 levels deep; accepted: 64"),
         ("{\"type\": }".into(), "not JSON"),
         (file("list.json", "[1, 2"), "list.json: not JSON"),
         (
@@ -155,10 +151,7 @@ fn constraints_that_cannot_be_followed_are_refused_with_the_reason() {
         (dir.path().join("none.json").display().to_string(), "none.json"),
     ];
     for (schema, reason) in cases {
-        let refused = generate(&model, &["x", "--json-schema", &schema]);
-        if !reason.is_empty() {
-            fails(&refused, 2, reason);
-        }
+        fails(&generate(&model, &["x", "--json-schema", &schema]), 2, reason);
     }
     let both = generate(&model, &["x", "--regex", "a", "--json-schema", "{}"]);
     fails(&both, 2, "cannot be used with");
@@ -264,11 +257,12 @@ fn a_tokenizer_that_disagrees_with_the_vocabulary_is_refused() {
     }
 }
 
+const ENDLESS: &str = "[a-z\n]{3990,4000}";
+
 /// A text that goes on for thousands of tokens.
-fn endless(model: &str, extra: &[&str]) -> std::process::Child {
-    let regex = "([a-z ]{1,9}\n){900,1000}";
+fn endless(model: &str) -> std::process::Child {
     let mut command = std_bho();
-    command.args(["generate", model, "x", "--regex", regex, "-n", "4000"]).args(extra);
+    command.args(["generate", model, "x", "--regex", ENDLESS, "-n", "4000"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -276,7 +270,7 @@ fn endless(model: &str, extra: &[&str]) -> std::process::Child {
 fn a_reader_that_has_gone_ends_the_text_without_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny_text_model(dir.path());
-    let mut child = endless(&model, &[]);
+    let mut child = endless(&model);
     let mut first = [0];
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -288,7 +282,7 @@ fn a_reader_that_has_gone_ends_the_text_without_an_error() {
 fn ctrl_c_keeps_what_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny_text_model(dir.path());
-    let mut child = endless(&model, &[]);
+    let mut child = endless(&model);
     let mut out = child.stdout.take().unwrap();
     let mut first = [0];
     out.read_exact(&mut first).unwrap();
@@ -299,7 +293,7 @@ fn ctrl_c_keeps_what_is_written() {
     assert!(rest.ends_with('\n') && rest.len() < 4000, "{} bytes", rest.len());
     let text = [&first[..], rest.as_bytes()].concat();
     // The same beginning as that of the text that is not stopped.
-    let whole = generate(&model, &["x", "--regex", "([a-z ]{1,9}\n){900,1000}", "-n", "400"]);
+    let whole = generate(&model, &["x", "--regex", ENDLESS, "-n", "400"]);
     let same = text.len().min(400) - 1;
     assert_eq!(text[..same], whole.stdout[..same]);
 }
