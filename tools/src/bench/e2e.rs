@@ -288,7 +288,7 @@ impl SideBySide {
     /// So many texts at the same time, each behind a token of its own.
     fn write(&self, texts: usize, cancel: &CancelToken) -> Result<Duration, EngineError> {
         let vocab = self.generator.model().config().vocab;
-        let one = |i: usize| {
+        let one = |i: usize| -> Result<(), EngineError> {
             let request = Request {
                 prompt: vec![(i % vocab) as u32],
                 max_tokens: self.tokens,

@@ -93,7 +93,7 @@ fn constraint(
         return Ok(Some(made.context("--regex")?));
     }
     let Some(given) = schema else { return Ok(None) };
-    let (name, text) = match given.trim_start().starts_with('{') {
+    let (name, text): (String, _) = match given.trim_start().starts_with('{') {
         true => ("--json-schema".into(), given.to_owned()),
         false => (given.into(), StreamArg::File(given.into()).read_text()?),
     };
