@@ -17,10 +17,11 @@ Examples:
   bho generate model.safetensors \"When did it end?\" --regex '[0-9]{4}-[0-9]{2}-[0-9]{2}'
   bho generate model.safetensors @letter.txt --json-schema contact.schema.json
 
-Text is printed as it comes. A model with a chat template gets the prompt as a user's message, unless
---raw gives it as it stands. A prompt longer than the context is an error. The same seed gives the same
-text, whatever the threads. Ctrl-C ends the text; what is written stays. A text that ends, by
---max-tokens or a stop text, before it is what --regex or --json-schema asks for exits with 1.";
+Text is printed as it comes. A model with a chat template gets the prompt as a user's message,
+unless --raw gives it as it stands. A prompt longer than the context is an error. The same seed
+gives the same text, whatever the threads. Ctrl-C ends the text; what is written stays. A text
+that ends, by --max-tokens or a stop text, before it is what --regex or --json-schema asks for
+exits with 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = GENERATE_EXAMPLES)]
@@ -80,11 +81,12 @@ Examples:
   bho chat model.safetensors --system \"Answer in one sentence.\" --temperature 0
   printf 'Who wrote Faust?\\nWhen?\\n' | bho chat model.safetensors --json
 
-On a terminal, lines are edited and recalled; elsewhere each line of standard input is a message. A line
-that ends with \\ goes on in the next; /help lists commands, and // begins a message with a slash.
-Answers stream. Ctrl-C ends an answer, and what was said stays; at the prompt, twice in a row ends the
-chat. What the model has read it does not read again. When the context is full, the oldest turns are
-forgotten, the system message never. Nothing is kept on disk unless --history or /save says so.";
+On a terminal, lines are edited and recalled; elsewhere each line of standard input is a message.
+A line that ends with \\ goes on in the next; /help lists commands, and // begins a message with a
+slash. Answers stream. Ctrl-C ends an answer, and what was said stays; at the prompt, twice in a
+row ends the chat. What the model has read it does not read again. When the context is full, the
+oldest turns are forgotten, the system message never. Nothing is kept on disk unless --history or
+/save says so.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
@@ -129,10 +131,11 @@ Examples:
   bho ppl bitnet-2b.safetensors wikitext-2.txt
   bho ppl model.safetensors text.txt --ctx 2048 --stride 512 --chunks 20 --json
 
-The text is read in windows of --ctx tokens that begin every --stride tokens; each token is scored once,
-behind all tokens of its window before it. A lower stride gives each token more to go by and takes
-longer. Perplexity is exp(m), m the mean negative log-likelihood of a token; the interval is exp(m -/+
-1.96 standard errors of m). Bits per byte compare across tokenizers. Ctrl-C prints what is found so far.";
+The text is read in windows of --ctx tokens that begin every --stride tokens; each token is scored
+once, behind all tokens of its window before it. A lower stride gives each token more to go by and
+takes longer. Perplexity is exp(m), m the mean negative log-likelihood of a token; the interval is
+exp(m -/+ 1.96 standard errors of m). Bits per byte compare across tokenizers. Ctrl-C prints what
+is found so far.";
 
 #[derive(Debug, Args)]
 #[command(after_help = PPL_EXAMPLES)]
@@ -279,8 +282,8 @@ Examples:
   bho dev make-model dense.safetensors --shape 100m --dense --seed 3
   bho dev make-model tiny.safetensors --shape 1m --tokenizer
 
-Without --tokenizer, `bho bench e2e` can use the file, `bho generate` cannot. The same shape, seed and
-flags give the same bytes.";
+Without --tokenizer, `bho bench e2e` can use the file, `bho generate` cannot. The same shape, seed
+and flags give the same bytes.";
 
 #[derive(Debug, Args)]
 #[command(after_help = MAKE_MODEL_EXAMPLES)]
@@ -320,8 +323,8 @@ Examples:
   bho bench e2e random-2b.safetensors
   bho bench e2e model.safetensors --prompts 128,512 --generate 64 --threads 1,2 --rounds 5 --json
 
-ppN reads a prompt of N tokens, tgN writes N tokens behind an empty prompt, as llama-bench has them;
-2 x tgN writes two such texts at the same time, with the time that takes over that of one.
+ppN reads a prompt of N tokens, tgN writes N tokens behind an empty prompt, as llama-bench has
+them; 2 x tgN writes two such texts at the same time, with the time that takes over that of one.
 The share of the limit is bytes of weights per token over what this machine reads from main memory
 in a second. Close everything else.";
 
