@@ -209,7 +209,7 @@ mod tests {
         let back = Conversation::from_json(&json).unwrap();
         assert_eq!((back.system(), back.turns()), (chat.system(), chat.turns()));
         assert_eq!(back.to_json(), json);
-        let mut refused = |pointer: &str, value: Value| {
+        let refused = |pointer: &str, value: Value| {
             let mut json = json.clone();
             *json.pointer_mut(pointer).unwrap() = value;
             Conversation::from_json(&json).unwrap_err()
