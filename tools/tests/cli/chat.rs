@@ -194,7 +194,7 @@ fn answers_stream_one_after_another() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny_text_model(dir.path());
     let mut command = std_bho();
-    command.args(["chat", &model, "-n", "5", "--json"]);
+    command.args(["chat", &model, "-n", "5", "--json"]).stderr(Stdio::null());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
