@@ -47,6 +47,14 @@ pub enum EngineError {
     /// The input does not fit the model (token id past the vocabulary, sequence past the positions).
     #[error("input: {0}")]
     Input(String),
+    /// The weights gave a value that is no finite number.
+    #[error("{what} holds {value}: the weights are damaged, or too large for single precision")]
+    NotFinite {
+        /// What was being computed.
+        what: String,
+        /// `NaN`, `inf` or `-inf`.
+        value: f32,
+    },
     /// The text could not be tokenized.
     #[error("tokenizer: {0}")]
     Tokenizer(String),

@@ -4,7 +4,7 @@
 mod common;
 
 use bho_engine::decoder::{
-    DecoderModel, KvCache, KvKind, PAGE, Scratch, Sequence, Slice, Want, Wanted,
+    DecoderModel, KvCache, KvKind, PAGE, Scorer, Scratch, Sequence, Slice, Want, Wanted,
 };
 use bho_engine::{CancelToken, Compute, EngineError};
 use common::{Format, VOCAB, model, tokens};
@@ -114,6 +114,81 @@ fn hidden_states_and_nothing_can_be_wanted() {
     assert!(all.len() == 60 && all.iter().all(|row| row.len() == 72));
     assert!(run(Wanted::Last(Want::Hidden))[0] == all[59]);
     assert!(run(Wanted::Last(Want::Nothing)).is_empty());
+}
+
+#[test]
+fn scores_are_the_log_softmax_of_the_logits_step_by_step() {
+    for (format, shape) in [(Format::Ternary, (5, 1, 24)), (Format::Float, (3, 3, 16))] {
+        let model = model(format, shape);
+        // More than one chunk of a pass is read before the first that is scored, and 40 more.
+        let text = [tokens(480, 5), tokens(30, 6)].concat();
+        let one = Compute::new(1).unwrap();
+        let mut stepwise = cache(&model, KvKind::F16);
+        let (_, logits) = logits(&model, &one, &mut stepwise, &text, &[1]);
+        let expected: Vec<_> = (1..text.len())
+            .map(|i| {
+                let row = logits[i - 1].iter().map(|&logit| f64::from(logit));
+                let all = row.map(f64::exp).sum::<f64>().ln();
+                f64::from(logits[i - 1][text[i] as usize]) - all
+            })
+            .collect();
+        for (threads, first) in [(1, 1), (2, 1), (3, 2), (2, 470), (2, 509)] {
+            let compute = Compute::new(threads).unwrap();
+            let mut scorer = Scorer::new(&model, &compute, KvKind::F16, 512).unwrap();
+            let cancel = CancelToken::new();
+            let found = scorer.score(&text, first, &cancel).unwrap();
+            assert_eq!(found.len(), text.len() - first);
+            for (found, expected) in found.iter().zip(&expected[first - 1..]) {
+                assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} for {expected}");
+            }
+            // Nothing is kept of the last text.
+            assert!(scorer.score(&text, first, &cancel).unwrap() == found);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_scored_is_refused() {
+    let model = model(Format::Ternary, (5, 1, 24));
+    let compute = Compute::new(2).unwrap();
+    let mut scorer = Scorer::new(&model, &compute, KvKind::F16, PAGE).unwrap();
+    let cancel = CancelToken::new();
+    let mut refused = |tokens: &[u32], first| scorer.score(tokens, first, &cancel).unwrap_err();
+    assert!(refused(&[1, 2], 0).to_string().contains("follows nothing"));
+    assert!(refused(&tokens(PAGE + 1, 1), 1).to_string().contains("33 tokens; 32 fit"));
+    assert!(refused(&[1, 77], 1).to_string().contains("token 77"));
+    cancel.cancel();
+    assert!(matches!(refused(&[1, 2], 1), EngineError::Cancelled));
+    assert!(scorer.score(&[1], 1, &CancelToken::new()).unwrap().is_empty());
+    let states = [vec![0.5; 72], vec![0.5; 71]];
+    let short = model.log_probs(&compute, &states, &[1, 2], &CancelToken::new());
+    assert!(short.unwrap_err().to_string().contains("states of 72 values"));
+}
+
+#[test]
+fn embeddings_that_are_no_numbers_are_errors_and_not_text() {
+    use bho_engine::decoder::TokenEmbeddings;
+    use bho_engine::layers::Embeddings;
+    for (value, token) in [(f32::NAN, 3), (f32::INFINITY, 76), (f32::NEG_INFINITY, 0)] {
+        let mut table = vec![0.25; VOCAB * 72];
+        table[token * 72 + 71] = value;
+        let table = Embeddings::float("table", (VOCAB, 72), table).unwrap();
+        let embeddings = TokenEmbeddings::Table(table);
+        let model = common::model_with(Format::Ternary, (5, 1, 24), embeddings);
+        let compute = Compute::new(2).unwrap();
+        let mut cache = cache(&model, KvKind::F16);
+        let mut run = |tokens: &[u32]| {
+            let mut sequence = Sequence::default();
+            cache.extend(&mut sequence, tokens).unwrap();
+            let want = Wanted::Last(Want::Logits);
+            let slice = Slice { sequence: &sequence, new: tokens.len(), want };
+            let (mut scratch, cancel) = (Scratch::default(), CancelToken::new());
+            model.forward(&compute, &cache, &[slice], &mut scratch, &cancel)
+        };
+        let error = run(&[5, token as u32, 6]).unwrap_err().to_string();
+        assert!(error.contains(&format!("embedding of token {token} holds {value}")), "{error}");
+        assert!(run(&[5, 6]).is_ok());
+    }
 }
 
 #[test]

@@ -4,12 +4,14 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use bho_engine::decoder::{DecoderModel, KvKind, PAGE};
 use bho_engine::generation::{
-    Finish, Generated, Generator, GeneratorOptions, Piece, Request, Vocabulary,
+    Finish, Generated, Generator, GeneratorOptions, GeneratorStats, Piece, Request, Vocabulary,
 };
-use bho_engine::sampling::SamplingParams;
+use bho_engine::sampling::{Constraint, SamplingError, SamplingParams, TokenMask};
 use bho_engine::{CancelToken, Compute, EngineError};
 use common::{Format, VOCAB, model, tokens};
 
@@ -128,7 +130,8 @@ fn a_beginning_that_was_read_before_is_not_read_again() {
     let prompt = tokens(4 * PAGE + 9, 3);
     assert_eq!(run(&generator, request(prompt.clone(), 3, 1)).cached_tokens, 0);
     let again = run(&generator, request(prompt.clone(), 3, 1));
-    assert_eq!(again.cached_tokens, 4 * PAGE);
+    // All but the last token, whose logits are not cached.
+    assert_eq!(again.cached_tokens, 4 * PAGE + 8);
     // Two at once that begin as nothing before: the second waits for the first to be read.
     let fresh = tokens(5 * PAGE, 4);
     let cached: Vec<_> = std::thread::scope(|scope| {
@@ -140,6 +143,76 @@ fn a_beginning_that_was_read_before_is_not_read_again() {
         handles.map(|handle| handle.join().unwrap()).into()
     });
     assert_eq!(cached.iter().sum::<usize>(), 5 * PAGE, "{cached:?}");
+}
+
+/// Holds the generator's thread until it is told to go on, so that requests queue up.
+struct Gate(Receiver<()>);
+
+impl Constraint for Gate {
+    fn allowed(&mut self, mask: &mut TokenMask) -> Result<(), SamplingError> {
+        self.0.recv().unwrap();
+        mask.allow(0);
+        Ok(())
+    }
+
+    fn accept(&mut self, _: u32) -> Result<(), SamplingError> {
+        Ok(())
+    }
+
+    fn is_complete(&mut self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn two_requests_share_passes_and_a_beginning_is_read_once() {
+    const SHARED: usize = 400;
+    const WRITTEN: usize = 60;
+    let generator = generator(40, 2);
+    let (open, gate) = channel();
+    let shared = tokens(SHARED, 8);
+    let one = |last: u32| {
+        let prompt = [&shared[..], &[last, 1, 2]].concat();
+        run(&generator, request(prompt, WRITTEN, 1))
+    };
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let mut first = request(vec![5], 1, 1);
+        first.constraint = Some(Box::new(Gate(gate)));
+        let first = scope.spawn(|| run(&generator, first));
+        let handles = [scope.spawn(move || one(1)), scope.spawn(move || one(2))];
+        std::thread::sleep(Duration::from_millis(300));
+        open.send(()).unwrap();
+        first.join().unwrap();
+        handles.map(|handle| handle.join().unwrap()).into()
+    });
+    assert!(found.iter().all(|generated| generated.tokens.len() == WRITTEN));
+    let GeneratorStats { passes, tokens, cached_tokens } = generator.stats();
+    // Whole pages of it are shared; the second text reads the rest of the last one again.
+    let whole = SHARED / PAGE * PAGE;
+    assert_eq!(cached_tokens, whole as u64);
+    let prompts = 1 + 2 * (SHARED + 3) - whole;
+    assert_eq!(tokens, (prompts + 2 * (WRITTEN - 1)) as u64);
+    // One for the gate, chunks of 40 for the first prompt, which give its first token; then one pass
+    // a token, not two. The second text is one token behind.
+    let expected = 1 + (SHARED + 3).div_ceil(40) + (WRITTEN - 1) + 1;
+    assert!((expected..expected + 5).contains(&(passes as usize)), "{passes} for {expected}");
+}
+
+#[test]
+fn a_turn_reads_only_what_is_new() {
+    let generator = generator(40, 1);
+    let mut prompt = tokens(45, 6);
+    let mut before = 0;
+    for turn in 0..5 {
+        let generated = run(&generator, request(prompt.clone(), 13 + turn, 1));
+        assert_eq!(generated.cached_tokens, before, "turn {turn}");
+        // The last token written has not been read.
+        before = prompt.len() + generated.tokens.len() - 1;
+        prompt.extend(generated.tokens);
+        prompt.extend(tokens(5, turn as u64));
+        let read = generator.stats().tokens;
+        assert_eq!(read, before as u64, "turn {turn}: each token once");
+    }
 }
 
 #[test]

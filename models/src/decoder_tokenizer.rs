@@ -15,6 +15,7 @@ use tokenizers::tokenizer::{AddedVocabulary, Model, OffsetReferential, OffsetTyp
 use crate::error::ModelError;
 use crate::tokenizer::limits;
 use guard::Guard;
+pub(crate) use token_bytes::byte_level;
 use token_bytes::{Recipe, TokenBytes};
 
 /// Longest text that is tokenized, in bytes. The `tokenizers` crate needs about 100 bytes of

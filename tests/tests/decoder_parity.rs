@@ -2,10 +2,12 @@
 //! Small random decoders of every architecture against PyTorch: logits at prefill and over 32 greedy
 //! steps, through conversion and the KV cache.
 
-use bho_engine::decoder::{DecoderModel, KvCache, KvKind, Scratch, Sequence, Slice, Want, Wanted};
+use bho_engine::decoder::{
+    DecoderModel, KvCache, KvKind, Scorer, Scratch, Sequence, Slice, Want, Wanted,
+};
 use bho_engine::{CancelToken, Compute};
 use bho_models::decoder::{
-    DecoderOptions, EmbedFormat, HeadFormat, LoadedDecoder, WeightFormat, load_decoder,
+    DecoderOptions, EmbedFormat, HeadFormat, LoadedDecoder, Perplexity, WeightFormat, load_decoder,
 };
 use bho_models::{ConvertOptions, convert};
 use bho_tests::{Reference, cosine, golden, max_difference};
@@ -182,5 +184,47 @@ fn coarser_heads_are_off_by_no_more_than_their_steps() {
             let shared = logits(head, EmbedFormat::Auto);
             assert!(shared.iter().all(|v| v.is_finite()), "{case}: {head:?}");
         }
+    }
+}
+
+/// PyTorch's logits to the numbers that `bho ppl` is made of, by the definition.
+fn log_softmax(logits: &[f32], id: u32) -> f64 {
+    let all: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+    f64::from(logits[id as usize]) - all.ln()
+}
+
+#[test]
+fn scores_and_perplexity_agree_with_pytorch() {
+    for case in cases().into_iter().filter(|case| !case.starts_with("trilm")) {
+        let LoadedDecoder { model, .. } = converted(&case, EXACT);
+        let reference = Reference::open(&golden(&format!("decoder/{case}/golden.safetensors")));
+        let compute = Compute::new(2).unwrap();
+        let vocab = model.config().vocab;
+        let mut scorer = Scorer::new(&model, &compute, KvKind::F32, 128).unwrap();
+        let mut worst = Vec::new();
+        for i in 0..3 {
+            let ids = |name: &str| -> Vec<u32> {
+                reference.ints(&format!("prompt{i}.{name}")).iter().map(|&id| id as u32).collect()
+            };
+            let logits = |name: &str| reference.floats(&format!("prompt{i}.{name}")).unwrap();
+            // The prompt and the 32 tokens behind it, of which the last is asked of the step before.
+            let text = [ids("input_ids"), ids("generated")].concat();
+            let rows = [logits("logits"), logits("step_logits")].concat();
+            let expected: Vec<_> = (rows.chunks_exact(vocab).zip(&text[1..]))
+                .map(|(row, &id)| log_softmax(row, id))
+                .collect();
+            assert_eq!(expected.len(), text.len() - 1, "{case}");
+            let found = scorer.score(&text, 1, &CancelToken::new()).unwrap();
+            let differences = found.iter().zip(&expected).map(|(f, e)| (f64::from(*f) - e).abs());
+            worst.push(differences.fold(0.0, f64::max));
+            let mut measured = Perplexity::default();
+            found.iter().for_each(|&log_prob| measured.add(log_prob, 1));
+            let perplexity = (-expected.iter().sum::<f64>() / expected.len() as f64).exp();
+            assert!((measured.value() / perplexity - 1.0).abs() < 0.02, "{case}: {perplexity}");
+        }
+        println!("{case}: log-probabilities off by {worst:?}");
+        // As with logits: one activation near a tie draws the noise of all behind it anew.
+        let close = worst.iter().filter(|&&worst| worst < 2e-4).count();
+        assert!(close >= 2 && worst.iter().all(|&worst| worst < 1.0), "{case}: {worst:?}");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bho_engine::CancelToken;
 
@@ -42,6 +42,14 @@ impl Failure {
     /// A failure that says `message`.
     pub(crate) fn said(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, error: Some(anyhow::Error::msg(message.into())) }
+    }
+
+    /// What it says, for those that go on; a closed pipe ends all of it.
+    pub(crate) fn message(self) -> Result<String, Self> {
+        match &self.error {
+            Some(error) if !is_closed_pipe(error) => Ok(chain(error)),
+            _ => Err(self),
+        }
     }
 
     /// A failure about which nothing is left to say.
@@ -122,6 +130,42 @@ pub(crate) fn cancel_on_interrupt(token: &CancelToken) -> Arc<AtomicBool> {
         crate::output::warning(&format!("Ctrl-C cannot be caught: {error}"));
     }
     interrupted
+}
+
+/// Ctrl-C for work that comes in turns: it ends the turn that runs, or, while none does, the
+/// program with 130.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Interrupts {
+    turn: Arc<Mutex<Option<CancelToken>>>,
+}
+
+impl Interrupts {
+    /// Catches Ctrl-C from now on.
+    pub(crate) fn catch() -> Self {
+        let interrupts = Self::default();
+        let seen = interrupts.clone();
+        let handler = move || match &*seen.turn() {
+            Some(token) if !token.is_cancelled() => token.cancel(),
+            _ => std::process::exit(Exit::Interrupted as i32),
+        };
+        if let Err(error) = ctrlc::set_handler(handler) {
+            crate::output::warning(&format!("Ctrl-C cannot be caught: {error}"));
+        }
+        interrupts
+    }
+
+    /// Runs one turn under a token that Ctrl-C cancels.
+    pub(crate) fn during<T>(&self, turn: impl FnOnce(&CancelToken) -> T) -> T {
+        let token = CancelToken::new();
+        *self.turn() = Some(token.clone());
+        let result = turn(&token);
+        *self.turn() = None;
+        result
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Option<CancelToken>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod chat;
 mod cli;
 mod commands;
 mod exit;

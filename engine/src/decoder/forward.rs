@@ -127,6 +127,8 @@ impl DecoderModel {
     /// state.
     ///
     /// # Errors
+    /// [`EngineError::NotFinite`] for an embedding or a final hidden state that is no number: once
+    /// in the residual stream, a NaN stays, and the head's 8-bit inputs would hide it.
     /// [`EngineError::Cancelled`], seen between layers: the cache then holds nothing new that
     /// counts, and the sequences must be given back. [`EngineError::Input`] for a token id that the
     /// model lacks.
@@ -184,6 +186,10 @@ impl DecoderModel {
                 }
             }
             worker.wait()?;
+            if let Some(value) = not_finite(&finals) {
+                let what = "the hidden state behind the last layer".into();
+                return Err(EngineError::NotFinite { what, value });
+            }
             if let Some(head) = &self.head
                 && wants.iter().any(|&i| tokens[i].want == Want::Logits)
             {
@@ -214,6 +220,12 @@ impl DecoderModel {
         });
         Ok(output.collect())
     }
+}
+
+/// A value that is no finite number.
+fn not_finite(values: &RwLock<Vec<f32>>) -> Option<f32> {
+    let values = values.read().unwrap_or_else(PoisonError::into_inner);
+    values.iter().copied().find(|value| !value.is_finite())
 }
 
 fn same(a: &Token, b: &Token) -> bool {

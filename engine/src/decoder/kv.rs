@@ -197,15 +197,20 @@ struct Page {
     users: usize,
     /// What it is known by, once it is full.
     key: Option<Prefix>,
+    /// What it stands behind, if it is kept as the unfinished end of a sequence.
+    tail: Option<Before>,
     /// When it was last given back.
     idle_since: u64,
 }
 
+/// The page before and how often that had been reused, so that it never means another page; none
+/// at the beginning.
+type Before = Option<(usize, u64)>;
+
 /// A full page: its tokens, behind another page or at the beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Prefix {
-    /// The page before and how often that had been reused, so that a key never means another page.
-    before: Option<(usize, u64)>,
+    before: Before,
     tokens: Box<[u32]>,
 }
 
@@ -220,6 +225,8 @@ pub struct KvCache {
     generations: Vec<u64>,
     free: Vec<usize>,
     known: HashMap<Prefix, usize>,
+    /// Unfinished pages that nobody uses and their tokens: the last to end behind each page.
+    tails: HashMap<Before, (usize, Box<[u32]>)>,
     max_pages: usize,
     clock: u64,
 }
@@ -231,6 +238,8 @@ pub struct Sequence {
     tokens: Vec<u32>,
     /// Full pages that are known by their tokens already.
     known: usize,
+    /// Tokens that a pass has written.
+    written: usize,
 }
 
 impl Sequence {
@@ -275,6 +284,7 @@ impl KvCache {
             generations: Vec::new(),
             free: Vec::new(),
             known: HashMap::new(),
+            tails: HashMap::new(),
             max_pages,
             clock: 0,
         })
@@ -300,8 +310,11 @@ impl KvCache {
         self.max_pages - self.pages.iter().filter(|page| page.users > 0).count()
     }
 
-    /// A sequence that begins with as many of `tokens` as are cached, in whole pages, and at least
-    /// one fewer than there are: the last one's logits are not cached.
+    /// A sequence that begins with as many of `tokens` as are cached, and at least one fewer than
+    /// there are: the last one's logits are not cached.
+    ///
+    /// Whole pages are shared with whoever uses them. What an ended sequence left of an unfinished
+    /// page goes to the first that continues it, as turns of a chat do.
     pub fn begin(&mut self, tokens: &[u32]) -> Sequence {
         let mut sequence = Sequence::default();
         let mut before = None;
@@ -314,6 +327,19 @@ impl KvCache {
             sequence.tokens.extend_from_slice(chunk);
             sequence.known += 1;
         }
+        let rest = &tokens[sequence.len()..tokens.len().saturating_sub(1).max(sequence.len())];
+        if let Some((page, tail)) = self.tails.get(&before) {
+            let page = *page;
+            let same = tail.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if same > 0 {
+                self.tails.remove(&before);
+                self.pages[page].tail = None;
+                self.pages[page].users = 1;
+                sequence.pages.push(page);
+                sequence.tokens.extend_from_slice(&rest[..same]);
+            }
+        }
+        sequence.written = sequence.len();
         sequence
     }
 
@@ -339,12 +365,11 @@ impl KvCache {
     /// Makes the pages that are full known to sequences that begin alike: call it when a forward
     /// pass has written them.
     pub fn publish(&mut self, sequence: &mut Sequence) {
+        sequence.written = sequence.tokens.len();
         while (sequence.known + 1) * PAGE <= sequence.tokens.len() {
             let index = sequence.known;
             let page = sequence.pages[index];
-            let before = index
-                .checked_sub(1)
-                .map(|b| (sequence.pages[b], self.generations[sequence.pages[b]]));
+            let before = self.before(sequence, index);
             let tokens = sequence.tokens[index * PAGE..][..PAGE].into();
             let prefix = Prefix { before, tokens };
             // Whoever computed the same at the same time keeps a page of its own.
@@ -358,9 +383,25 @@ impl KvCache {
 
     /// Ends a sequence. What it cached stays known until room is needed.
     pub fn end(&mut self, sequence: Sequence) {
+        let whole = sequence.known;
+        let tokens = sequence.tokens.get(whole * PAGE..sequence.written).unwrap_or_default();
+        if let (Some(&page), 1..) = (sequence.pages.get(whole), tokens.len()) {
+            let before = self.before(&sequence, whole);
+            if let Some((old, _)) = self.tails.insert(before, (page, tokens.into())) {
+                self.pages[old].tail = None;
+                self.free.push(old);
+            }
+            self.pages[page].tail = Some(before);
+        }
         for page in sequence.pages {
             self.give_back(page);
         }
+    }
+
+    /// What page `index` of a sequence stands behind.
+    fn before(&self, sequence: &Sequence, index: usize) -> Before {
+        let page = *sequence.pages.get(index.checked_sub(1)?)?;
+        Some((page, self.generations[page]))
     }
 
     fn give_back(&mut self, page: usize) {
@@ -368,7 +409,7 @@ impl KvCache {
         let entry = &mut self.pages[page];
         entry.users -= 1;
         entry.idle_since = self.clock;
-        if entry.users == 0 && entry.key.is_none() {
+        if entry.users == 0 && entry.key.is_none() && entry.tail.is_none() {
             self.free.push(page);
         }
     }
@@ -382,7 +423,7 @@ impl KvCache {
                     head.keys.push(Rows::new(&self.shape));
                     head.values.push(Rows::new(&self.shape));
                 }
-                self.pages.push(Page { users: 0, key: None, idle_since: 0 });
+                self.pages.push(Page { users: 0, key: None, tail: None, idle_since: 0 });
                 self.generations.push(0);
                 return self.pages.len() - 1;
             }
@@ -390,6 +431,9 @@ impl KvCache {
             let (page, _) = idle.min_by_key(|(_, page)| page.idle_since).expect("one is available");
             if let Some(key) = self.pages[page].key.take() {
                 self.known.remove(&key);
+            }
+            if let Some(before) = self.pages[page].tail.take() {
+                self.tails.remove(&before);
             }
             page
         });
@@ -484,6 +528,41 @@ mod tests {
         let other = run(&mut cache, &tokens(PAGE, 5));
         assert_eq!(cache.begin(&[&tokens(PAGE, 5)[..], &long[PAGE..]].concat()).len(), PAGE);
         cache.end(other);
+    }
+
+    #[test]
+    fn who_goes_on_where_a_sequence_ended_gets_its_unfinished_page() {
+        let mut cache = cache(4);
+        let text = tokens(2 * PAGE, 3);
+        let first = run(&mut cache, &text[..PAGE + 9]);
+        // Not while it is being written.
+        assert_eq!(cache.begin(&text).len(), PAGE);
+        cache.end(first);
+        let mut second = cache.begin(&text[..PAGE + 12]);
+        assert_eq!((second.len(), cache.available_pages()), (PAGE + 9, 2));
+        // What no pass has written does not count.
+        cache.extend(&mut second, &text[PAGE + 9..PAGE + 12]).unwrap();
+        cache.end(second);
+        // One that turns elsewhere takes what is the same.
+        let other = [&text[..PAGE + 4], &[1_000_000; 5]].concat();
+        let third = run(&mut cache, &other);
+        assert_eq!((third.len(), cache.begin(&text).len()), (PAGE + 9, PAGE));
+        cache.end(third);
+        assert_eq!(cache.begin(&text).len(), PAGE + 4);
+    }
+
+    #[test]
+    fn unfinished_pages_make_room_as_others_do() {
+        let mut cache = cache(3);
+        for seed in 0..20 {
+            let sequence = run(&mut cache, &tokens(PAGE / 2, seed % 3));
+            cache.end(sequence);
+            let sequence = run(&mut cache, &tokens(2 * PAGE + 1, seed + 100));
+            assert_eq!((sequence.pages().len(), cache.available_pages()), (3, 0));
+            cache.end(sequence);
+            assert_eq!(cache.available_pages(), 3);
+            assert_eq!(cache.begin(&tokens(PAGE / 2, seed % 3)).len(), 0);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - [`DecoderModel`]: the parts and their sizes; `forward` is one pass over the weights for the
 //!   new tokens of several sequences
 //! - [`KvCache`]: keys and values in pages, shared by sequences that begin alike
+//! - [`Scorer`]: the probabilities of given tokens
 //! - [`Projection`], [`RmsNorm`], [`RotaryEmbedding`]: what layers are made of
 
 mod attention;
@@ -13,6 +14,7 @@ mod model;
 mod norm;
 mod projection;
 mod rope;
+mod score;
 
 pub use forward::{Scratch, Slice, Want, Wanted};
 pub use kv::{KvCache, KvKind, KvShape, PAGE, Sequence};
@@ -20,3 +22,4 @@ pub use model::{DecoderConfig, DecoderLayer, DecoderModel, GateActivation, Token
 pub use norm::RmsNorm;
 pub use projection::{Activations, Packed, Projection};
 pub use rope::RotaryEmbedding;
+pub use score::Scorer;

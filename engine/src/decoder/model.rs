@@ -266,6 +266,11 @@ impl DecoderModel {
                 return Err(EngineError::Input(format!("token {token}; ids are 0..={last}")));
             }
         }
+        // Half-precision tables are mapped, too large to be looked at as a whole when loading.
+        if let Some(&value) = out.iter().find(|value| !value.is_finite()) {
+            let what = format!("the embedding of token {token}");
+            return Err(EngineError::NotFinite { what, value });
+        }
         if self.config.embedding_scale != 1.0 {
             out.iter_mut().for_each(|v| *v *= self.config.embedding_scale);
         }

@@ -132,6 +132,7 @@ impl Active {
             tokens: written,
             text: self.text,
             finish,
+            satisfied: self.sampler.is_complete(),
             prompt_tokens: self.prompt_tokens,
             cached_tokens: self.cached_tokens.unwrap_or(0),
             first_token: between(self.begun, self.first),

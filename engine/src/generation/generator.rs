@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,10 +39,29 @@ impl GeneratorOptions {
     }
 }
 
+/// What a generator has done since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GeneratorStats {
+    /// Passes over the weights. One serves all requests that run at the time.
+    pub passes: u64,
+    /// Tokens that went through the layers: of prompts, and those written but for each text's last.
+    pub tokens: u64,
+    /// Tokens of prompts that did not, as they were in the cache.
+    pub cached_tokens: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    passes: AtomicU64,
+    tokens: AtomicU64,
+    cached_tokens: AtomicU64,
+}
+
 /// A model that writes, shared by any number of threads.
 pub struct Generator {
     queue: Mutex<Sender<Submitted>>,
     model: Arc<DecoderModel>,
+    counters: Arc<Counters>,
     context: usize,
 }
 
@@ -71,12 +91,14 @@ impl Generator {
         let cache = KvCache::new(model.kv_shape(options.kv), options.kv_bytes)?;
         let context = options.context.min(model.config().context).min(cache.capacity());
         let (sender, requests) = channel();
+        let counters = Arc::<Counters>::default();
         let batcher = Batcher {
             model: model.clone(),
             vocabulary,
             compute,
             options: GeneratorOptions { context, ..options },
             cache,
+            counters: counters.clone(),
             scratch: Scratch::default(),
             waiting: VecDeque::new(),
             active: Vec::new(),
@@ -85,7 +107,7 @@ impl Generator {
             .name("bho-generator".into())
             .spawn(move || batcher.serve(&requests))
             .map_err(|e| EngineError::Threads(e.to_string()))?;
-        Ok(Self { queue: Mutex::new(sender), model, context })
+        Ok(Self { queue: Mutex::new(sender), model, counters, context })
     }
 
     /// The model.
@@ -96,6 +118,14 @@ impl Generator {
     /// Positions of a text at most, the prompt included.
     pub fn context(&self) -> usize {
         self.context
+    }
+
+    /// What was done so far, of requests that have been answered.
+    pub fn stats(&self) -> GeneratorStats {
+        let Counters { passes, tokens, cached_tokens } = &*self.counters;
+        let [passes, tokens, cached_tokens] =
+            [passes, tokens, cached_tokens].map(|count| count.load(Ordering::Relaxed));
+        GeneratorStats { passes, tokens, cached_tokens }
     }
 
     /// Serves a request; `on_piece` sees each token as it comes.
@@ -158,6 +188,7 @@ struct Batcher {
     compute: Compute,
     options: GeneratorOptions,
     cache: KvCache,
+    counters: Arc<Counters>,
     scratch: Scratch,
     /// Not begun, or put back for want of pages; first come, first served.
     waiting: VecDeque<Active>,
@@ -212,6 +243,8 @@ impl Batcher {
         }
         if let Some(mut next) = self.waiting.pop_front() {
             next.sequence = self.cache.begin(&next.tokens);
+            let cached = next.sequence.len() as u64;
+            self.counters.cached_tokens.fetch_add(cached, Ordering::Relaxed);
             next.cached_tokens.get_or_insert(next.sequence.len());
             self.active.push(next);
         }
@@ -220,6 +253,9 @@ impl Batcher {
     /// One pass: a token of each text being written, and a piece of a prompt.
     fn step(&mut self) {
         let Some(new) = self.extend() else { return };
+        let read: usize = new.iter().sum();
+        self.counters.passes.fetch_add(1, Ordering::Relaxed);
+        self.counters.tokens.fetch_add(read as u64, Ordering::Relaxed);
         let slices: Vec<_> = self
             .active
             .iter()

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::error::EngineError;
 use crate::sampling::{Constraint, SamplingParams};
 
-pub use generator::{Generator, GeneratorOptions};
+pub use generator::{Generator, GeneratorOptions, GeneratorStats};
 
 /// The bytes of tokens.
 pub trait Vocabulary: Send + Sync {
@@ -94,6 +94,8 @@ pub struct Generated {
     pub text: String,
     /// Why it ended.
     pub finish: Finish,
+    /// Whether the text is what the constraint asks for; `true` without one.
+    pub satisfied: bool,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
     /// Of those, how many were in the cache already.

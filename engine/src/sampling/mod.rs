@@ -34,6 +34,7 @@ pub use constraint::{Constraint, TokenMask};
 pub use error::{ParamFault, SamplingError};
 pub use params::SamplingParams;
 pub use rng::Rng;
+pub(crate) use sampler::check_finite;
 pub use sampler::{Sampled, Sampler};
 pub use stop::StopMatcher;
 pub use text_stream::TextStream;

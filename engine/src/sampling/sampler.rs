@@ -161,7 +161,8 @@ fn draw(candidates: &mut Candidates<'_>, rng: &mut Rng) -> u32 {
     last
 }
 
-fn check_finite(logits: &[f32]) -> Result<(), SamplingError> {
+/// Refuses logits that are no finite numbers, naming the first.
+pub(crate) fn check_finite(logits: &[f32]) -> Result<(), SamplingError> {
     // No early exit inside a block: the compiler makes vector code of it.
     let bad = |block: &&[f32]| block.iter().fold(false, |bad, l| bad | !l.is_finite());
     if logits.chunks(1024).find(bad).is_none() {

@@ -65,7 +65,15 @@ pub fn projection(random: &mut Random, format: Format, rows: usize, cols: usize)
 pub const VOCAB: usize = 77;
 
 /// Odd sizes, a window in every second layer, and every kind of norm.
-pub fn model(format: Format, (heads, kv_heads, dim): (usize, usize, usize)) -> DecoderModel {
+pub fn model(format: Format, shape: (usize, usize, usize)) -> DecoderModel {
+    model_with(format, shape, TokenEmbeddings::Head)
+}
+
+pub fn model_with(
+    format: Format,
+    (heads, kv_heads, dim): (usize, usize, usize),
+    embeddings: TokenEmbeddings,
+) -> DecoderModel {
     let random = &mut Random(7);
     let (hidden, ffn) = (72, 90);
     let norm = |random: &mut Random, n| {
@@ -110,8 +118,7 @@ pub fn model(format: Format, (heads, kv_heads, dim): (usize, usize, usize)) -> D
         .map(|base| RotaryEmbedding::new(RotaryEmbedding::inv_freq(base, dim), 1.0));
     let head = projection(random, Format::Int8, VOCAB, hidden);
     let norm = norm(random, hidden).unwrap();
-    DecoderModel::new(config, TokenEmbeddings::Head, ropes.into(), layers, norm, Some(head))
-        .unwrap()
+    DecoderModel::new(config, embeddings, ropes.into(), layers, norm, Some(head)).unwrap()
 }
 
 pub fn tokens(n: usize, seed: u64) -> Vec<u32> {

@@ -6,9 +6,12 @@
 //! in the table there.
 
 mod architectures;
+mod byte_tokenizer;
+mod conversation;
 mod convert;
 mod load;
 mod names;
+mod perplexity;
 mod random;
 mod rope;
 mod settings;
@@ -16,8 +19,10 @@ mod spec;
 mod text;
 
 pub(crate) use architectures::{is_known, spec};
+pub use conversation::{Conversation, Prompt, Turn};
 pub(crate) use convert::convert;
 pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
 pub use load::{LoadedDecoder, load_decoder};
+pub use perplexity::{Perplexity, Windows, perplexity};
 pub use random::{SHAPES, make_random, shape};
 pub use text::{TextModel, TextOptions};

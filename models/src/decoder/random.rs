@@ -10,6 +10,7 @@ use bho_kernels::ForeignTernary;
 use serde_json::{Value, json};
 
 use super::architectures::spec;
+use super::byte_tokenizer;
 use super::convert::{DecoderOptions, convert};
 use super::spec::{DecoderSpec, HeadSpec};
 use crate::convert::{ConvertReport, Progress};
@@ -54,13 +55,17 @@ fn bitnet(
 }
 
 /// Writes a decoder of this config with seeded random weights; the same arguments give the same
-/// bytes. It has no tokenizer.
+/// bytes.
+///
+/// - `text`: puts a tokenizer of single bytes in the file, with `<|begin|>`, `<|end|>` and a chat
+///   template of theirs; otherwise it has none
 ///
 /// # Errors
-/// As [`crate::convert()`].
+/// As [`crate::convert()`], and for a vocabulary that is too small for the tokenizer.
 pub fn make_random(
     config: &Value,
     seed: u64,
+    text: bool,
     options: &DecoderOptions,
     (dst, force): (&Path, bool),
     cancel: &CancelToken,
@@ -71,6 +76,14 @@ pub fn make_random(
     let source = Random { shapes: shapes(&spec), name, seed };
     let mut metadata: BTreeMap<_, _> = crate::package::metadata_of("random", config);
     metadata.insert("bho.source".into(), source.name.clone());
+    if text {
+        let (vocab, needed) = (spec.config.vocab, byte_tokenizer::TOKENS);
+        if vocab < needed {
+            let message = format!("has {vocab} token ids; a tokenizer of bytes needs {needed}");
+            return Err(ModelError::invalid(source.name, message));
+        }
+        metadata.extend(byte_tokenizer::metadata());
+    }
     let target = (dst, force);
     let (bytes, sha256, tensors, left_out) =
         convert(&spec, &source, options, &metadata, target, cancel, progress)?;

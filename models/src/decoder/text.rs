@@ -117,6 +117,18 @@ impl TextModel {
         &self.stop_tokens
     }
 
+    /// What holds answers to a regular expression or a JSON schema. Making it walks over the whole
+    /// vocabulary.
+    ///
+    /// # Errors
+    /// When no token ends an answer.
+    #[cfg(feature = "constraints")]
+    pub fn constraints(&self) -> Result<crate::ConstraintFactory, EngineError> {
+        let ids = self.tokenizer.ids();
+        let end = self.stop_tokens.iter().copied().filter(|&id| (id as usize) < ids);
+        Ok(crate::ConstraintFactory::new(&self.tokenizer, &end.collect::<Vec<_>>())?)
+    }
+
     /// Whether the file has a chat template.
     pub fn has_template(&self) -> bool {
         self.template.is_some()
@@ -138,19 +150,24 @@ impl TextModel {
     /// # Errors
     /// When there is no template, or it refuses the messages.
     pub fn chat_prompt(&self, messages: &[Value]) -> Result<Vec<u32>, ModelError> {
+        let text = self.chat_text(messages)?;
+        Ok(self.tokenizer.encode(&text, EncodeOptions::CHAT)?)
+    }
+
+    /// What the chat template makes of messages, guarded.
+    pub(super) fn chat_text(&self, messages: &[Value]) -> Result<String, ModelError> {
         let Some(template) = &self.template else {
             let message = "has no chat template; give the prompt as plain text";
             return Err(ModelError::invalid(&self.info.name, message));
         };
         let guarded: Vec<_> = messages.iter().map(|message| self.guarded(message)).collect();
-        let text = template.render(&ChatInput {
+        template.render(&ChatInput {
             messages: &guarded,
             add_generation_prompt: true,
             bos_token: self.bos.as_deref(),
             eos_token: self.eos.as_deref(),
             ..ChatInput::default()
-        })?;
-        Ok(self.tokenizer.encode(&text, EncodeOptions::CHAT)?)
+        })
     }
 
     /// A message whose texts cannot be taken for special tokens.

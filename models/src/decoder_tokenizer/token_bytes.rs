@@ -147,7 +147,7 @@ fn fallback_byte(token: &str) -> Option<u8> {
 
 /// GPT-2's alphabet of bytes: printable Latin-1 characters stand for their own byte, the other
 /// bytes in ascending order for U+0100 onwards (Radford et al., 2019, `encoder.py`).
-fn byte_level() -> HashMap<char, u8> {
+pub(crate) fn byte_level() -> HashMap<char, u8> {
     let printable = |b: &u8| matches!(b, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF);
     let others = (0..=255u8).filter(|b| !printable(b));
     let own = (0..=255u8).filter(printable).map(|b| (char::from(b), b));

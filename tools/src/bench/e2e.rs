@@ -2,11 +2,14 @@
 //! A whole decoder: prompts read and tokens written a second, beside what memory allows.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bho_engine::decoder::{
     DecoderLayer, DecoderModel, KvCache, KvKind, Scratch, Sequence, Slice, Want, Wanted,
 };
+use bho_engine::generation::{Generator, GeneratorOptions, Request, Vocabulary};
+use bho_engine::sampling::SamplingParams;
 use bho_engine::{CancelToken, Compute, EngineError};
 use bho_models::ModelError;
 use bho_models::decoder::{LoadedDecoder, load_decoder};
@@ -28,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) threads: Vec<usize>,
     pub(crate) rounds: usize,
     pub(crate) kv: KvKind,
+    /// Texts written side by side, beside one alone.
+    pub(crate) concurrent: usize,
     /// Whether weights are moved to huge pages first.
     pub(crate) huge: bool,
 }
@@ -64,7 +69,7 @@ pub(crate) struct Report {
 /// One test on so many threads.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
-    /// `pp512`, `tg64`.
+    /// `pp512`, `tg64`, `2 x tg64`.
     pub(crate) test: String,
     pub(crate) threads: usize,
     /// Mean over the rounds.
@@ -72,6 +77,8 @@ pub(crate) struct Row {
     /// Sample standard deviation.
     pub(crate) deviation: f64,
     pub(crate) seconds: Vec<f64>,
+    /// Of texts side by side: the time for all of them over that for one alone.
+    pub(crate) over_one: Option<f64>,
     /// Of `tg`: bytes of weights read a second.
     pub(crate) gb_s: Option<f64>,
     /// Of `tg`: that as a share of what probing reads from main memory.
@@ -87,7 +94,7 @@ pub(crate) fn run(
 ) -> Result<Report, ModelError> {
     let begin = Instant::now();
     let LoadedDecoder { model, package, architecture, precision } = load_decoder(path)?;
-    let load = begin.elapsed();
+    let (model, load) = (Arc::new(model), begin.elapsed());
     let longest = settings.prompts.iter().chain(&settings.generate).copied().max().unwrap_or(1);
     let context = model.config().context;
     if longest > context {
@@ -124,30 +131,67 @@ pub(crate) fn run(
     let tests: Vec<_> = (settings.prompts.iter().map(|&n| (true, n)))
         .chain(settings.generate.iter().map(|&n| (false, n)))
         .collect();
-    let total = tests.len() * settings.threads.len() * (settings.rounds + 1);
+    let writing = if settings.concurrent > 1 { &settings.generate[..] } else { &[] };
+    let measured = tests.len() + writing.len();
+    let total = measured * settings.threads.len() * (settings.rounds + 1);
     let mut done = 0;
-    'all: for &(prompt, n) in &tests {
-        for &threads in &settings.threads {
-            let mut bench = Bench::new(&model, threads, settings.kv, longest)?;
-            let test = format!("{}{n}", if prompt { "pp" } else { "tg" });
-            let mut seconds = Vec::new();
-            // One round to warm up.
-            for round in 0..=settings.rounds {
-                tick(&format!("{test}, {threads} threads"), done, total);
-                done += 1;
-                match if prompt { bench.read(n, cancel) } else { bench.write(n, cancel) } {
-                    Ok(time) if round > 0 => seconds.push(time.as_secs_f64()),
-                    Ok(_) => {}
-                    Err(EngineError::Cancelled) => {
-                        report.complete = false;
-                        break 'all;
+    'all: {
+        for &(prompt, n) in &tests {
+            for &threads in &settings.threads {
+                let mut bench = Bench::new(&model, threads, settings.kv, longest)?;
+                let test = format!("{}{n}", if prompt { "pp" } else { "tg" });
+                let mut seconds = Vec::new();
+                // One round to warm up.
+                for round in 0..=settings.rounds {
+                    tick(&format!("{test}, {threads} threads"), done, total);
+                    done += 1;
+                    match if prompt { bench.read(n, cancel) } else { bench.write(n, cancel) } {
+                        Ok(time) if round > 0 => seconds.push(time.as_secs_f64()),
+                        Ok(_) => {}
+                        Err(EngineError::Cancelled) => {
+                            report.complete = false;
+                            break 'all;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
-                    Err(error) => return Err(error.into()),
                 }
+                report.rows.push(row(test, threads, n, seconds, |rate| {
+                    (!prompt).then(|| rate * model.token_bytes() as f64 / 1e9)
+                }));
             }
-            report.rows.push(row(test, threads, n, seconds, |rate| {
-                (!prompt).then(|| rate * model.token_bytes() as f64 / 1e9)
-            }));
+        }
+        for &n in writing {
+            for &threads in &settings.threads {
+                let test = format!("{} x tg{n}", settings.concurrent);
+                let side = SideBySide::new(&model, threads, settings, n)?;
+                let (mut one, mut all) = (Vec::new(), Vec::new());
+                for round in 0..=settings.rounds {
+                    tick(&format!("{test}, {threads} threads"), done, total);
+                    done += 1;
+                    match side
+                        .write(1, cancel)
+                        .and_then(|a| Ok((a, side.write(settings.concurrent, cancel)?)))
+                    {
+                        Ok((a, b)) if round > 0 => {
+                            one.push(a.as_secs_f64());
+                            all.push(b.as_secs_f64());
+                        }
+                        Ok(_) => {}
+                        Err(EngineError::Cancelled) => {
+                            report.complete = false;
+                            break 'all;
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                let over_one = all.iter().sum::<f64>() / one.iter().sum::<f64>();
+                let tokens = settings.concurrent * n;
+                let mut row = row(test, threads, tokens, all, |rate| {
+                    Some(rate / settings.concurrent as f64 * model.token_bytes() as f64 / 1e9)
+                });
+                row.over_one = Some(over_one);
+                report.rows.push(row);
+            }
         }
     }
     report.peak_bytes = crate::machine::peak_memory();
@@ -193,6 +237,7 @@ fn row(
         threads,
         tokens_per_second: mean,
         deviation,
+        over_one: None,
         gb_s: gb_s(mean),
         fraction: None,
         seconds,
@@ -204,6 +249,67 @@ fn parameters(model: &DecoderModel) -> u64 {
     let layers = model.layers().iter().flat_map(DecoderLayer::projections);
     let matrices = layers.chain(model.head());
     matrices.map(|matrix| matrix.rows() as u64 * matrix.cols() as u64).sum()
+}
+
+/// A generator as callers use it, with texts of `tokens` tokens.
+struct SideBySide {
+    generator: Generator,
+    tokens: usize,
+}
+
+/// Only ids are wanted.
+struct NoText;
+
+impl Vocabulary for NoText {
+    fn bytes(&self, _: u32) -> &[u8] {
+        &[]
+    }
+}
+
+impl SideBySide {
+    fn new(
+        model: &Arc<DecoderModel>,
+        threads: usize,
+        settings: &Settings,
+        tokens: usize,
+    ) -> Result<Self, EngineError> {
+        let pages = (tokens + 1).div_ceil(bho_engine::decoder::PAGE) * settings.concurrent;
+        let options = GeneratorOptions {
+            kv: settings.kv,
+            kv_bytes: pages * model.kv_shape(settings.kv).page_bytes(),
+            parallel: settings.concurrent,
+            ..GeneratorOptions::new(model, tokens + 1)
+        };
+        let compute = Compute::new(threads)?;
+        let generator = Generator::new(model.clone(), Arc::new(NoText), compute, options)?;
+        Ok(Self { generator, tokens })
+    }
+
+    /// So many texts at the same time, each behind a token of its own.
+    fn write(&self, texts: usize, cancel: &CancelToken) -> Result<Duration, EngineError> {
+        let vocab = self.generator.model().config().vocab;
+        let one = |i: usize| -> Result<(), EngineError> {
+            let request = Request {
+                prompt: vec![(i % vocab) as u32],
+                max_tokens: self.tokens,
+                sampling: SamplingParams::greedy(),
+                constraint: None,
+                stop_tokens: Vec::new(),
+                stop: Vec::new(),
+            };
+            self.generator.generate(request, cancel, &mut |_| {})?;
+            Ok(cancel.check()?)
+        };
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            let texts: Vec<_> = (0..texts).map(|i| scope.spawn(move || one(i))).collect();
+            texts.into_iter().try_for_each(|text| match text.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+        Ok(begin.elapsed())
+    }
 }
 
 /// Passes of one model on so many threads.

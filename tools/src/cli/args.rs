@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use super::generation::{BenchE2eArgs, DevArgs, GenerateArgs};
+use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -44,6 +44,10 @@ pub(crate) enum Verb {
     Guard(GuardArgs),
     /// Write text with a language model.
     Generate(GenerateArgs),
+    /// Talk with a language model.
+    Chat(ChatArgs),
+    /// Measure how well a language model predicts a text: perplexity and bits per byte.
+    Ppl(PplArgs),
     /// Turn texts into vectors.
     Embed(EmbedArgs),
     /// Make one model file from a Hugging Face model directory or a GGUF file.
@@ -478,7 +482,7 @@ pub(super) fn text() -> impl clap::builder::TypedValueParser<Value = TextArg> {
     OsStringValueParser::new().map(TextArg::from)
 }
 
-fn stream() -> impl clap::builder::TypedValueParser<Value = StreamArg> {
+pub(super) fn stream() -> impl clap::builder::TypedValueParser<Value = StreamArg> {
     OsStringValueParser::new().map(StreamArg::from)
 }
 

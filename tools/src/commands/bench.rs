@@ -94,6 +94,7 @@ pub(crate) fn e2e(args: &BenchE2eArgs) -> Result<Exit, Failure> {
         threads: numbers(&args.threads, &default_threads()),
         rounds: args.rounds as usize,
         kv: args.kv.into(),
+        concurrent: args.concurrent as usize,
         huge: args.pages == PageSize::Huge,
     };
     let (cancel, bar) = (CancelToken::new(), progress());
@@ -111,6 +112,7 @@ pub(crate) fn e2e(args: &BenchE2eArgs) -> Result<Exit, Failure> {
 fn describe_e2e(report: &e2e::Report, style: &Style) -> String {
     let mut table = Table::new([
         "model", ">size", ">params", "backend", ">threads", "test", ">t/s", ">GB/s", ">of DRAM",
+        ">of one",
     ]);
     let params = format!("{:.2} B", report.params as f64 / 1e9);
     for row in &report.rows {
@@ -124,6 +126,7 @@ fn describe_e2e(report: &e2e::Report, style: &Style) -> String {
             format!("{:.2} ± {:.2}", row.tokens_per_second, row.deviation).into(),
             row.gb_s.map_or_else(|| "-".into(), |rate| format!("{rate:.1}")).into(),
             row.fraction.map_or_else(|| "-".into(), |f| format!("{:.0} %", f * 100.0)).into(),
+            row.over_one.map_or_else(|| "-".into(), |times| format!("{times:.2}x")).into(),
         ]);
     }
     let mut out = table.render(style);
@@ -195,14 +198,14 @@ fn sampling((milliseconds, samples): (u64, usize)) -> Sampling {
 }
 
 /// A bar on standard error, and only if that is a terminal.
-fn progress() -> ProgressBar {
+pub(super) fn progress() -> ProgressBar {
     ProgressBar::new(0).with_style(
         ProgressStyle::with_template("{bar:32} {pos}/{len} {elapsed}  {wide_msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     )
 }
 
-fn advance(bar: &ProgressBar, what: &str, done: usize, total: usize) {
+pub(super) fn advance(bar: &ProgressBar, what: &str, done: usize, total: usize) {
     bar.set_length(total as u64);
     bar.set_position(done as u64);
     bar.set_message(what.to_owned());

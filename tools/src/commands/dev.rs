@@ -24,9 +24,15 @@ pub(crate) fn make_model(args: &MakeModelArgs) -> Result<Exit, Failure> {
     let (dense, head) = (args.dense, args.head.into());
     let options = DecoderOptions { dense, head, ..DecoderOptions::default() };
     let target = (args.out.as_path(), args.force);
-    let made = make_random(&config, args.seed, &options, target, &cancel, &mut |progress| {
-        super::convert::advance(&bar, progress);
-    });
+    let made = make_random(
+        &config,
+        args.seed,
+        args.tokenizer,
+        &options,
+        target,
+        &cancel,
+        &mut |progress| super::convert::advance(&bar, progress),
+    );
     bar.finish_and_clear();
     let report = made.map_err(models::failure)?;
     let mut out = output::stdout();

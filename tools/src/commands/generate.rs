@@ -3,15 +3,17 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use anyhow::Context as _;
 use bho_engine::decoder::KvKind;
 use bho_engine::generation::{Generated, Piece, Request};
-use bho_engine::sampling::SamplingParams;
+use bho_engine::sampling::{Constraint, SamplingParams};
 use bho_engine::{CancelToken, Compute};
 use bho_models::decoder::{TextModel, TextOptions};
 use serde_json::{Value, json};
 
 use crate::cli::generation::{EngineArgs, GenerateArgs, KvArg, PagesArg, SamplingArgs};
 use crate::exit::{self, Exit, Failure, OrFailed as _};
+use crate::input::StreamArg;
 use crate::machine::{Machine, Memory};
 use crate::output::style::{Style, Tint};
 use crate::output::{self, style};
@@ -22,13 +24,15 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     let prompt = args.prompt.read()?;
     let model = open(&args.model, &args.engine)?;
     let tokens = tokens(&model, &prompt, args.raw, args.system.as_deref())?;
+    let constraint = constraint(&model, args.regex.as_deref(), args.json_schema.as_deref())?;
+    let constrained = constraint.is_some();
     let mut sampling = SamplingParams::from(&args.sampling);
     sampling.logprobs = args.logprobs;
     let request = Request {
         prompt: tokens,
         max_tokens: args.max_tokens,
         sampling,
-        constraint: None,
+        constraint,
         stop_tokens: model.stop_tokens().to_vec(),
         stop: args.stop,
     };
@@ -58,7 +62,10 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
         return Err(anyhow::Error::from(error).into());
     }
     if args.json {
-        let document = document(&model, &generated, &pieces, args.logprobs.is_some());
+        let mut document = document(&model, &generated, &pieces, args.logprobs.is_some());
+        if constrained {
+            document["satisfied"] = generated.satisfied.into();
+        }
         output::json::document(&mut out, &document)?;
     } else {
         out.write_all(b"\n")?;
@@ -68,7 +75,31 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
         }
     }
     let stopped = interrupted.load(std::sync::atomic::Ordering::Relaxed);
+    if constrained && !generated.satisfied && !stopped {
+        let message = "the text ended before it was what the constraint asks for";
+        return Err(Failure::said(Exit::Failed, message));
+    }
     Ok(if stopped { Exit::Interrupted } else { Exit::Success })
+}
+
+/// What `--regex` or `--json-schema` asks for.
+fn constraint(
+    model: &TextModel,
+    regex: Option<&str>,
+    schema: Option<&str>,
+) -> Result<Option<Box<dyn Constraint>>, Failure> {
+    if let Some(pattern) = regex {
+        let made = model.constraints().or_failed()?.regex(pattern);
+        return Ok(Some(made.context("--regex")?));
+    }
+    let Some(given) = schema else { return Ok(None) };
+    let (name, text): (String, _) = match given.trim_start().starts_with('{') {
+        true => ("--json-schema".into(), given.to_owned()),
+        false => (given.into(), StreamArg::File(given.into()).read_text()?),
+    };
+    let parsed: Value = serde_json::from_str(&text).with_context(|| format!("{name}: not JSON"))?;
+    let made = model.constraints().or_failed()?.json_schema(&parsed);
+    Ok(Some(made.with_context(|| name)?))
 }
 
 /// Loads a model for text.
@@ -140,7 +171,7 @@ impl From<&SamplingArgs> for SamplingParams {
 }
 
 /// Tokens a second, of all but the first.
-fn rate(generated: &Generated) -> Option<f64> {
+pub(crate) fn rate(generated: &Generated) -> Option<f64> {
     let seconds = generated.decoding.as_secs_f64();
     let tokens = generated.tokens.len().checked_sub(1).filter(|&n| n > 0 && seconds > 0.0)?;
     Some(tokens as f64 / seconds)

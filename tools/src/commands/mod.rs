@@ -2,14 +2,16 @@
 //! The verbs, one file each.
 
 mod bench;
+mod chat;
 mod completions;
 mod convert;
 mod dev;
 mod doctor;
 mod embed;
-mod generate;
+pub(crate) mod generate;
 mod guard;
 mod inspect;
+mod ppl;
 mod run;
 mod validate;
 
@@ -37,6 +39,8 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             BenchVerb::E2e(args) => bench::e2e(&args),
         },
         Verb::Generate(args) => generate::execute(args),
+        Verb::Chat(args) => chat::execute(args),
+        Verb::Ppl(args) => ppl::execute(&args),
         Verb::Dev(args) => match args.verb {
             DevVerb::MakeModel(args) => dev::make_model(&args),
         },

@@ -35,11 +35,13 @@ fn a_model_is_measured_with_the_columns_of_llama_bench() {
     let report = json(&run([&["bench", "e2e", &path, "--json"][..], &args[..]].concat()), 0);
     let rows = report["rows"].as_array().unwrap();
     let tests: Vec<_> = rows.iter().map(|row| row["test"].as_str().unwrap()).collect();
-    assert_eq!(tests, ["pp8", "pp8", "tg4", "tg4"]);
+    assert_eq!(tests, ["pp8", "pp8", "tg4", "tg4", "2 x tg4", "2 x tg4"]);
     for row in rows {
         assert_eq!(row["seconds"].as_array().unwrap().len(), 2);
         assert!(row["tokens_per_second"].as_f64().unwrap() > 0.0, "{row}");
-        assert!(row["gb_s"].is_number() == row["test"].as_str().unwrap().starts_with("tg"));
+        let test = row["test"].as_str().unwrap();
+        assert!(row["gb_s"].is_number() == test.contains("tg"), "{row}");
+        assert!(row["over_one"].is_number() == test.contains('x'), "{row}");
     }
     assert!(report["load_ms"].as_f64().unwrap() > 0.0 && report["complete"] == true);
     let table = run([&["bench", "e2e", &path][..], &args[..]].concat());

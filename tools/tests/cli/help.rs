@@ -20,6 +20,8 @@ const VERBS: &[&[&str]] = &[
     &["bench", "encoder"],
     &["bench", "e2e"],
     &["generate"],
+    &["chat"],
+    &["ppl"],
     &["dev"],
     &["dev", "make-model"],
     &["doctor"],

@@ -2,12 +2,15 @@
 //! The program as its users meet it: exit codes, streams, JSON, and what must never be printed.
 
 mod bench;
+mod chat;
 mod generation;
 mod guard;
 mod help;
 mod machine;
 mod model_files;
+mod ppl;
 mod run;
 mod streams;
 mod support;
 mod validate;
+mod writing;

@@ -54,6 +54,21 @@ pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// A tiny model with random weights and a tokenizer of single bytes, in `dir`.
+pub(crate) fn tiny_text_model(dir: &Path) -> String {
+    let path = dir.join("tiny.safetensors").display().to_string();
+    let made = run(["dev", "make-model", &path, "--shape", "1m", "--tokenizer"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    path
+}
+
+/// Interrupts a process as Ctrl-C does.
+#[cfg(unix)]
+pub(crate) fn interrupt(child: &std::process::Child) {
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
 /// A pipeline that users get.
 pub(crate) fn pipeline(name: &str) -> PathBuf {
     repository().join("models/pipelines").join(name)
