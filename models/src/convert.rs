@@ -116,7 +116,7 @@ pub fn convert(
     }
     if crate::decoder::is_known(&package.config) {
         let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
-        let metadata = metadata(package.text_metadata(), &inputs, options, cancel)?;
+        let metadata = metadata(package.decoder_metadata(), &inputs, options, cancel)?;
         return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
     }
     crate::load::architecture(&package)?;

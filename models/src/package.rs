@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bho_engine::Storage;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ModelError;
@@ -22,8 +23,10 @@ pub(crate) mod keys {
     pub(crate) const CONFIG: &str = "bho.config";
     /// `tokenizer.json`, verbatim.
     pub(crate) const TOKENIZER: &str = "bho.tokenizer";
-    /// How token vectors become one: `mean` or `cls`.
+    /// How token vectors become one: `mean`, `cls` or `last`.
     pub(crate) const POOLING: &str = "bho.pooling";
+    /// What stands before texts by their use: [`super::Prompts`] as JSON.
+    pub(crate) const PROMPTS: &str = "bho.prompts";
     /// Tokens of a window, special ones included.
     pub(crate) const MAX_TOKENS: &str = "bho.max_tokens";
     /// Name of the model.
@@ -45,6 +48,9 @@ const MAX_JSON: u64 = 4 << 20;
 /// Largest tokenizer read, in bytes; the biggest public ones are about 35 MB.
 const MAX_TOKENIZER: u64 = 64 << 20;
 
+/// Longest prompt, in bytes.
+const MAX_PROMPT: usize = 16 << 10;
+
 /// How token vectors become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pooling {
@@ -53,14 +59,59 @@ pub enum Pooling {
     Mean,
     /// The first token's vector.
     Cls,
+    /// The last token's vector, as decoders have it.
+    Last,
 }
 
 impl Pooling {
+    const ALL: [Self; 3] = [Self::Mean, Self::Cls, Self::Last];
+
+    /// What a model has that does not say.
+    fn default_of(config: &Value) -> Self {
+        if crate::decoder::gives_vectors(config) { Self::Last } else { Self::Mean }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
             Self::Cls => "cls",
+            Self::Last => "last",
         }
+    }
+}
+
+/// Texts that a model was trained to see before others, such as an instruction before queries; from
+/// `config_sentence_transformers.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub struct Prompts {
+    /// Prompts by name, e.g. `query`.
+    #[serde(default)]
+    pub prompts: BTreeMap<String, String>,
+    /// The name of the one that texts have if nothing else is said.
+    #[serde(default)]
+    pub default_prompt_name: Option<String>,
+}
+
+impl Prompts {
+    fn read(file: &str, json: Value) -> Result<Self, ModelError> {
+        let invalid = |message: String| ModelError::invalid(file, message);
+        let this: Self = serde_json::from_value(json).map_err(|e| invalid(e.to_string()))?;
+        if let Some(long) = this.prompts.iter().find(|(_, text)| text.len() > MAX_PROMPT) {
+            let (name, bytes) = (long.0, long.1.len());
+            return Err(invalid(format!(
+                "prompt {name:?} has {bytes} bytes; accepted: at most {MAX_PROMPT}"
+            )));
+        }
+        match &this.default_prompt_name {
+            Some(name) if !this.prompts.contains_key(name) => {
+                Err(invalid(format!("default_prompt_name {name:?} is none of its prompts")))
+            }
+            _ => Ok(this),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.prompts.is_empty()
     }
 }
 
@@ -77,6 +128,8 @@ pub struct Package {
     pub tokenizer: Option<String>,
     /// How token vectors become one.
     pub pooling: Pooling,
+    /// What stands before texts by their use.
+    pub prompts: Prompts,
     /// Tokens of a window, if the model says.
     pub max_tokens: Option<usize>,
     /// How messages become a prompt, as Jinja.
@@ -127,12 +180,21 @@ impl Package {
         }
         let config = parse_json(&format!("{file}: {}", keys::CONFIG), need(keys::CONFIG)?)?;
         let tokenizer = meta.get(keys::TOKENIZER).cloned();
-        let pooling = match meta.get(keys::POOLING).map(String::as_str) {
-            None | Some("mean") => Pooling::Mean,
-            Some("cls") => Pooling::Cls,
-            Some(other) => {
-                let message = format!("pooling {other:?}; accepted: mean, cls");
-                return Err(ModelError::invalid(file, message));
+        let pooling = match meta.get(keys::POOLING) {
+            None => Pooling::default_of(&config),
+            Some(name) => {
+                let known = Pooling::ALL.into_iter().find(|pooling| pooling.name() == name);
+                known.ok_or_else(|| {
+                    let message = format!("pooling {name:?}; accepted: mean, cls, last");
+                    ModelError::invalid(&file, message)
+                })?
+            }
+        };
+        let prompts = match meta.get(keys::PROMPTS) {
+            None => Prompts::default(),
+            Some(text) => {
+                let name = format!("{file}: {}", keys::PROMPTS);
+                Prompts::read(&name, parse_json(&name, text)?)?
             }
         };
         let max_tokens = meta
@@ -156,6 +218,7 @@ impl Package {
             config,
             tokenizer,
             pooling,
+            prompts,
             max_tokens,
             chat_template,
             tokenizer_config,
@@ -206,22 +269,11 @@ impl Package {
         let max_tokens = read_json(&dir.join("sentence_bert_config.json"))?
             .and_then(|v| v.get("max_seq_length")?.as_u64())
             .and_then(|v| usize::try_from(v).ok());
-        let pooling_file = dir.join("1_Pooling").join("config.json");
-        let pooling = match read_json(&pooling_file)? {
-            None => Pooling::Mean,
-            Some(v) => {
-                let on = |key: &str| v.get(key).and_then(Value::as_bool).unwrap_or(false);
-                match (on("pooling_mode_mean_tokens"), on("pooling_mode_cls_token")) {
-                    (true, false) => Pooling::Mean,
-                    (false, true) => Pooling::Cls,
-                    _ => {
-                        return Err(ModelError::invalid(
-                            pooling_file.display().to_string(),
-                            "pooling other than mean or cls is not supported",
-                        ));
-                    }
-                }
-            }
+        let pooling = modules(dir)?.unwrap_or_else(|| Pooling::default_of(&config));
+        let prompts_file = dir.join("config_sentence_transformers.json");
+        let prompts = match read_json(&prompts_file)? {
+            None => Prompts::default(),
+            Some(json) => Prompts::read(&prompts_file.display().to_string(), json)?,
         };
         let tokenizer = crate::tokenizer::read_folder(dir)?;
         let mut tokenizer_config =
@@ -238,6 +290,7 @@ impl Package {
             config,
             tokenizer,
             pooling,
+            prompts,
             max_tokens,
             chat_template,
             tokenizer_config,
@@ -252,15 +305,22 @@ impl Package {
         if let Some(tokenizer) = &self.tokenizer {
             meta.insert(keys::TOKENIZER.to_owned(), tokenizer.clone());
         }
+        if !self.prompts.is_empty() {
+            let json = serde_json::to_string(&self.prompts).unwrap_or_default();
+            meta.insert(keys::PROMPTS.to_owned(), json);
+        }
         if let Some(max) = self.max_tokens {
             meta.insert(keys::MAX_TOKENS.to_owned(), max.to_string());
         }
         meta
     }
 
-    /// The same with what only models that write need.
-    pub(crate) fn text_metadata(&self) -> BTreeMap<String, String> {
+    /// The same of a decoder, with what only those that write need.
+    pub(crate) fn decoder_metadata(&self) -> BTreeMap<String, String> {
         let mut meta = self.metadata();
+        if !crate::decoder::gives_vectors(&self.config) {
+            meta.remove(keys::POOLING);
+        }
         if let Some(template) = &self.chat_template {
             meta.insert(keys::CHAT_TEMPLATE.to_owned(), template.clone());
         }
@@ -272,6 +332,52 @@ impl Package {
             }
         }
         meta
+    }
+}
+
+/// How a Sentence Transformers folder pools, if it says.
+///
+/// # Errors
+/// When it does anything else to vectors than this version: a dense layer, say, would be left out.
+fn modules(dir: &Path) -> Result<Option<Pooling>, ModelError> {
+    let file = dir.join("modules.json");
+    let mut folder = "1_Pooling".to_owned();
+    if let Some(json) = read_json(&file)? {
+        let invalid = |message: String| ModelError::invalid(file.display().to_string(), message);
+        let list = json.as_array().ok_or_else(|| invalid("is no list of modules".into()))?;
+        for module in list {
+            let text = |key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default();
+            match text("type").rsplit('.').next().unwrap_or_default() {
+                "Transformer" | "Normalize" => {}
+                // A name alone: it must not reach outside its folder.
+                "Pooling" if !text("path").contains(['/', '\\', '.']) => {
+                    text("path").clone_into(&mut folder);
+                }
+                other => {
+                    return Err(invalid(format!(
+                        "module {other:?} in {:?}; accepted: Transformer, Pooling, Normalize",
+                        text("path")
+                    )));
+                }
+            }
+        }
+    }
+    let file = dir.join(folder).join("config.json");
+    let Some(json) = read_json(&file)? else { return Ok(None) };
+    let modes = [
+        ("pooling_mode_mean_tokens", Pooling::Mean),
+        ("pooling_mode_cls_token", Pooling::Cls),
+        ("pooling_mode_lasttoken", Pooling::Last),
+    ];
+    let on = |key: &str| json.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let mut chosen = modes.into_iter().filter(|(key, _)| on(key)).map(|(_, pooling)| pooling);
+    match (chosen.next(), chosen.next()) {
+        (Some(pooling), None) => Ok(Some(pooling)),
+        _ => Err(ModelError::invalid(
+            file.display().to_string(),
+            "pools other than by the mean, by the first or by the last token, which is not \
+             supported",
+        )),
     }
 }
 

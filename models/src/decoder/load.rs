@@ -38,7 +38,7 @@ pub fn load_decoder(path: &Path) -> Result<LoadedDecoder, ModelError> {
     from_package(Package::open(path)?)
 }
 
-fn from_package(package: Package) -> Result<LoadedDecoder, ModelError> {
+pub(super) fn from_package(package: Package) -> Result<LoadedDecoder, ModelError> {
     let weights = &package.weights;
     let spec = spec(weights.name(), &package.config)?;
     let layers = spec.layers.iter().map(|layer| self::layer(weights, layer));

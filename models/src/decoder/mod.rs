@@ -7,6 +7,7 @@
 
 mod architectures;
 mod convert;
+mod encoder;
 mod load;
 mod names;
 mod random;
@@ -15,9 +16,10 @@ mod settings;
 mod spec;
 mod text;
 
-pub(crate) use architectures::{is_known, spec};
+pub(crate) use architectures::{gives_vectors, is_known, spec};
 pub(crate) use convert::convert;
 pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
+pub use encoder::DecoderEncoder;
 pub use load::{LoadedDecoder, load_decoder};
 pub use random::{SHAPES, make_random, shape};
 pub use text::{TextModel, TextOptions};
