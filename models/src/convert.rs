@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
-use crate::decoder::DecoderOptions;
+use crate::decoder::{DecoderOptions, WeightFormat};
 use crate::error::ModelError;
 use crate::gguf::{GgufCheckpoint, GgufFile};
 use crate::package::{Package, keys};
@@ -77,8 +77,76 @@ pub struct TensorReport {
     pub shape: Vec<usize>,
     /// Element type in the result.
     pub dtype: &'static str,
-    /// Root mean square of the quantization error, relative to that of the values.
+    /// Root mean square of the quantization error, relative to that of the values: the relative
+    /// Frobenius error of a matrix. 0 for what was packed already.
     pub rms_error: f64,
+    /// Largest absolute error.
+    pub max_error: f64,
+    /// Share of the values that are 0 in the result; none for what was packed already.
+    pub zeros: Option<f64>,
+    /// Cosine of the values and those of the result, as vectors; none where either is all zero, and
+    /// for what was packed already.
+    pub cosine: Option<f64>,
+}
+
+impl TensorReport {
+    pub(crate) fn new(
+        name: &str,
+        shape: Vec<usize>,
+        dtype: &'static str,
+        rounding: Option<Rounding>,
+    ) -> Self {
+        let r = rounding.unwrap_or_default();
+        let sizes = (r.norm * r.back_norm).sqrt();
+        Self {
+            name: name.into(),
+            shape,
+            dtype,
+            rms_error: if r.norm > 0.0 { (r.error / r.norm).sqrt() } else { 0.0 },
+            max_error: r.max,
+            zeros: (r.count > 0).then(|| r.zeros as f64 / r.count as f64),
+            cosine: (sizes > 0.0).then(|| (r.dot / sizes).clamp(-1.0, 1.0)),
+        }
+    }
+}
+
+/// What rounding did to the values of a tensor, summed up as they pass by.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rounding {
+    count: u64,
+    zeros: u64,
+    max: f64,
+    /// Sums of squares: of the differences, of the values, of what became of them.
+    error: f64,
+    norm: f64,
+    back_norm: f64,
+    /// Sum of products.
+    dot: f64,
+}
+
+impl Rounding {
+    /// More values, and what became of each.
+    pub(crate) fn add(&mut self, values: &[f32], back: impl IntoIterator<Item = f32>) {
+        for (&v, b) in values.iter().zip(back) {
+            let (difference, v, b_wide) = (f64::from(v - b), f64::from(v), f64::from(b));
+            self.count += 1;
+            self.zeros += u64::from(b == 0.0);
+            self.max = self.max.max(difference.abs());
+            self.error += difference.powi(2);
+            self.norm += v.powi(2);
+            self.back_norm += b_wide.powi(2);
+            self.dot += v * b_wide;
+        }
+    }
+
+    /// More rows, the codes that they became, and what a code of 1 is worth in each.
+    pub(crate) fn add_rows(&mut self, values: &[f32], codes: &[i8], scales: &[f32]) {
+        let cols = values.len() / scales.len().max(1);
+        let rows = values.chunks_exact(cols.max(1)).zip(codes.chunks_exact(cols.max(1)));
+        for ((row, codes), scale) in rows.zip(scales) {
+            self.add(row, codes.iter().map(|&code| scale * f32::from(code)));
+        }
+    }
 }
 
 /// One tensor's result, planned before it is computed.
@@ -107,10 +175,14 @@ pub fn convert(
         let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
         return Err(ModelError::write(dst, exists));
     }
+    // Found out now, not when gigabytes have been read.
+    drop(crate::weights::temporary(dst)?);
     if src.extension().is_some_and(|extension| extension == "gguf") {
+        refuse_source(dst, [src])?;
         return gguf(src, dst, options, cancel, progress);
     }
     let (mut package, checkpoint) = Package::open_checkpoint(src)?;
+    refuse_source(dst, checkpoint.files().iter().map(|file| Path::new(file.name())))?;
     if let Some(name) = &options.name {
         package.name.clone_from(name);
     }
@@ -118,6 +190,10 @@ pub fn convert(
         let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
         let metadata = metadata(package.decoder_metadata(), &inputs, options, cancel)?;
         return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
+    }
+    if !matches!(options.decoder.weights, WeightFormat::Int8 | WeightFormat::F32) {
+        let message = "ternary weights are for decoders; an encoder becomes int8";
+        return Err(ModelError::invalid(package.weights.name(), message));
     }
     crate::load::architecture(&package)?;
     let config = BertConfig::from_json(package.weights.name(), &package.config)?;
@@ -177,6 +253,22 @@ pub fn convert(
     let left_out =
         weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+}
+
+/// A conversion that replaced what it reads would leave nothing to try again from.
+fn refuse_source<'a>(
+    dst: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), ModelError> {
+    let Ok(target) = std::fs::canonicalize(dst) else { return Ok(()) };
+    if inputs.into_iter().any(|input| std::fs::canonicalize(input).is_ok_and(|i| i == target)) {
+        let same = std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "it is the source; choose another name",
+        );
+        return Err(ModelError::write(dst, same));
+    }
+    Ok(())
 }
 
 /// A decoder in a GGUF file to one of ours.
@@ -313,36 +405,26 @@ fn quantize(weights: &Weights, item: &Item) -> Result<(Vec<Vec<u8>>, TensorRepor
     let name = item.plans[0].name.clone();
     let dtype = item.plans[0].dtype;
     let bad = |e: bho_kernels::KernelError| weights.error(&item.source, e.to_string());
-    let (parts, rms_error) = match item.kind {
-        TensorKind::Linear { rows, cols } => {
+    let mut error = Rounding::default();
+    let parts = match item.kind {
+        TensorKind::Linear { rows, cols } | TensorKind::Table { rows, dim: cols } => {
             let (packed, scales) = Int8Matrix::quantize(rows, cols, &values).map_err(bad)?;
             let back = packed.view().unpack();
-            let error = rms_error(&values, &back, &scales, cols);
-            (vec![packed.as_bytes().to_vec(), f32_bytes(&scales)], error)
+            error.add_rows(&values, &back, &scales);
+            let codes = match item.kind {
+                TensorKind::Table { .. } => back.iter().map(|&v| v as u8).collect(),
+                _ => packed.as_bytes().to_vec(),
+            };
+            vec![codes, f32_bytes(&scales)]
         }
-        TensorKind::Table { rows, dim } => {
-            let (packed, scales) = Int8Matrix::quantize(rows, dim, &values).map_err(bad)?;
-            let back = packed.view().unpack();
-            let error = rms_error(&values, &back, &scales, dim);
-            (vec![back.iter().map(|&v| v as u8).collect(), f32_bytes(&scales)], error)
+        TensorKind::Float { .. } | TensorKind::Vector { .. } => {
+            error.add(&values, values.iter().copied());
+            vec![f32_bytes(&values)]
         }
-        TensorKind::Float { .. } | TensorKind::Vector { .. } => (vec![f32_bytes(&values)], 0.0),
     };
-    Ok((parts, TensorReport { name, shape, dtype, rms_error }))
+    Ok((parts, TensorReport::new(&name, shape, dtype, Some(error))))
 }
 
 fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn rms_error(values: &[f32], quantized: &[i8], scales: &[f32], cols: usize) -> f64 {
-    let (mut error, mut norm) = (0f64, 0f64);
-    let rows = values.chunks_exact(cols).zip(quantized.chunks_exact(cols)).zip(scales);
-    for ((row, back), &scale) in rows {
-        for (&v, &q) in row.iter().zip(back) {
-            error += f64::from(v - scale * f32::from(q)).powi(2);
-            norm += f64::from(v).powi(2);
-        }
-    }
-    if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }
 }

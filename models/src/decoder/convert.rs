@@ -11,9 +11,9 @@ use bho_engine::CancelToken;
 use bho_kernels::{DenseTernaryMatrix, ImportError, Int8Matrix, PANEL, TernaryMatrix, TernaryView};
 use half::{bf16, f16};
 
-use super::names::{HEAD, Stored, scale};
+use super::names::{HEAD, Stored, scale, table_scale};
 use super::spec::{DecoderSpec, HeadSpec, MatrixSpec, Scale, WeightKind};
-use crate::convert::{Progress, TensorReport};
+use crate::convert::{Progress, Rounding, TensorReport};
 use crate::error::ModelError;
 use crate::source::{PackedScale, Source};
 use crate::weights::{FloatKind, TensorPlan, Writer};
@@ -26,6 +26,10 @@ pub enum WeightFormat {
     Int8,
     /// As they are.
     F32,
+    /// Ternary, rounded to the absolute mean of the whole matrix (arXiv:2402.17764, §2).
+    Ternary,
+    /// Ternary, each row rounded to its own absolute mean.
+    TernaryRows,
 }
 
 /// How the output head is stored.
@@ -44,6 +48,10 @@ pub enum EmbedFormat {
     /// The head's weights where they are tied, else in the checkpoint's 16 bits.
     #[default]
     Auto,
+    /// int8 with a scale a row; the head's weights where they are tied and int8.
+    Int8,
+    /// A table of its own in half precision, or in bfloat16 where the checkpoint has that.
+    F16,
     /// A table of its own, in the checkpoint's precision.
     Own,
 }
@@ -59,6 +67,8 @@ pub struct DecoderOptions {
     pub embed: EmbedFormat,
     /// Whether ternary weights take 1.6 bits instead of 2: faster only with AVX-512 VNNI.
     pub dense: bool,
+    /// Refuse linear layers that are packed as ternary already instead of keeping them.
+    pub floats_only: bool,
 }
 
 /// One linear layer of the result.
@@ -77,6 +87,8 @@ enum How {
     Packed(Option<PackedScale>),
     /// Floats rounded to what a weight of +1 is worth, their absolute mean.
     AbsMean(f32),
+    /// The same by row.
+    RowAbsMean,
     /// Floats, each row of which has three values.
     ThreeValues,
     /// Floats rounded to int8 by each row's maximum.
@@ -98,6 +110,8 @@ enum Part {
     Vector(usize),
     /// The embedding table.
     Table,
+    /// Its scales.
+    TableScales,
 }
 
 /// Converts a checkpoint; `metadata` goes into the file. Returns its size, its sha256, its tensors and
@@ -120,12 +134,13 @@ pub(crate) fn convert(
     let mut writer = Writer::create(dst, metadata, plans)?;
     let input = |part: &(TensorPlan, Part)| match part.1 {
         Part::Weights(i) => source.bytes(&layers[i].source),
-        Part::Scales(_) => 0,
+        Part::Scales(_) | Part::TableScales => 0,
         Part::Vector(_) | Part::Table => source.bytes(&part.0.name),
     };
     let total = parts.iter().map(input).sum();
     let (mut done, mut reports) = (0, Vec::new());
     let mut scales: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
+    let mut table_scales = Vec::new();
     for part in &parts {
         if cancel.is_cancelled() {
             return Err(ModelError::Cancelled);
@@ -133,13 +148,8 @@ pub(crate) fn convert(
         let plan = &part.0;
         progress(&Progress { tensor: &plan.name, done, total });
         writer.begin(&plan.name)?;
-        let mut report = |shape: Vec<usize>, rms_error| {
-            reports.push(TensorReport {
-                name: plan.name.clone(),
-                shape,
-                dtype: plan.dtype,
-                rms_error,
-            });
+        let mut report = |shape: Vec<usize>, error: Option<Rounding>| {
+            reports.push(TensorReport::new(&plan.name, shape, plan.dtype, error));
         };
         match part.1 {
             Part::Weights(i) => {
@@ -154,9 +164,10 @@ pub(crate) fn convert(
                 writer.data(&f32_bytes(&values))?;
             }
             Part::Table => {
-                write_table(source, plan, &mut writer)?;
-                report(plan.shape.clone(), 0.0);
+                let error = write_table(source, plan, &mut writer, &mut table_scales, cancel)?;
+                report(plan.shape.clone(), Some(error));
             }
+            Part::TableScales => writer.data(&f32_bytes(&table_scales))?,
         }
         done += input(part);
     }
@@ -212,7 +223,7 @@ fn parts(
     let mut parts = Vec::new();
     let mut add = |name: String, dtype: &'static str, shape: Vec<usize>, part: Part| {
         let size = match dtype {
-            "U8" => 1,
+            "U8" | "I8" => 1,
             "F32" => 4,
             _ => 2,
         };
@@ -241,15 +252,29 @@ fn parts(
     let table = vec![spec.config.vocab, spec.config.hidden];
     expect_shape(source, &spec.embeddings, &table)?;
     let tied = matches!(spec.head, Some(HeadSpec::Tied));
-    if !tied || options.embed == EmbedFormat::Own {
-        let dtype = source.half(&spec.embeddings).map_or("F32", FloatKind::name);
+    let shared = match options.embed {
+        EmbedFormat::Auto => tied,
+        EmbedFormat::Int8 => tied && options.head == HeadFormat::Int8,
+        EmbedFormat::F16 | EmbedFormat::Own => false,
+    };
+    if !shared {
+        let own = source.half(&spec.embeddings);
+        let dtype = match options.embed {
+            EmbedFormat::Int8 => "I8",
+            EmbedFormat::F16 => own.unwrap_or(FloatKind::F16).name(),
+            EmbedFormat::Auto | EmbedFormat::Own => own.map_or("F32", FloatKind::name),
+        };
         add(spec.embeddings.clone(), dtype, table, Part::Table);
+        if options.embed == EmbedFormat::Int8 {
+            let name = table_scale(&spec.embeddings);
+            add(name, "F32", vec![spec.config.vocab], Part::TableScales);
+        }
     }
-    parts.sort_by_key(|(plan, part)| match plan.dtype {
-        "U8" => 0,
-        // Scales are known once their layer is written.
-        "F32" if !matches!(part, Part::Table) => 1,
-        _ => 2,
+    // Scales are known once what they belong to is written.
+    parts.sort_by_key(|(plan, part)| match part {
+        Part::Table => 2,
+        Part::TableScales => 3,
+        _ => usize::from(plan.dtype != "U8"),
     });
     Ok(parts)
 }
@@ -277,6 +302,10 @@ fn decide(
         _ => None,
     };
     if source.shape(tensor).is_some() && source.ternary(tensor, shape, packed)?.is_some() {
+        if options.floats_only {
+            let message = "is ternary already: there is nothing to quantize; `bho convert` keeps it";
+            return Err(source.error(tensor, message.into()));
+        }
         return Ok(How::Packed(packed));
     }
     expect_shape(source, tensor, &[matrix.rows, matrix.cols])?;
@@ -285,27 +314,40 @@ fn decide(
         WeightKind::Plain if is_head && options.head == HeadFormat::F32 => Ok(How::Floats),
         WeightKind::Plain if is_head => Ok(How::RowMax),
         WeightKind::Plain if three_values(tensor, shape, source)? => Ok(How::ThreeValues),
-        WeightKind::Plain if options.weights == WeightFormat::F32 => Ok(How::Floats),
-        WeightKind::Plain => Ok(How::RowMax),
+        WeightKind::Plain => match options.weights {
+            WeightFormat::F32 => Ok(How::Floats),
+            WeightFormat::Int8 => Ok(How::RowMax),
+            WeightFormat::Ternary => abs_mean(tensor, shape, source).map(How::AbsMean),
+            WeightFormat::TernaryRows => Ok(How::RowAbsMean),
+        },
     }
 }
 
-/// Calls `f` with the rows of a matrix, [`ROWS`] at a time, and gives their pages back.
+/// Bytes of floats that are read before the pages they came from are given back.
+const RELEASE: usize = 32 << 20;
+
+/// Calls `f` with the rows of a matrix, [`ROWS`] at a time, and gives their pages back as it goes.
 fn for_each_rows(
     source: &dyn Source,
     tensor: &str,
     (rows, cols): (usize, usize),
     mut f: impl FnMut(&[f32]) -> Result<bool, ModelError>,
 ) -> Result<(), ModelError> {
-    let mut values = Vec::new();
+    let (mut values, mut held) = (Vec::new(), 0);
     for start in (0..rows).step_by(ROWS) {
         values.clear();
-        source.floats(tensor, cols, start..rows.min(start + ROWS), &mut values)?;
+        let end = rows.min(start + ROWS);
+        source.floats(tensor, cols, start..end, &mut values)?;
         if !f(&values)? {
             break;
         }
+        held += values.len() * 4;
+        if held >= RELEASE {
+            source.release(tensor, end);
+            held = 0;
+        }
     }
-    source.release(tensor);
+    source.release(tensor, rows);
     Ok(())
 }
 
@@ -321,8 +363,13 @@ fn abs_mean(
         sum += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
         Ok(true)
     })?;
-    let mean = (sum / (rows as f64 * cols as f64)) as f32;
-    Ok(1.0 / (1.0 / mean.max(1e-5)))
+    Ok(mean_step(sum, rows * cols))
+}
+
+/// What a weight of +1 is worth where magnitudes of `count` weights sum to `sum`.
+fn mean_step(sum: f64, count: usize) -> f32 {
+    let mean = (sum / count as f64) as f32;
+    1.0 / (1.0 / mean.max(1e-5))
 }
 
 /// Whether each row's values are `-s`, 0 and `s`.
@@ -347,18 +394,17 @@ fn step(row: &[f32]) -> f32 {
     row.iter().map(|v| v.abs()).find(|v| *v > 0.0).unwrap_or(0.0)
 }
 
-/// Writes the weights of a layer, and returns its scales and its root mean square error relative to
-/// the weights'.
+/// Writes the weights of a layer, and returns its scales and what rounding did to it.
 fn write_layer(
     layer: &Layer,
     source: &dyn Source,
     writer: &mut Writer,
     cancel: &CancelToken,
-) -> Result<(Vec<f32>, f64), ModelError> {
+) -> Result<(Vec<f32>, Option<Rounding>), ModelError> {
     let Layer { matrix: MatrixSpec { rows, cols, .. }, source: tensor, stored, how } = layer;
     let (rows, cols, how) = (*rows, *cols, *how);
     let bad = |e: &dyn std::fmt::Display| source.error(tensor, e.to_string());
-    let (mut scales, mut error, mut norm) = (Vec::with_capacity(rows), 0f64, 0f64);
+    let (mut scales, mut error) = (Vec::with_capacity(rows), Rounding::default());
     if let How::Packed(scale) = how {
         let packed = source
             .ternary(tensor, (rows, cols), scale)?
@@ -382,8 +428,8 @@ fn write_layer(
                 PanelError::Model(e) => e,
                 PanelError::Import(e) => bad(&e),
             })?;
-        source.release(tensor);
-        return Ok((scales, 0.0));
+        source.release(tensor, rows);
+        return Ok((scales, None));
     }
     let mut codes = Vec::new();
     for_each_rows(source, tensor, (rows, cols), |values| {
@@ -396,6 +442,7 @@ fn write_layer(
         let packed = match how {
             How::Floats => {
                 writer.data(&f32_bytes(values))?;
+                error.add(values, values.iter().copied());
                 return Ok(true);
             }
             How::RowMax => {
@@ -405,9 +452,15 @@ fn write_layer(
                 scales.extend(steps);
                 packed.as_bytes().to_vec()
             }
-            How::AbsMean(_) | How::ThreeValues | How::Packed(_) => {
+            How::AbsMean(_) | How::RowAbsMean | How::ThreeValues | How::Packed(_) => {
                 for row in values.chunks_exact(cols) {
-                    let step = if let How::AbsMean(step) = how { step } else { step(row) };
+                    let step = match how {
+                        How::AbsMean(step) => step,
+                        How::RowAbsMean => {
+                            mean_step(row.iter().map(|v| f64::from(v.abs())).sum(), cols)
+                        }
+                        _ => step(row),
+                    };
                     // What weights are multiplied by, as the reference has it.
                     let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
                     let code = |v: &f32| (v * inverse).round_ties_even().clamp(-1.0, 1.0) as i8;
@@ -426,18 +479,11 @@ fn write_layer(
                 }
             }
         };
-        for ((row, codes), step) in
-            values.chunks_exact(cols).zip(codes.chunks_exact(cols)).zip(&scales[begin..])
-        {
-            for (&v, &code) in row.iter().zip(codes) {
-                error += f64::from(v - step * f32::from(code)).powi(2);
-                norm += f64::from(v).powi(2);
-            }
-        }
+        error.add_rows(values, &codes, &scales[begin..]);
         writer.data(&packed)?;
         Ok(true)
     })?;
-    Ok((scales, if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }))
+    Ok((scales, Some(error)))
 }
 
 /// What can go wrong while packed weights are turned into tiles.
@@ -452,24 +498,58 @@ impl From<ImportError> for PanelError {
     }
 }
 
-/// Writes the embedding table in the precision it has.
+/// Writes the embedding table, and returns what rounding did to it; scales of int8 rows go to
+/// `scales`.
 fn write_table(
     source: &dyn Source,
     plan: &TensorPlan,
     writer: &mut Writer,
-) -> Result<(), ModelError> {
+    scales: &mut Vec<f32>,
+    cancel: &CancelToken,
+) -> Result<Rounding, ModelError> {
     let shape = (plan.shape[0], plan.shape[1]);
+    let mut error = Rounding::default();
+    let too_large = || {
+        let message = "has values that half precision cannot hold; keep the table as it is";
+        source.error(&plan.name, message.into())
+    };
     for_each_rows(source, &plan.name, shape, |values| {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
         match plan.dtype {
-            "F16" => writer.data(&bytes_of(values, |v| f16::from_f32(v).to_le_bytes()))?,
-            "BF16" => writer.data(&bytes_of(values, |v| bf16::from_f32(v).to_le_bytes()))?,
-            _ => writer.data(&f32_bytes(values))?,
+            "I8" => {
+                let rows = values.len() / shape.1;
+                let (packed, steps) = Int8Matrix::quantize(rows, shape.1, values)
+                    .map_err(|e| source.error(&plan.name, e.to_string()))?;
+                let codes = packed.view().unpack();
+                error.add_rows(values, &codes, &steps);
+                writer.data(&bytes_of(&codes, i8::to_le_bytes))?;
+                scales.extend(steps);
+            }
+            "F16" => {
+                let back = values.iter().map(|&v| f16::from_f32(v).to_f32());
+                if back.clone().any(f32::is_infinite) {
+                    return Err(too_large());
+                }
+                error.add(values, back);
+                writer.data(&bytes_of(values, |v| f16::from_f32(v).to_le_bytes()))?;
+            }
+            "BF16" => {
+                error.add(values, values.iter().map(|&v| bf16::from_f32(v).to_f32()));
+                writer.data(&bytes_of(values, |v| bf16::from_f32(v).to_le_bytes()))?;
+            }
+            _ => {
+                error.add(values, values.iter().copied());
+                writer.data(&f32_bytes(values))?;
+            }
         }
         Ok(true)
-    })
+    })?;
+    Ok(error)
 }
 
-fn bytes_of<const N: usize>(values: &[f32], bytes: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
+fn bytes_of<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
     values.iter().flat_map(|&v| bytes(v)).collect()
 }
 

@@ -45,5 +45,10 @@ pub(super) fn scale(layer: &str) -> String {
     format!("{layer}.scale")
 }
 
+/// The same of an int8 table of this name.
+pub(super) fn table_scale(table: &str) -> String {
+    format!("{table}_scale")
+}
+
 /// The head's own weights, or what a tied one is packed as.
 pub(super) const HEAD: &str = "lm_head";

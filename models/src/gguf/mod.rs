@@ -321,10 +321,13 @@ impl GgufFile {
         &self.storage
     }
 
-    /// Forgets the pages that only this tensor is on: they come back from the file when asked for.
-    pub(crate) fn release(&self, name: &str) {
+    /// Forgets the pages of a tensor's first `rows` rows: they come back from the file when asked
+    /// for.
+    pub(crate) fn release(&self, name: &str, rows: usize) {
         if let Some(tensor) = self.tensors.get(name) {
-            self.storage.release(tensor.range.clone());
+            let start = tensor.range.start;
+            let bytes = tensor.bytes() / tensor.rows().max(1) * rows.min(tensor.rows());
+            self.storage.release(start..start + bytes);
         }
     }
 

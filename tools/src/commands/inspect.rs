@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use crate::cli::args::InspectArgs;
+use crate::cli::model_files::InspectArgs;
 use crate::exit::{Exit, Failure};
 use crate::models;
 use crate::output::style::{Style, Tint};

@@ -10,6 +10,7 @@ mod embed;
 mod generate;
 mod guard;
 mod inspect;
+mod quantize;
 mod run;
 mod validate;
 
@@ -30,6 +31,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
+        Verb::Quantize(args) => quantize::execute(args),
         Verb::Inspect(args) => inspect::execute(&args),
         Verb::Bench(args) => match args.verb {
             BenchVerb::Kernels(args) => bench::kernels(args),
