@@ -348,7 +348,7 @@ fn metadata(
 }
 
 /// sha256 of a file, whose pages are given back as they are read.
-fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
+pub(crate) fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
     const STEP: usize = 64 << 20;
     let (mut hash, mut at) = (Sha256::new(), 0);
     for chunk in file.as_bytes().chunks(STEP) {

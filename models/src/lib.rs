@@ -30,7 +30,10 @@ pub use constraint::ConstraintFactory;
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
-pub use inspect::{Inspection, TensorInfo, inspect};
+pub use inspect::{
+    Audit, Finding, InspectedMemory, InspectedTokenizer, Inspection, Severity, TensorInfo, audit,
+    inspect,
+};
 pub use load::{ModelSource, load_encoder, load_prompted_encoder};
 pub use package::{Package, Pooling, Prompts};
 pub use store::{ModelEntry, ModelStore};

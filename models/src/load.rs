@@ -101,7 +101,9 @@ pub fn load_prompted_encoder(
     };
     let encoder = architecture(&package)?(&package, &sha256, compute)?;
     Ok(match prompt {
-        Some(prompt) if !prompt.is_empty() => Arc::new(Prompted { encoder, prompt: prompt.clone() }),
+        Some(prompt) if !prompt.is_empty() => {
+            Arc::new(Prompted { encoder, prompt: prompt.clone() })
+        }
         _ => encoder,
     })
 }

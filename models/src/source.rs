@@ -86,6 +86,11 @@ pub(crate) struct Checkpoint {
 /// Most files of a sharded checkpoint.
 const MAX_SHARDS: usize = 4096;
 
+/// Whether an index may name this file: a name alone, as an index must not reach outside its folder.
+pub(crate) fn is_shard(file: &str) -> bool {
+    file.ends_with(".safetensors") && !file.contains(['/', '\\']) && !file.starts_with('.')
+}
+
 impl Checkpoint {
     /// `model.safetensors` of a folder, or the files that `model.safetensors.index.json` lists.
     ///
@@ -116,12 +121,7 @@ impl Checkpoint {
         let (mut files, mut numbers) = (Vec::new(), BTreeMap::new());
         let mut tensors = BTreeMap::new();
         for (tensor, file) in map {
-            // A name alone: an index must not reach outside its folder.
-            let file = file.as_str().filter(|file| {
-                file.ends_with(".safetensors")
-                    && !file.contains(['/', '\\'])
-                    && !file.starts_with('.')
-            });
+            let file = file.as_str().filter(|file| is_shard(file));
             let Some(file) = file else {
                 return Err(invalid(format!(
                     "weight_map: tensor {tensor} is in {}; accepted: the name of a .safetensors \

@@ -279,6 +279,23 @@ fn parts(
     Ok(parts)
 }
 
+/// About what the weights of a converted model take, where linear layers that are not ternary become
+/// int8, and the keys and values of a token in f16; in bytes.
+pub(crate) fn memory_of(spec: &DecoderSpec) -> (u64, u64) {
+    let size = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64);
+    let matrix = |matrix: &MatrixSpec| match matrix.weights {
+        WeightKind::BitNet(_) => size(matrix.rows, matrix.cols) / 4,
+        WeightKind::Plain => size(matrix.rows, matrix.cols),
+    };
+    let c = &spec.config;
+    // A tied head is the table in int8, another table has 16 bits.
+    let table =
+        size(c.vocab, c.hidden) * if matches!(spec.head, Some(HeadSpec::Tied)) { 1 } else { 2 };
+    let weights = spec.matrices().map(matrix).fold(table, u64::saturating_add);
+    let kv = size(c.kv_heads, c.head_dim).saturating_mul(spec.layers.len() as u64 * 4);
+    (weights, kv)
+}
+
 fn expect_shape(source: &dyn Source, tensor: &str, expected: &[usize]) -> Result<(), ModelError> {
     match source.shape(tensor) {
         None => Err(source.error(tensor, format!("missing; expected shape {expected:?}"))),
@@ -303,7 +320,8 @@ fn decide(
     };
     if source.shape(tensor).is_some() && source.ternary(tensor, shape, packed)?.is_some() {
         if options.floats_only {
-            let message = "is ternary already: there is nothing to quantize; `bho convert` keeps it";
+            let message =
+                "is ternary already: there is nothing to quantize; `bho convert` keeps it";
             return Err(source.error(tensor, message.into()));
         }
         return Ok(How::Packed(packed));

@@ -17,9 +17,12 @@ mod spec;
 mod text;
 
 pub(crate) use architectures::{gives_vectors, is_known, spec};
-pub(crate) use convert::convert;
 pub use convert::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat};
+pub(crate) use convert::{convert, memory_of};
 pub use encoder::DecoderEncoder;
 pub use load::{LoadedDecoder, load_decoder};
+pub(crate) use names::{HEAD, Stored, scale as scale_name, table_scale};
 pub use random::{SHAPES, make_random, shape};
+pub(crate) use spec::{DecoderSpec, HeadSpec};
 pub use text::{TextModel, TextOptions};
+pub(crate) use text::{ids, special_text};

@@ -8,7 +8,7 @@ use bho_kernels::{DENSE_TERNARY_TILE_COLS, INT8_BLOCK_COLS, PANEL, TERNARY_TILE_
 
 /// How a linear layer is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     Ternary,
     TernaryDense,
     Int8,
@@ -17,9 +17,9 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    pub(super) const ALL: [Self; 4] = [Self::Ternary, Self::TernaryDense, Self::Int8, Self::Float];
+    pub(crate) const ALL: [Self; 4] = [Self::Ternary, Self::TernaryDense, Self::Int8, Self::Float];
 
-    pub(super) fn tensor(self, layer: &str) -> String {
+    pub(crate) fn tensor(self, layer: &str) -> String {
         let suffix = match self {
             Self::Ternary => "ternary",
             Self::TernaryDense => "ternary_dense",
@@ -29,7 +29,7 @@ impl Stored {
         format!("{layer}.{suffix}")
     }
 
-    pub(super) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
+    pub(crate) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
         let inputs = match self {
             Self::Ternary => TERNARY_TILE_COLS,
             Self::TernaryDense => DENSE_TERNARY_TILE_COLS,
@@ -41,14 +41,14 @@ impl Stored {
 }
 
 /// What one step of each row's weights is worth.
-pub(super) fn scale(layer: &str) -> String {
+pub(crate) fn scale(layer: &str) -> String {
     format!("{layer}.scale")
 }
 
 /// The same of an int8 table of this name.
-pub(super) fn table_scale(table: &str) -> String {
+pub(crate) fn table_scale(table: &str) -> String {
     format!("{table}_scale")
 }
 
 /// The head's own weights, or what a tied one is packed as.
-pub(super) const HEAD: &str = "lm_head";
+pub(crate) const HEAD: &str = "lm_head";

@@ -65,6 +65,11 @@ impl GgufTensor {
         self.range.len()
     }
 
+    /// Where it begins in the file.
+    pub fn offset(&self) -> usize {
+        self.range.start
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

@@ -43,6 +43,11 @@ impl Tensor {
         self.range.len()
     }
 
+    /// Where it begins in the file.
+    pub fn offset(&self) -> usize {
+        self.range.start
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

@@ -23,7 +23,10 @@ pub(crate) fn execute(args: EmbedArgs) -> Result<Exit, Failure> {
     let threads = machine::threads(args.threads, None).count;
     if let Some(stream) = args.jsonl {
         let lines = stream.json_lines()?;
-        return embed_lines(models::encoder(&args.model, args.prompt.as_deref(), threads)?.as_ref(), lines);
+        return embed_lines(
+            models::encoder(&args.model, args.prompt.as_deref(), threads)?.as_ref(),
+            lines,
+        );
     }
     let Some(text) = args.text else {
         return Err(Failure::said(Exit::Usage, "expected a text or --jsonl FILE"));

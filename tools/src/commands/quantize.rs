@@ -36,7 +36,10 @@ const WARNING: &str = "weights that were not trained to be ternary lose what the
 pub(crate) fn execute(args: QuantizeArgs) -> Result<Exit, Failure> {
     let weights = match (args.to, args.scales) {
         (Target::Int8, Scales::Row) => {
-            return Err(Failure::said(Exit::Usage, "--scales is for --to ternary: int8 has a scale a row"));
+            return Err(Failure::said(
+                Exit::Usage,
+                "--scales is for --to ternary: int8 has a scale a row",
+            ));
         }
         (Target::Int8, Scales::Tensor) => WeightFormat::Int8,
         (Target::Ternary, Scales::Tensor) => WeightFormat::Ternary,

@@ -2,6 +2,7 @@
 //! The program as its users meet it: exit codes, streams, JSON, and what must never be printed.
 
 mod bench;
+mod decoder_files;
 mod generation;
 mod guard;
 mod help;
