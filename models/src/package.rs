@@ -4,16 +4,20 @@
 //! Read from one file that `bho convert` wrote (everything rides in the safetensors metadata), or
 //! from a Hugging Face folder.
 
+mod sentence;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bho_engine::Storage;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ModelError;
 use crate::source::Checkpoint;
 use crate::weights::Weights;
+use sentence::modules;
+
+pub use sentence::Prompts;
 
 /// Metadata keys of a file that `bho convert` wrote.
 pub(crate) mod keys {
@@ -48,9 +52,6 @@ const MAX_JSON: u64 = 4 << 20;
 /// Largest tokenizer read, in bytes; the biggest public ones are about 35 MB.
 const MAX_TOKENIZER: u64 = 64 << 20;
 
-/// Longest prompt, in bytes.
-const MAX_PROMPT: usize = 16 << 10;
-
 /// How token vectors become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pooling {
@@ -77,41 +78,6 @@ impl Pooling {
             Self::Cls => "cls",
             Self::Last => "last",
         }
-    }
-}
-
-/// Texts that a model was trained to see before others, such as an instruction before queries; from
-/// `config_sentence_transformers.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
-pub struct Prompts {
-    /// Prompts by name, e.g. `query`.
-    #[serde(default)]
-    pub prompts: BTreeMap<String, String>,
-    /// The name of the one that texts have if nothing else is said.
-    #[serde(default)]
-    pub default_prompt_name: Option<String>,
-}
-
-impl Prompts {
-    fn read(file: &str, json: Value) -> Result<Self, ModelError> {
-        let invalid = |message: String| ModelError::invalid(file, message);
-        let this: Self = serde_json::from_value(json).map_err(|e| invalid(e.to_string()))?;
-        if let Some(long) = this.prompts.iter().find(|(_, text)| text.len() > MAX_PROMPT) {
-            let (name, bytes) = (long.0, long.1.len());
-            return Err(invalid(format!(
-                "prompt {name:?} has {bytes} bytes; accepted: at most {MAX_PROMPT}"
-            )));
-        }
-        match &this.default_prompt_name {
-            Some(name) if !this.prompts.contains_key(name) => {
-                Err(invalid(format!("default_prompt_name {name:?} is none of its prompts")))
-            }
-            _ => Ok(this),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.prompts.is_empty()
     }
 }
 
@@ -332,52 +298,6 @@ impl Package {
             }
         }
         meta
-    }
-}
-
-/// How a Sentence Transformers folder pools, if it says.
-///
-/// # Errors
-/// When it does anything else to vectors than this version: a dense layer, say, would be left out.
-fn modules(dir: &Path) -> Result<Option<Pooling>, ModelError> {
-    let file = dir.join("modules.json");
-    let mut folder = "1_Pooling".to_owned();
-    if let Some(json) = read_json(&file)? {
-        let invalid = |message: String| ModelError::invalid(file.display().to_string(), message);
-        let list = json.as_array().ok_or_else(|| invalid("is no list of modules".into()))?;
-        for module in list {
-            let text = |key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default();
-            match text("type").rsplit('.').next().unwrap_or_default() {
-                "Transformer" | "Normalize" => {}
-                // A name alone: it must not reach outside its folder.
-                "Pooling" if !text("path").contains(['/', '\\', '.']) => {
-                    text("path").clone_into(&mut folder);
-                }
-                other => {
-                    return Err(invalid(format!(
-                        "module {other:?} in {:?}; accepted: Transformer, Pooling, Normalize",
-                        text("path")
-                    )));
-                }
-            }
-        }
-    }
-    let file = dir.join(folder).join("config.json");
-    let Some(json) = read_json(&file)? else { return Ok(None) };
-    let modes = [
-        ("pooling_mode_mean_tokens", Pooling::Mean),
-        ("pooling_mode_cls_token", Pooling::Cls),
-        ("pooling_mode_lasttoken", Pooling::Last),
-    ];
-    let on = |key: &str| json.get(key).and_then(Value::as_bool).unwrap_or(false);
-    let mut chosen = modes.into_iter().filter(|(key, _)| on(key)).map(|(_, pooling)| pooling);
-    match (chosen.next(), chosen.next()) {
-        (Some(pooling), None) => Ok(Some(pooling)),
-        _ => Err(ModelError::invalid(
-            file.display().to_string(),
-            "pools other than by the mean, by the first or by the last token, which is not \
-             supported",
-        )),
     }
 }
 

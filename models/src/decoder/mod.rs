@@ -10,6 +10,7 @@ mod convert;
 mod encoder;
 mod load;
 mod names;
+mod quantizer;
 mod random;
 mod rope;
 mod settings;
