@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use bho_engine::Compute;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::bert::BertConfig;
 use crate::decoder::{ids, is_known, spec, special_text};
 use crate::decoder_tokenizer::DecoderTokenizer;
 use crate::error::ModelError;
+use crate::load::ModelSource;
 use crate::tokenizer::TextTokenizer;
 
 /// How bad a finding is.
@@ -119,6 +121,17 @@ pub fn audit(path: &Path) -> Result<Audit, ModelError> {
     check_ids(&opened, vocab, tokenizer.as_ref(), &mut findings);
     template::check(&opened, tokenizer.as_ref(), &mut findings);
     check_origin(&opened, &mut findings);
+    if opened.converted && findings.list.iter().all(|f| f.severity != Severity::Severe) {
+        // What the checks above do not know of.
+        let is_text = opened.config.as_ref().is_some_and(is_known);
+        let loaded = match is_text {
+            true => crate::decoder::load_decoder(path).map(drop),
+            false => crate::load_encoder(&ModelSource::file(path), &Compute::new(1)?).map(drop),
+        };
+        if let Err(error) = loaded {
+            findings.push(Finding::severe("load", &file_name(&error), error.to_string()));
+        }
+    }
     Ok(Audit { inspection: facts::inspection(&opened)?, findings: findings.finish() })
 }
 
@@ -136,10 +149,10 @@ fn file_name(error: &ModelError) -> String {
 /// Whether the config is one of a model that runs; its vocabulary.
 fn check_config(opened: &Opened, findings: &mut Findings) -> Option<usize> {
     let config = opened.config.as_ref()?;
-    let read = if is_known(config) {
-        spec("", config).map(|spec| spec.config.vocab)
-    } else {
+    let read = if config.get("model_type").is_some_and(|kind| kind == "bert") {
         BertConfig::from_json("", config).map(|config| config.vocab)
+    } else {
+        spec("", config).map(|spec| spec.config.vocab)
     };
     match read {
         Ok(vocab) => Some(vocab),

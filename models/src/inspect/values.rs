@@ -12,6 +12,9 @@ use crate::weights::{FloatKind, Tensor, Weights, to_f32};
 /// Values looked at before their pages are given back.
 const CHUNK: usize = 1 << 20;
 
+/// Longest row that is turned into floats: of few bits, it may take many times its bytes.
+const MAX_ROW: usize = 1 << 26;
+
 /// Looks at all tensors.
 pub(super) fn check(opened: &Opened, findings: &mut Findings) {
     match &opened.container {
@@ -105,6 +108,11 @@ fn floats(file: &Weights, name: &str, tensor: &Tensor, kind: FloatKind, findings
 fn gguf_tensor(file: &GgufFile, name: &str, findings: &mut Findings) {
     let Some(tensor) = file.tensors().get(name) else { return };
     let (rows, cols) = (tensor.rows(), tensor.cols());
+    if cols > MAX_ROW {
+        let message = format!("has rows of {cols} values, too long to be looked at");
+        findings.push(Finding::warning("shape", name, message));
+        return;
+    }
     let step = (CHUNK / cols).max(1);
     let mut values = Vec::new();
     let mut zeros = true;
