@@ -112,15 +112,35 @@ fn a_conversion_reports_itself_and_can_be_inspected() {
         ["--json", "--name", "tiny", "--source", "a test", "--revision", "r1", "--licence", "MIT"];
     let report = json(&convert(src.path(), &out, &flags), 0);
     assert_eq!(keys(&report), ["path", "bytes", "sha256", "tensors", "left_out"]);
-    assert_eq!(keys(&report["tensors"][0]), ["name", "shape", "dtype", "rms_error"]);
+    assert_eq!(
+        keys(&report["tensors"][0]),
+        ["name", "shape", "dtype", "rms_error", "max_error", "zeros", "cosine"]
+    );
     assert_eq!(report["bytes"].as_u64(), Some(fs::metadata(&out).unwrap().len()));
 
     let inspection = json(&bho().arg("inspect").arg(&out).arg("--json").output().unwrap(), 0);
     assert_eq!(
         keys(&inspection),
-        ["path", "bytes", "sha256", "format", "architecture", "parameters", "tensors", "metadata"]
+        [
+            "path",
+            "bytes",
+            "sha256",
+            "format",
+            "architecture",
+            "parameters",
+            "config",
+            "tokenizer",
+            "chat_template",
+            "memory",
+            "files",
+            "tensors",
+            "metadata"
+        ]
     );
-    assert_eq!(keys(&inspection["tensors"][0]), ["name", "dtype", "shape", "bytes"]);
+    assert_eq!(
+        keys(&inspection["tensors"][0]),
+        ["name", "dtype", "shape", "bytes", "offset", "file"]
+    );
     assert_eq!(inspection["sha256"], report["sha256"]);
     assert_eq!(inspection["architecture"], "BertModel");
     for (key, value) in
