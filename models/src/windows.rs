@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn windows_overlap_by_a_quarter_and_reach_the_end() {
-        assert_eq!(cut(0, 8), []);
+        assert!(cut(0, 8).is_empty());
         assert_eq!(cut(8, 8), [0..8]);
         assert_eq!(cut(15, 8), [0..8, 6..14, 12..15]);
         let all = cut(reach(8), 8);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn passes_are_bounded_and_a_long_sequence_goes_alone() {
-        assert_eq!(passes([]), []);
+        assert!(passes([]).is_empty());
         assert_eq!(passes([4000, 96, 1]), [0..2, 2..3]);
         assert_eq!(passes([5000, 10, usize::MAX, 5]), [0..1, 1..2, 2..3, 3..4]);
     }
