@@ -185,7 +185,7 @@ fn check_tokenizer(
         findings.push(Finding::severe("tokenizer", "tokenizer", message));
     };
     if !is_known(config) {
-        TextTokenizer::from_json("", json, rows).map(drop).unwrap_or_else(tell);
+        TextTokenizer::from_json("", json, rows).map_or_else(tell, drop);
         return None;
     }
     match DecoderTokenizer::from_json("", json, rows) {

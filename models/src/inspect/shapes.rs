@@ -116,7 +116,7 @@ pub(super) fn parameters(opened: &Opened) -> u64 {
     match &opened.container {
         Container::Safetensors(files) => files
             .iter()
-            .flat_map(|file| file.tensors())
+            .flat_map(Weights::tensors)
             .filter(|(name, _)| !name.ends_with("scale"))
             .fold(0, |sum, (_, tensor)| part_sum(sum, tensor.elements())),
         Container::Gguf(file) => {

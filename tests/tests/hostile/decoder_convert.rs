@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bho_engine::CancelToken;
 use bho_models::decoder::load_decoder;
-use bho_models::{ConvertOptions, ConvertReport, ModelError, convert};
+use bho_models::{ConvertOptions, ConvertReport, ModelError, audit, convert};
 use bho_tests::golden;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -224,5 +226,51 @@ fn a_list_of_layers_in_floats_is_told_as_such() {
     for usual in [Value::Null, json!(["lm_head"]), json!(["model.embed_tokens", "lm_head"])] {
         with(usual);
         run(dir.path(), &dir.path().join("out.safetensors"), true).unwrap();
+    }
+}
+
+/// Bytes changed at random places, most of them in the header.
+fn spoilt(whole: &[u8]) -> impl Strategy<Value = Vec<u8>> {
+    let header = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
+    let place = prop_oneof![3 => 0..header, 1 => 0..whole.len()];
+    let whole = whole.to_vec();
+    prop::collection::vec((place, any::<u8>()), 1..6).prop_map(move |changes| {
+        let mut bytes = whole.clone();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        bytes
+    })
+}
+
+#[test]
+fn an_audit_of_a_spoilt_file_ends_with_findings_or_an_error() {
+    for case in ["bitnet_packed", "embedding_gemma3"] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spoilt.safetensors");
+        run(&golden(&format!("decoder/{case}")), &path, false).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert!(!audit(&path).unwrap().is_severe());
+        let strategy = spoilt(&whole);
+        let mut runner = TestRunner::new(ProptestConfig {
+            cases: 150,
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        });
+        let ended = runner.run(&strategy, |bytes| {
+            std::fs::write(&path, bytes).unwrap();
+            match audit(&path) {
+                // What finds nothing severe must load.
+                Ok(audit) if !audit.is_severe() => {
+                    prop_assert!(load_decoder(&path).is_ok(), "{:?}", audit.findings);
+                }
+                Ok(audit) => prop_assert!(audit.findings.len() <= 1001),
+                Err(error) => {
+                    prop_assert!(error.to_string().contains("spoilt.safetensors"), "{error}");
+                }
+            }
+            Ok(())
+        });
+        ended.unwrap();
     }
 }
