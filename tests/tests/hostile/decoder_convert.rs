@@ -43,7 +43,7 @@ fn fails(src: &Path, parts: &[&str]) {
     for part in parts {
         assert!(error.contains(part), "{part:?} is not in {error:?}");
     }
-    assert_eq!(names(out.path()), [PathBuf::new(); 0], "{error}");
+    assert!(names(out.path()).is_empty(), "{error}");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_stop_at_any_tensor_leaves_nothing() {
             stopped.unwrap();
         } else {
             assert!(matches!(stopped, Err(ModelError::Cancelled)), "at {stop}");
-            assert_eq!(names(dir.path()), [PathBuf::new(); 0], "at {stop}");
+            assert!(names(dir.path()).is_empty(), "at {stop}");
         }
     }
 }
