@@ -212,7 +212,7 @@ fn describe(error: &minijinja::Error) -> String {
 
 /// The tags of a template with their lines: from `{{` or `{%` to what closes them. Text in quotes
 /// does not close a tag.
-fn tags(source: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn tags(source: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut at, mut line) = (0, 1);
     std::iter::from_fn(move || {
         let rest = &source[at..];

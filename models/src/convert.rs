@@ -6,6 +6,8 @@
 //! vectors, int8 embedding tables); packed matrices go straight out. The result is written under a
 //! temporary name and renamed when it is whole. The same inputs and options give the same bytes.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,12 +18,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
-use crate::decoder::DecoderOptions;
+use crate::decoder::{DecoderOptions, WeightFormat};
 use crate::error::ModelError;
 use crate::gguf::{GgufCheckpoint, GgufFile};
 use crate::package::{Package, keys};
 use crate::source::Source;
 use crate::weights::{TensorPlan, Weights, Writer};
+
+pub(crate) use report::Rounding;
+pub use report::TensorReport;
 
 /// What to record about the source, and whether to replace an existing file.
 #[derive(Debug, Clone, Default)]
@@ -68,19 +73,6 @@ pub struct ConvertReport {
     pub left_out: Vec<String>,
 }
 
-/// One tensor of the result.
-#[derive(Debug, Clone, Serialize)]
-pub struct TensorReport {
-    /// Name.
-    pub name: String,
-    /// Dimensions in the source.
-    pub shape: Vec<usize>,
-    /// Element type in the result.
-    pub dtype: &'static str,
-    /// Root mean square of the quantization error, relative to that of the values.
-    pub rms_error: f64,
-}
-
 /// One tensor's result, planned before it is computed.
 struct Item {
     source: String,
@@ -107,17 +99,25 @@ pub fn convert(
         let exists = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it exists already");
         return Err(ModelError::write(dst, exists));
     }
+    // Found out now, not when gigabytes have been read.
+    drop(crate::weights::temporary(dst)?);
     if src.extension().is_some_and(|extension| extension == "gguf") {
+        refuse_source(dst, [src])?;
         return gguf(src, dst, options, cancel, progress);
     }
     let (mut package, checkpoint) = Package::open_checkpoint(src)?;
+    refuse_source(dst, checkpoint.files().iter().map(|file| Path::new(file.name())))?;
     if let Some(name) = &options.name {
         package.name.clone_from(name);
     }
     if crate::decoder::is_known(&package.config) {
         let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
-        let metadata = metadata(package.text_metadata(), &inputs, options, cancel)?;
+        let metadata = metadata(package.decoder_metadata(), &inputs, options, cancel)?;
         return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
+    }
+    if !matches!(options.decoder.weights, WeightFormat::Int8 | WeightFormat::F32) {
+        let message = "ternary weights are for decoders; an encoder becomes int8";
+        return Err(ModelError::invalid(package.weights.name(), message));
     }
     crate::load::architecture(&package)?;
     let config = BertConfig::from_json(package.weights.name(), &package.config)?;
@@ -177,6 +177,22 @@ pub fn convert(
     let left_out =
         weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
     Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+}
+
+/// A conversion that replaced what it reads would leave nothing to try again from.
+fn refuse_source<'a>(
+    dst: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), ModelError> {
+    let Ok(target) = std::fs::canonicalize(dst) else { return Ok(()) };
+    if inputs.into_iter().any(|input| std::fs::canonicalize(input).is_ok_and(|i| i == target)) {
+        let same = std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "it is the source; choose another name",
+        );
+        return Err(ModelError::write(dst, same));
+    }
+    Ok(())
 }
 
 /// A decoder in a GGUF file to one of ours.
@@ -256,7 +272,7 @@ fn metadata(
 }
 
 /// sha256 of a file, whose pages are given back as they are read.
-fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
+pub(crate) fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, ModelError> {
     const STEP: usize = 64 << 20;
     let (mut hash, mut at) = (Sha256::new(), 0);
     for chunk in file.as_bytes().chunks(STEP) {
@@ -313,36 +329,26 @@ fn quantize(weights: &Weights, item: &Item) -> Result<(Vec<Vec<u8>>, TensorRepor
     let name = item.plans[0].name.clone();
     let dtype = item.plans[0].dtype;
     let bad = |e: bho_kernels::KernelError| weights.error(&item.source, e.to_string());
-    let (parts, rms_error) = match item.kind {
-        TensorKind::Linear { rows, cols } => {
+    let mut error = Rounding::default();
+    let parts = match item.kind {
+        TensorKind::Linear { rows, cols } | TensorKind::Table { rows, dim: cols } => {
             let (packed, scales) = Int8Matrix::quantize(rows, cols, &values).map_err(bad)?;
             let back = packed.view().unpack();
-            let error = rms_error(&values, &back, &scales, cols);
-            (vec![packed.as_bytes().to_vec(), f32_bytes(&scales)], error)
+            error.add_rows(&values, &back, &scales);
+            let codes = match item.kind {
+                TensorKind::Table { .. } => back.iter().map(|&v| v as u8).collect(),
+                _ => packed.as_bytes().to_vec(),
+            };
+            vec![codes, f32_bytes(&scales)]
         }
-        TensorKind::Table { rows, dim } => {
-            let (packed, scales) = Int8Matrix::quantize(rows, dim, &values).map_err(bad)?;
-            let back = packed.view().unpack();
-            let error = rms_error(&values, &back, &scales, dim);
-            (vec![back.iter().map(|&v| v as u8).collect(), f32_bytes(&scales)], error)
+        TensorKind::Float { .. } | TensorKind::Vector { .. } => {
+            error.add(&values, values.iter().copied());
+            vec![f32_bytes(&values)]
         }
-        TensorKind::Float { .. } | TensorKind::Vector { .. } => (vec![f32_bytes(&values)], 0.0),
     };
-    Ok((parts, TensorReport { name, shape, dtype, rms_error }))
+    Ok((parts, TensorReport::new(&name, shape, dtype, Some(error))))
 }
 
 fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-fn rms_error(values: &[f32], quantized: &[i8], scales: &[f32], cols: usize) -> f64 {
-    let (mut error, mut norm) = (0f64, 0f64);
-    let rows = values.chunks_exact(cols).zip(quantized.chunks_exact(cols)).zip(scales);
-    for ((row, back), &scale) in rows {
-        for (&v, &q) in row.iter().zip(back) {
-            error += f64::from(v - scale * f32::from(q)).powi(2);
-            norm += f64::from(v).powi(2);
-        }
-    }
-    if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }
 }

@@ -22,6 +22,7 @@ mod source;
 mod store;
 mod tokenizer;
 mod weights;
+mod windows;
 
 pub use chat::{ChatInput, ChatTemplate};
 #[cfg(feature = "constraints")]
@@ -29,9 +30,12 @@ pub use constraint::ConstraintFactory;
 pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert};
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
-pub use inspect::{Inspection, TensorInfo, inspect};
-pub use load::{ModelSource, load_encoder};
-pub use package::{Package, Pooling};
+pub use inspect::{
+    Audit, Finding, InspectedMemory, InspectedTokenizer, Inspection, Severity, TensorInfo, audit,
+    inspect,
+};
+pub use load::{ModelSource, load_encoder, load_prompted_encoder};
+pub use package::{Package, Pooling, Prompts};
 pub use store::{ModelEntry, ModelStore};
 pub use tokenizer::{TextTokenizer, Tokens};
 pub use weights::{Tensor, Weights};

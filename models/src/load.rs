@@ -4,11 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bho_engine::{Compute, Encoder, Storage};
+use bho_engine::{
+    CancelToken, Classification, Compute, Embedding, Encoder, EngineError, ModelInfo, Storage,
+    TokenLabel,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::bert::BertEncoder;
+use crate::decoder::DecoderEncoder;
 use crate::error::ModelError;
 use crate::package::Package;
 
@@ -16,7 +20,11 @@ use crate::package::Package;
 type Load = fn(&Package, &str, &Compute) -> Result<Arc<dyn Encoder>, ModelError>;
 
 /// Architectures by `model_type` in `config.json`.
-const ARCHITECTURES: &[(&str, Load)] = &[("bert", BertEncoder::load_dyn)];
+const ARCHITECTURES: &[(&str, Load)] = &[
+    ("bert", BertEncoder::load_dyn),
+    ("qwen3", DecoderEncoder::load_dyn),
+    ("gemma3_text", DecoderEncoder::load_dyn),
+];
 
 /// Where a model's bytes come from.
 #[derive(Debug, Clone)]
@@ -50,13 +58,26 @@ impl std::fmt::Display for ModelSource {
     }
 }
 
-/// Loads an encoder. int8 weights stay mapped where they are; a file is read once for its sha256.
+/// Loads an encoder. int8 and ternary weights stay mapped where they are; a file is read once for its
+/// sha256. Texts that are embedded get the model's default prompt before them, if it has one.
 ///
 /// # Errors
 /// Naming the file, and the key or tensor, that is missing or wrong.
 pub fn load_encoder(
     source: &ModelSource,
     compute: &Compute,
+) -> Result<Arc<dyn Encoder>, ModelError> {
+    load_prompted_encoder(source, compute, None)
+}
+
+/// [`load_encoder`] with the prompt of this name instead of the default one; `""` is none.
+///
+/// # Errors
+/// The same, and when the model has no such prompt.
+pub fn load_prompted_encoder(
+    source: &ModelSource,
+    compute: &Compute,
+    prompt: Option<&str>,
 ) -> Result<Arc<dyn Encoder>, ModelError> {
     let (package, sha256) = match source {
         ModelSource::Bundled { name, sha256, bytes } => {
@@ -68,7 +89,61 @@ pub fn load_encoder(
             (package, sha256)
         }
     };
-    architecture(&package)?(&package, &sha256, compute)
+    let prompt = match prompt.or(package.prompts.default_prompt_name.as_deref()) {
+        None | Some("") => None,
+        Some(name) => Some(package.prompts.prompts.get(name).ok_or_else(|| {
+            let known = package.prompts.prompts.keys();
+            let known: Vec<_> = known.map(|name| format!("{name:?}")).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let message = format!("has no prompt {name:?}; it has: {known}");
+            ModelError::invalid(package.weights.name(), message)
+        })?),
+    };
+    let encoder = architecture(&package)?(&package, &sha256, compute)?;
+    Ok(match prompt {
+        Some(prompt) if !prompt.is_empty() => {
+            Arc::new(Prompted { encoder, prompt: prompt.clone() })
+        }
+        _ => encoder,
+    })
+}
+
+/// An encoder that puts a prompt before what it embeds; its tokens count among the text's.
+struct Prompted {
+    encoder: Arc<dyn Encoder>,
+    prompt: String,
+}
+
+impl Encoder for Prompted {
+    fn info(&self) -> &ModelInfo {
+        self.encoder.info()
+    }
+
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
+        let texts: Vec<_> = texts.iter().map(|text| format!("{}{text}", self.prompt)).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        self.encoder.embed(&texts, cancel)
+    }
+
+    fn classify(
+        &self,
+        texts: &[(&str, Option<&str>)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Classification>, EngineError> {
+        self.encoder.classify(texts, cancel)
+    }
+
+    fn tag(
+        &self,
+        texts: &[&str],
+        cancel: &CancelToken,
+    ) -> Result<Vec<Vec<TokenLabel>>, EngineError> {
+        self.encoder.tag(texts, cancel)
+    }
 }
 
 /// The loader of a package's architecture.

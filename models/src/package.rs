@@ -4,6 +4,8 @@
 //! Read from one file that `bho convert` wrote (everything rides in the safetensors metadata), or
 //! from a Hugging Face folder.
 
+mod sentence;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,6 +15,9 @@ use serde_json::Value;
 use crate::error::ModelError;
 use crate::source::Checkpoint;
 use crate::weights::Weights;
+use sentence::modules;
+
+pub use sentence::Prompts;
 
 /// Metadata keys of a file that `bho convert` wrote.
 pub(crate) mod keys {
@@ -22,8 +27,10 @@ pub(crate) mod keys {
     pub(crate) const CONFIG: &str = "bho.config";
     /// `tokenizer.json`, verbatim.
     pub(crate) const TOKENIZER: &str = "bho.tokenizer";
-    /// How token vectors become one: `mean` or `cls`.
+    /// How token vectors become one: `mean`, `cls` or `last`.
     pub(crate) const POOLING: &str = "bho.pooling";
+    /// What stands before texts by their use: [`super::Prompts`] as JSON.
+    pub(crate) const PROMPTS: &str = "bho.prompts";
     /// Tokens of a window, special ones included.
     pub(crate) const MAX_TOKENS: &str = "bho.max_tokens";
     /// Name of the model.
@@ -53,13 +60,23 @@ pub enum Pooling {
     Mean,
     /// The first token's vector.
     Cls,
+    /// The last token's vector, as decoders have it.
+    Last,
 }
 
 impl Pooling {
+    const ALL: [Self; 3] = [Self::Mean, Self::Cls, Self::Last];
+
+    /// What a model has that does not say.
+    fn default_of(config: &Value) -> Self {
+        if crate::decoder::gives_vectors(config) { Self::Last } else { Self::Mean }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
             Self::Cls => "cls",
+            Self::Last => "last",
         }
     }
 }
@@ -77,6 +94,8 @@ pub struct Package {
     pub tokenizer: Option<String>,
     /// How token vectors become one.
     pub pooling: Pooling,
+    /// What stands before texts by their use.
+    pub prompts: Prompts,
     /// Tokens of a window, if the model says.
     pub max_tokens: Option<usize>,
     /// How messages become a prompt, as Jinja.
@@ -127,12 +146,21 @@ impl Package {
         }
         let config = parse_json(&format!("{file}: {}", keys::CONFIG), need(keys::CONFIG)?)?;
         let tokenizer = meta.get(keys::TOKENIZER).cloned();
-        let pooling = match meta.get(keys::POOLING).map(String::as_str) {
-            None | Some("mean") => Pooling::Mean,
-            Some("cls") => Pooling::Cls,
-            Some(other) => {
-                let message = format!("pooling {other:?}; accepted: mean, cls");
-                return Err(ModelError::invalid(file, message));
+        let pooling = match meta.get(keys::POOLING) {
+            None => Pooling::default_of(&config),
+            Some(name) => {
+                let known = Pooling::ALL.into_iter().find(|pooling| pooling.name() == name);
+                known.ok_or_else(|| {
+                    let message = format!("pooling {name:?}; accepted: mean, cls, last");
+                    ModelError::invalid(&file, message)
+                })?
+            }
+        };
+        let prompts = match meta.get(keys::PROMPTS) {
+            None => Prompts::default(),
+            Some(text) => {
+                let name = format!("{file}: {}", keys::PROMPTS);
+                Prompts::read(&name, parse_json(&name, text)?)?
             }
         };
         let max_tokens = meta
@@ -156,6 +184,7 @@ impl Package {
             config,
             tokenizer,
             pooling,
+            prompts,
             max_tokens,
             chat_template,
             tokenizer_config,
@@ -206,22 +235,11 @@ impl Package {
         let max_tokens = read_json(&dir.join("sentence_bert_config.json"))?
             .and_then(|v| v.get("max_seq_length")?.as_u64())
             .and_then(|v| usize::try_from(v).ok());
-        let pooling_file = dir.join("1_Pooling").join("config.json");
-        let pooling = match read_json(&pooling_file)? {
-            None => Pooling::Mean,
-            Some(v) => {
-                let on = |key: &str| v.get(key).and_then(Value::as_bool).unwrap_or(false);
-                match (on("pooling_mode_mean_tokens"), on("pooling_mode_cls_token")) {
-                    (true, false) => Pooling::Mean,
-                    (false, true) => Pooling::Cls,
-                    _ => {
-                        return Err(ModelError::invalid(
-                            pooling_file.display().to_string(),
-                            "pooling other than mean or cls is not supported",
-                        ));
-                    }
-                }
-            }
+        let pooling = modules(dir)?.unwrap_or_else(|| Pooling::default_of(&config));
+        let prompts_file = dir.join("config_sentence_transformers.json");
+        let prompts = match read_json(&prompts_file)? {
+            None => Prompts::default(),
+            Some(json) => Prompts::read(&prompts_file.display().to_string(), json)?,
         };
         let tokenizer = crate::tokenizer::read_folder(dir)?;
         let mut tokenizer_config =
@@ -238,6 +256,7 @@ impl Package {
             config,
             tokenizer,
             pooling,
+            prompts,
             max_tokens,
             chat_template,
             tokenizer_config,
@@ -252,15 +271,22 @@ impl Package {
         if let Some(tokenizer) = &self.tokenizer {
             meta.insert(keys::TOKENIZER.to_owned(), tokenizer.clone());
         }
+        if !self.prompts.is_empty() {
+            let json = serde_json::to_string(&self.prompts).unwrap_or_default();
+            meta.insert(keys::PROMPTS.to_owned(), json);
+        }
         if let Some(max) = self.max_tokens {
             meta.insert(keys::MAX_TOKENS.to_owned(), max.to_string());
         }
         meta
     }
 
-    /// The same with what only models that write need.
-    pub(crate) fn text_metadata(&self) -> BTreeMap<String, String> {
+    /// The same of a decoder, with what only those that write need.
+    pub(crate) fn decoder_metadata(&self) -> BTreeMap<String, String> {
         let mut meta = self.metadata();
+        if !crate::decoder::gives_vectors(&self.config) {
+            meta.remove(keys::POOLING);
+        }
         if let Some(template) = &self.chat_template {
             meta.insert(keys::CHAT_TEMPLATE.to_owned(), template.clone());
         }

@@ -65,8 +65,9 @@ pub(crate) trait Source {
         scale: Option<PackedScale>,
     ) -> Result<Option<ForeignTernary<'_>>, ModelError>;
 
-    /// Forgets the pages of a tensor that was read: they come back from the file when asked for.
-    fn release(&self, tensor: &str);
+    /// Forgets the pages of a tensor's first `rows` rows, which were read: they come back from the file
+    /// when asked for.
+    fn release(&self, tensor: &str, rows: usize);
 
     /// An error about a tensor.
     fn error(&self, tensor: &str, message: String) -> ModelError {
@@ -84,6 +85,11 @@ pub(crate) struct Checkpoint {
 
 /// Most files of a sharded checkpoint.
 const MAX_SHARDS: usize = 4096;
+
+/// Whether an index may name this file: a name alone, as an index must not reach outside its folder.
+pub(crate) fn is_shard(file: &str) -> bool {
+    file.ends_with(".safetensors") && !file.contains(['/', '\\']) && !file.starts_with('.')
+}
 
 impl Checkpoint {
     /// `model.safetensors` of a folder, or the files that `model.safetensors.index.json` lists.
@@ -115,12 +121,7 @@ impl Checkpoint {
         let (mut files, mut numbers) = (Vec::new(), BTreeMap::new());
         let mut tensors = BTreeMap::new();
         for (tensor, file) in map {
-            // A name alone: an index must not reach outside its folder.
-            let file = file.as_str().filter(|file| {
-                file.ends_with(".safetensors")
-                    && !file.contains(['/', '\\'])
-                    && !file.starts_with('.')
-            });
+            let file = file.as_str().filter(|file| is_shard(file));
             let Some(file) = file else {
                 return Err(invalid(format!(
                     "weight_map: tensor {tensor} is in {}; accepted: the name of a .safetensors \
@@ -243,7 +244,8 @@ impl Source for Checkpoint {
             Some(PackedScale::Multiply) => HfScale::Multiply(value[0]),
             Some(PackedScale::Divide) => HfScale::Divide(value[0]),
             None => {
-                let message = "packed in uint8, but the config has no bitnet quantization_config";
+                let message = "packed in uint8, but by the config this layer is no BitLinear \
+                               (quantization_config and its modules_to_not_convert)";
                 return Err(self.error(tensor, message.into()));
             }
         };
@@ -253,9 +255,11 @@ impl Source for Checkpoint {
             .map_err(|e| self.error(tensor, e.to_string()))
     }
 
-    fn release(&self, tensor: &str) {
+    fn release(&self, tensor: &str, rows: usize) {
         if let Some((file, found)) = self.find(tensor) {
-            file.release(found);
+            // Packed weights have four rows in one: more is given back than was read.
+            let all = found.shape.first().map_or(1, |&rows| rows).max(1);
+            file.release(found, found.bytes() / all * rows.min(all));
         }
     }
 }

@@ -41,6 +41,7 @@ const EXACT: DecoderOptions = DecoderOptions {
     head: HeadFormat::F32,
     embed: EmbedFormat::Own,
     dense: false,
+    floats_only: false,
 };
 
 /// One generation with its cache.

@@ -130,7 +130,8 @@ fn logits_are_those_of_float32_and_tokens_those_of_llama_cpp() {
     let Some(gguf) = gguf() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (weights, head) = (WeightFormat::F32, HeadFormat::F32);
-    let exact = DecoderOptions { weights, head, embed: EmbedFormat::Own, dense: false };
+    let exact =
+        DecoderOptions { weights, head, embed: EmbedFormat::Own, dense: false, floats_only: false };
     let found = compare(&converted(&gguf, dir.path(), exact));
     println!("float weights: {found:?}");
     assert!(found.steps > 800 && found.worst < 5e-2, "{found:?}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bho_engine::{
     BatchedEncoder, CancelToken, Compute, Embedding, Encoder, EngineError, ModelInfo,
 };
-use bho_models::{ModelError, ModelSource, ModelStore, load_encoder};
+use bho_models::{ModelError, ModelSource, ModelStore, load_encoder, load_prompted_encoder};
 use bho_orchestrator::agents::{Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields};
 use bho_orchestrator::config::Pipeline;
 use bho_orchestrator::reasoner::{EncoderReasoner, Reasoner};
@@ -165,14 +165,19 @@ pub(crate) fn wire(
     Ok(Wired { registry, reasoner: Arc::new(Models { main, infos }) })
 }
 
-/// An encoder by the name or alias of a bundled model, or by its file.
-pub(crate) fn encoder(model: &str, threads: usize) -> Result<Arc<dyn Encoder>, Failure> {
+/// An encoder by the name or alias of a bundled model, or by its file; `prompt` is the name of what
+/// stands before texts, where it is not the model's default.
+pub(crate) fn encoder(
+    model: &str,
+    prompt: Option<&str>,
+    threads: usize,
+) -> Result<Arc<dyn Encoder>, Failure> {
     let source = match ModelStore::bundled().map_err(failure)?.resolve(model) {
         Err(ModelError::Unknown { .. }) if Path::new(model).exists() => ModelSource::file(model),
         found => found.map_err(failure)?,
     };
     let compute = Compute::new(threads)?;
-    load_encoder(&source, &compute).map_err(failure)
+    load_prompted_encoder(&source, &compute, prompt).map_err(failure)
 }
 
 /// A model's error as the end of the program: what is missing or cannot be had is the

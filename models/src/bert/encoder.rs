@@ -14,15 +14,7 @@ use super::model::{BertModel, TokenSequence};
 use crate::error::ModelError;
 use crate::package::{Package, Pooling};
 use crate::tokenizer::{TextTokenizer, Tokens};
-
-/// Windows a text is read in at most; what lies behind is reported as truncated.
-const MAX_WINDOWS: usize = 256;
-
-/// Part of a window that overlaps the next: a quarter.
-const OVERLAP: usize = 4;
-
-/// Tokens of one forward pass at most; bounds the memory of activations.
-const PASS_TOKENS: usize = 4096;
+use crate::windows::{self, normalize};
 
 /// A BERT-family encoder, ready for text.
 pub struct BertEncoder {
@@ -114,20 +106,9 @@ impl BertEncoder {
         body: usize,
         cancel: &CancelToken,
     ) -> Result<Windowed, EngineError> {
-        let step = body - body / OVERLAP;
-        let keep = step * (MAX_WINDOWS - 1) + body;
-        let (tokens, total) = self.tokenizer.encode(text, keep, cancel)?;
+        let (tokens, total) = self.tokenizer.encode(text, windows::reach(body), cancel)?;
         let kept = tokens.ids.len();
-        let mut windows = Vec::new();
-        let mut start = 0;
-        while start < kept {
-            let end = kept.min(start + body);
-            windows.push(start..end);
-            if end == kept {
-                break;
-            }
-            start += step;
-        }
+        let windows = windows::cut(kept, body);
         let coverage = Coverage { tokens: total, windows: windows.len(), truncated: total - kept };
         Ok(Windowed { tokens, windows, coverage })
     }
@@ -141,22 +122,14 @@ impl BertEncoder {
         mut take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let hidden = self.model.config().hidden;
-        let mut start = 0;
-        while start < sequences.len() {
-            let mut end = start + 1;
-            let mut tokens = sequences[start].ids.len();
-            while end < sequences.len() && tokens + sequences[end].ids.len() <= PASS_TOKENS {
-                tokens += sequences[end].ids.len();
-                end += 1;
-            }
-            let vectors = self.model.hidden_states(&sequences[start..end], cancel)?;
+        for pass in windows::passes(sequences.iter().map(|s| s.ids.len())) {
+            let vectors = self.model.hidden_states(&sequences[pass.clone()], cancel)?;
             let mut rest = &vectors[..];
-            for (i, sequence) in (start..).zip(&sequences[start..end]) {
-                let (own, others) = rest.split_at(sequence.ids.len() * hidden);
+            for i in pass {
+                let (own, others) = rest.split_at(sequences[i].ids.len() * hidden);
                 take(i, own)?;
                 rest = others;
             }
-            start = end;
         }
         Ok(())
     }
@@ -202,6 +175,7 @@ impl Encoder for BertEncoder {
             let rows = match self.pooling {
                 Pooling::Mean => vectors,
                 Pooling::Cls => &vectors[..dim],
+                Pooling::Last => &vectors[vectors.len() - dim..],
             };
             for row in rows.chunks_exact(dim) {
                 self.model.compute().kernels().add(pooled, row);
@@ -324,14 +298,6 @@ impl Encoder for BertEncoder {
         let labels =
             |tokens: Vec<(usize, TokenLabel)>| tokens.into_iter().map(|(_, l)| l).collect();
         Ok(best.into_iter().map(labels).collect())
-    }
-}
-
-/// Divides by the L2 norm; a zero vector stays zero.
-fn normalize(vector: &mut [f32]) {
-    let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-    if norm > 0.0 {
-        vector.iter_mut().for_each(|v| *v /= norm);
     }
 }
 

@@ -8,15 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bho_engine::CancelToken;
-use bho_kernels::{
-    DenseTernaryMatrix, F16Matrix, ImportError, Int4Matrix, Int8Matrix, PANEL, TernaryMatrix,
-    TernaryView,
-};
-use half::{bf16, f16};
 
-use super::names::{HEAD, Stored, scale};
+use super::names::{HEAD, Stored, scale, table_scale};
+use super::quantizer::{How, Layer, abs_mean, f32_bytes, three_values, write_layer, write_table};
 use super::spec::{DecoderSpec, HeadSpec, MatrixSpec, Scale, WeightKind};
-use crate::convert::{Progress, TensorReport};
+use crate::convert::{Progress, Rounding, TensorReport};
 use crate::error::ModelError;
 use crate::source::{PackedScale, Source};
 use crate::weights::{FloatKind, TensorPlan, Writer};
@@ -29,6 +25,10 @@ pub enum WeightFormat {
     Int8,
     /// As they are.
     F32,
+    /// Ternary, rounded to the absolute mean of the whole matrix (arXiv:2402.17764, §2).
+    Ternary,
+    /// Ternary, each row rounded to its own absolute mean.
+    TernaryRows,
 }
 
 /// How the output head is stored.
@@ -51,6 +51,10 @@ pub enum EmbedFormat {
     /// The head's weights where they are tied, else in the checkpoint's 16 bits.
     #[default]
     Auto,
+    /// int8 with a scale a row; the head's weights where they are tied and int8.
+    Int8,
+    /// A table of its own in half precision, or in bfloat16 where the checkpoint has that.
+    F16,
     /// A table of its own, in the checkpoint's precision.
     Own,
 }
@@ -66,38 +70,9 @@ pub struct DecoderOptions {
     pub embed: EmbedFormat,
     /// Whether ternary weights take 1.6 bits instead of 2: faster only with AVX-512 VNNI.
     pub dense: bool,
+    /// Refuse linear layers that are packed as ternary already instead of keeping them.
+    pub floats_only: bool,
 }
-
-/// One linear layer of the result.
-struct Layer {
-    matrix: MatrixSpec,
-    /// Name of the source's tensor.
-    source: String,
-    stored: Stored,
-    how: How,
-}
-
-/// Where the numbers of a layer come from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum How {
-    /// Packed in the source.
-    Packed(Option<PackedScale>),
-    /// Floats rounded to what a weight of +1 is worth, their absolute mean.
-    AbsMean(f32),
-    /// Floats, each row of which has three values.
-    ThreeValues,
-    /// Floats rounded to int8 by each row's maximum.
-    RowMax,
-    /// Floats rounded to 4 bits in groups.
-    Groups,
-    /// Floats rounded to half precision.
-    Halves,
-    /// Floats as they are.
-    Floats,
-}
-
-/// Rows of floats read at a time.
-const ROWS: usize = PANEL;
 
 /// A tensor of the result.
 enum Part {
@@ -109,6 +84,8 @@ enum Part {
     Vector(usize),
     /// The embedding table.
     Table,
+    /// Its scales.
+    TableScales,
 }
 
 /// Converts a checkpoint; `metadata` goes into the file. Returns its size, its sha256, its tensors and
@@ -131,12 +108,13 @@ pub(crate) fn convert(
     let mut writer = Writer::create(dst, metadata, plans)?;
     let input = |part: &(TensorPlan, Part)| match part.1 {
         Part::Weights(i) => source.bytes(&layers[i].source),
-        Part::Scales(_) => 0,
+        Part::Scales(_) | Part::TableScales => 0,
         Part::Vector(_) | Part::Table => source.bytes(&part.0.name),
     };
     let total = parts.iter().map(input).sum();
     let (mut done, mut reports) = (0, Vec::new());
     let mut scales: Vec<Vec<f32>> = vec![Vec::new(); layers.len()];
+    let mut table_scales = Vec::new();
     for part in &parts {
         if cancel.is_cancelled() {
             return Err(ModelError::Cancelled);
@@ -144,13 +122,8 @@ pub(crate) fn convert(
         let plan = &part.0;
         progress(&Progress { tensor: &plan.name, done, total });
         writer.begin(&plan.name)?;
-        let mut report = |shape: Vec<usize>, rms_error| {
-            reports.push(TensorReport {
-                name: plan.name.clone(),
-                shape,
-                dtype: plan.dtype,
-                rms_error,
-            });
+        let mut report = |shape: Vec<usize>, error: Option<Rounding>| {
+            reports.push(TensorReport::new(&plan.name, shape, plan.dtype, error));
         };
         match part.1 {
             Part::Weights(i) => {
@@ -165,9 +138,10 @@ pub(crate) fn convert(
                 writer.data(&f32_bytes(&values))?;
             }
             Part::Table => {
-                write_table(source, plan, &mut writer)?;
-                report(plan.shape.clone(), 0.0);
+                let error = write_table(source, plan, &mut writer, &mut table_scales, cancel)?;
+                report(plan.shape.clone(), Some(error));
             }
+            Part::TableScales => writer.data(&f32_bytes(&table_scales))?,
         }
         done += input(part);
     }
@@ -225,7 +199,7 @@ fn parts(
     let mut parts = Vec::new();
     let mut add = |name: String, dtype: &'static str, shape: Vec<usize>, part: Part| {
         let size = match dtype {
-            "U8" => 1,
+            "U8" | "I8" => 1,
             "F32" => 4,
             _ => 2,
         };
@@ -254,17 +228,48 @@ fn parts(
     let table = vec![spec.config.vocab, spec.config.hidden];
     expect_shape(source, &spec.embeddings, &table)?;
     let tied = matches!(spec.head, Some(HeadSpec::Tied));
-    if !tied || options.embed == EmbedFormat::Own {
-        let dtype = source.half(&spec.embeddings).map_or("F32", FloatKind::name);
+    let shared = match options.embed {
+        EmbedFormat::Auto => tied,
+        EmbedFormat::Int8 => tied && options.head == HeadFormat::Int8,
+        EmbedFormat::F16 | EmbedFormat::Own => false,
+    };
+    if !shared {
+        let own = source.half(&spec.embeddings);
+        let dtype = match options.embed {
+            EmbedFormat::Int8 => "I8",
+            EmbedFormat::F16 => own.unwrap_or(FloatKind::F16).name(),
+            EmbedFormat::Auto | EmbedFormat::Own => own.map_or("F32", FloatKind::name),
+        };
         add(spec.embeddings.clone(), dtype, table, Part::Table);
+        if options.embed == EmbedFormat::Int8 {
+            let name = table_scale(&spec.embeddings);
+            add(name, "F32", vec![spec.config.vocab], Part::TableScales);
+        }
     }
-    parts.sort_by_key(|(plan, part)| match plan.dtype {
-        "U8" => 0,
-        // Scales are known once their layer is written.
-        "F32" if !matches!(part, Part::Table) => 1,
-        _ => 2,
+    // Scales are known once what they belong to is written.
+    parts.sort_by_key(|(plan, part)| match part {
+        Part::Table => 2,
+        Part::TableScales => 3,
+        _ => usize::from(plan.dtype != "U8"),
     });
     Ok(parts)
+}
+
+/// About what the weights of a converted model take, where linear layers that are not ternary become
+/// int8, and the keys and values of a token in f16; in bytes.
+pub(crate) fn memory_of(spec: &DecoderSpec) -> (u64, u64) {
+    let size = |rows: usize, cols: usize| (rows as u64).saturating_mul(cols as u64);
+    let matrix = |matrix: &MatrixSpec| match matrix.weights {
+        WeightKind::BitNet(_) => size(matrix.rows, matrix.cols) / 4,
+        WeightKind::Plain => size(matrix.rows, matrix.cols),
+    };
+    let c = &spec.config;
+    // A tied head is the table in int8, another table has 16 bits.
+    let table =
+        size(c.vocab, c.hidden) * if matches!(spec.head, Some(HeadSpec::Tied)) { 1 } else { 2 };
+    let weights = spec.matrices().map(matrix).fold(table, u64::saturating_add);
+    let kv = size(c.kv_heads, c.head_dim).saturating_mul(spec.layers.len() as u64 * 4);
+    (weights, kv)
 }
 
 fn expect_shape(source: &dyn Source, tensor: &str, expected: &[usize]) -> Result<(), ModelError> {
@@ -290,6 +295,11 @@ fn decide(
         _ => None,
     };
     if source.shape(tensor).is_some() && source.ternary(tensor, shape, packed)?.is_some() {
+        if options.floats_only {
+            let message =
+                "is ternary already: there is nothing to quantize; `bho convert` keeps it";
+            return Err(source.error(tensor, message.into()));
+        }
         return Ok(How::Packed(packed));
     }
     expect_shape(source, tensor, &[matrix.rows, matrix.cols])?;
@@ -302,213 +312,11 @@ fn decide(
             HeadFormat::F32 => How::Floats,
         }),
         WeightKind::Plain if three_values(tensor, shape, source)? => Ok(How::ThreeValues),
-        WeightKind::Plain if options.weights == WeightFormat::F32 => Ok(How::Floats),
-        WeightKind::Plain => Ok(How::RowMax),
+        WeightKind::Plain => match options.weights {
+            WeightFormat::F32 => Ok(How::Floats),
+            WeightFormat::Int8 => Ok(How::RowMax),
+            WeightFormat::Ternary => abs_mean(tensor, shape, source).map(How::AbsMean),
+            WeightFormat::TernaryRows => Ok(How::RowAbsMean),
+        },
     }
-}
-
-/// Calls `f` with the rows of a matrix, [`ROWS`] at a time, and gives their pages back.
-fn for_each_rows(
-    source: &dyn Source,
-    tensor: &str,
-    (rows, cols): (usize, usize),
-    mut f: impl FnMut(&[f32]) -> Result<bool, ModelError>,
-) -> Result<(), ModelError> {
-    let mut values = Vec::new();
-    for start in (0..rows).step_by(ROWS) {
-        values.clear();
-        source.floats(tensor, cols, start..rows.min(start + ROWS), &mut values)?;
-        if !f(&values)? {
-            break;
-        }
-    }
-    source.release(tensor);
-    Ok(())
-}
-
-/// What a weight of +1 is worth: the inverse, rounded as PyTorch does, of what weights are
-/// multiplied by.
-fn abs_mean(
-    tensor: &str,
-    (rows, cols): (usize, usize),
-    source: &dyn Source,
-) -> Result<f32, ModelError> {
-    let mut sum = 0f64;
-    for_each_rows(source, tensor, (rows, cols), |values| {
-        sum += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
-        Ok(true)
-    })?;
-    let mean = (sum / (rows as f64 * cols as f64)) as f32;
-    Ok(1.0 / (1.0 / mean.max(1e-5)))
-}
-
-/// Whether each row's values are `-s`, 0 and `s`.
-fn three_values(
-    tensor: &str,
-    (rows, cols): (usize, usize),
-    source: &dyn Source,
-) -> Result<bool, ModelError> {
-    let mut all = true;
-    for_each_rows(source, tensor, (rows, cols), |values| {
-        all = values.chunks_exact(cols).all(|row| {
-            let step = step(row);
-            row.iter().all(|v| *v == 0.0 || v.abs() == step)
-        });
-        Ok(all)
-    })?;
-    Ok(all)
-}
-
-/// The magnitude of a row's first value other than 0.
-fn step(row: &[f32]) -> f32 {
-    row.iter().map(|v| v.abs()).find(|v| *v > 0.0).unwrap_or(0.0)
-}
-
-/// Writes the weights of a layer, and returns its scales and its root mean square error relative to
-/// the weights'.
-fn write_layer(
-    layer: &Layer,
-    source: &dyn Source,
-    writer: &mut Writer,
-    cancel: &CancelToken,
-) -> Result<(Vec<f32>, f64), ModelError> {
-    let Layer { matrix: MatrixSpec { rows, cols, .. }, source: tensor, stored, how } = layer;
-    let (rows, cols, how) = (*rows, *cols, *how);
-    let bad = |e: &dyn std::fmt::Display| source.error(tensor, e.to_string());
-    let (mut scales, mut error, mut norm) = (Vec::with_capacity(rows), 0f64, 0f64);
-    if let How::Packed(scale) = how {
-        let packed = source
-            .ternary(tensor, (rows, cols), scale)?
-            .ok_or_else(|| source.error(tensor, "is no longer packed".into()))?;
-        packed
-            .for_each_panel(|panel| {
-                scales.extend_from_slice(panel.row_scales);
-                let rows = panel.row_scales.len();
-                let write = |writer: &mut Writer| match stored {
-                    Stored::TernaryDense => {
-                        let tiles =
-                            TernaryView::new(rows, cols, panel.tiles).map_err(|e| bad(&e))?;
-                        let dense = DenseTernaryMatrix::from_ternary(tiles).map_err(|e| bad(&e))?;
-                        writer.data(dense.as_bytes())
-                    }
-                    _ => writer.data(panel.tiles),
-                };
-                write(writer).map_err(PanelError::Model)
-            })
-            .map_err(|e| match e {
-                PanelError::Model(e) => e,
-                PanelError::Import(e) => bad(&e),
-            })?;
-        source.release(tensor);
-        return Ok((scales, 0.0));
-    }
-    let mut codes = Vec::new();
-    for_each_rows(source, tensor, (rows, cols), |values| {
-        if cancel.is_cancelled() {
-            return Err(ModelError::Cancelled);
-        }
-        let begin = scales.len();
-        let count = values.len() / cols;
-        codes.clear();
-        let packed = match how {
-            How::Floats => {
-                writer.data(&f32_bytes(values))?;
-                return Ok(true);
-            }
-            How::Groups | How::Halves => {
-                let mut add = |v: f32, back: f32| {
-                    error += f64::from(v - back).powi(2);
-                    norm += f64::from(v).powi(2);
-                };
-                let at = |i: usize| (i / cols, i % cols);
-                if how == How::Groups {
-                    let packed = Int4Matrix::quantize(count, cols, values).map_err(|e| bad(&e))?;
-                    let back = |(i, &v)| add(v, packed.view().get(at(i).0, at(i).1));
-                    values.iter().enumerate().for_each(back);
-                    writer.data(packed.as_bytes())?;
-                } else {
-                    let packed = F16Matrix::pack(count, cols, values).map_err(|e| bad(&e))?;
-                    let back = |(i, &v)| add(v, packed.view().get(at(i).0, at(i).1));
-                    values.iter().enumerate().for_each(back);
-                    writer.data(packed.as_bytes())?;
-                }
-                return Ok(true);
-            }
-            How::RowMax => {
-                let (packed, steps) =
-                    Int8Matrix::quantize(count, cols, values).map_err(|e| bad(&e))?;
-                codes = packed.view().unpack();
-                scales.extend(steps);
-                packed.as_bytes().to_vec()
-            }
-            How::AbsMean(_) | How::ThreeValues | How::Packed(_) => {
-                for row in values.chunks_exact(cols) {
-                    let step = if let How::AbsMean(step) = how { step } else { step(row) };
-                    // What weights are multiplied by, as the reference has it.
-                    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-                    let code = |v: &f32| (v * inverse).round_ties_even().clamp(-1.0, 1.0) as i8;
-                    codes.extend(row.iter().map(code));
-                    scales.push(step);
-                }
-                match stored {
-                    Stored::TernaryDense => {
-                        let packed = DenseTernaryMatrix::pack(count, cols, &codes);
-                        packed.map_err(|e| bad(&e))?.as_bytes().to_vec()
-                    }
-                    _ => {
-                        let packed = TernaryMatrix::pack(count, cols, &codes);
-                        packed.map_err(|e| bad(&e))?.as_bytes().to_vec()
-                    }
-                }
-            }
-        };
-        for ((row, codes), step) in
-            values.chunks_exact(cols).zip(codes.chunks_exact(cols)).zip(&scales[begin..])
-        {
-            for (&v, &code) in row.iter().zip(codes) {
-                error += f64::from(v - step * f32::from(code)).powi(2);
-                norm += f64::from(v).powi(2);
-            }
-        }
-        writer.data(&packed)?;
-        Ok(true)
-    })?;
-    Ok((scales, if norm > 0.0 { (error / norm).sqrt() } else { 0.0 }))
-}
-
-/// What can go wrong while packed weights are turned into tiles.
-enum PanelError {
-    Model(ModelError),
-    Import(ImportError),
-}
-
-impl From<ImportError> for PanelError {
-    fn from(error: ImportError) -> Self {
-        Self::Import(error)
-    }
-}
-
-/// Writes the embedding table in the precision it has.
-fn write_table(
-    source: &dyn Source,
-    plan: &TensorPlan,
-    writer: &mut Writer,
-) -> Result<(), ModelError> {
-    let shape = (plan.shape[0], plan.shape[1]);
-    for_each_rows(source, &plan.name, shape, |values| {
-        match plan.dtype {
-            "F16" => writer.data(&bytes_of(values, |v| f16::from_f32(v).to_le_bytes()))?,
-            "BF16" => writer.data(&bytes_of(values, |v| bf16::from_f32(v).to_le_bytes()))?,
-            _ => writer.data(&f32_bytes(values))?,
-        }
-        Ok(true)
-    })
-}
-
-fn bytes_of<const N: usize>(values: &[f32], bytes: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
-    values.iter().flat_map(|&v| bytes(v)).collect()
-}
-
-fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    bytes_of(values, f32::to_le_bytes)
 }

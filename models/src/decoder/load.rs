@@ -9,9 +9,10 @@ use bho_engine::decoder::{
 };
 use bho_engine::layers::Embeddings;
 use bho_kernels::F32Matrix;
+use safetensors::Dtype;
 
 use super::architectures::spec;
-use super::names::{HEAD, Stored, scale};
+use super::names::{HEAD, Stored, scale, table_scale};
 use super::spec::{DecoderSpec, HeadSpec, LayerSpec, MatrixSpec, NormSpec, WeightKind};
 use crate::error::ModelError;
 use crate::package::Package;
@@ -38,7 +39,7 @@ pub fn load_decoder(path: &Path) -> Result<LoadedDecoder, ModelError> {
     from_package(Package::open(path)?)
 }
 
-fn from_package(package: Package) -> Result<LoadedDecoder, ModelError> {
+pub(super) fn from_package(package: Package) -> Result<LoadedDecoder, ModelError> {
     let weights = &package.weights;
     let spec = spec(weights.name(), &package.config)?;
     let layers = spec.layers.iter().map(|layer| self::layer(weights, layer));
@@ -149,14 +150,20 @@ fn embeddings(weights: &Weights, spec: &DecoderSpec) -> Result<TokenEmbeddings, 
         return Ok(TokenEmbeddings::Head);
     }
     let tensor = weights.tensor(name)?;
-    let kind = FloatKind::of(tensor.dtype);
-    let table = match kind {
-        Some(kind @ (FloatKind::F16 | FloatKind::BF16)) => {
+    let table = match (tensor.dtype, FloatKind::of(tensor.dtype)) {
+        (Dtype::I8, _) | (_, Some(FloatKind::F16 | FloatKind::BF16)) => {
             if tensor.shape != [shape.0, shape.1] {
                 let message = format!("expected shape {shape:?}, found {:?}", tensor.shape);
                 return Err(weights.error(name, message));
             }
-            Embeddings::half(name, shape, weights.bytes(name)?, kind == FloatKind::BF16)?
+            let bytes = weights.bytes(name)?;
+            match tensor.dtype {
+                Dtype::I8 => {
+                    let scales = weights.floats(&table_scale(name), &[shape.0])?;
+                    Embeddings::int8(name, shape, bytes, scales)?
+                }
+                dtype => Embeddings::half(name, shape, bytes, dtype == Dtype::BF16)?,
+            }
         }
         _ => Embeddings::float(name, shape, weights.floats(name, &[shape.0, shape.1])?)?,
     };

@@ -11,7 +11,7 @@ use bho_kernels::{
 
 /// How a linear layer is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(crate) enum Stored {
     Ternary,
     TernaryDense,
     Int8,
@@ -22,10 +22,10 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    pub(super) const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Ternary, Self::TernaryDense, Self::Int8, Self::Int4, Self::Half, Self::Float];
 
-    pub(super) fn tensor(self, layer: &str) -> String {
+    pub(crate) fn tensor(self, layer: &str) -> String {
         let suffix = match self {
             Self::Ternary => "ternary",
             Self::TernaryDense => "ternary_dense",
@@ -37,7 +37,7 @@ impl Stored {
         format!("{layer}.{suffix}")
     }
 
-    pub(super) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
+    pub(crate) fn shape(self, rows: usize, cols: usize) -> Vec<usize> {
         let (inputs, bytes) = match self {
             Self::Ternary => (TERNARY_TILE_COLS, TILE_BYTES),
             Self::TernaryDense => (DENSE_TERNARY_TILE_COLS, TILE_BYTES),
@@ -50,15 +50,20 @@ impl Stored {
     }
 
     /// Whether a scale a row stands beside the weights.
-    pub(super) fn has_scales(self) -> bool {
+    pub(crate) fn has_scales(self) -> bool {
         matches!(self, Self::Ternary | Self::TernaryDense | Self::Int8)
     }
 }
 
 /// What one step of each row's weights is worth.
-pub(super) fn scale(layer: &str) -> String {
+pub(crate) fn scale(layer: &str) -> String {
     format!("{layer}.scale")
 }
 
+/// The same of an int8 table of this name.
+pub(crate) fn table_scale(table: &str) -> String {
+    format!("{table}_scale")
+}
+
 /// The head's own weights, or what a tied one is packed as.
-pub(super) const HEAD: &str = "lm_head";
+pub(crate) const HEAD: &str = "lm_head";

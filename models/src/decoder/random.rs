@@ -169,7 +169,7 @@ impl Source for Random {
         Ok(None)
     }
 
-    fn release(&self, _: &str) {}
+    fn release(&self, _: &str, _: usize) {}
 }
 
 impl Random {

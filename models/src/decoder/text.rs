@@ -184,13 +184,13 @@ impl TextModel {
 }
 
 /// A token of `tokenizer_config.json`: its text, or an object with it.
-fn special_text(config: &Value, key: &str) -> Option<String> {
+pub(crate) fn special_text(config: &Value, key: &str) -> Option<String> {
     let value = config.get(key)?;
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
 /// One id or several.
-fn ids(value: Option<&Value>) -> Vec<u32> {
+pub(crate) fn ids(value: Option<&Value>) -> Vec<u32> {
     let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     match value {
         Some(Value::Array(values)) => values.iter().filter_map(id).collect(),

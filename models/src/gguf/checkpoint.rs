@@ -284,8 +284,8 @@ impl Source for GgufCheckpoint {
         Ok(found.filter(|_| !moved))
     }
 
-    fn release(&self, tensor: &str) {
-        self.file.release(&self.name_or_same(tensor));
+    fn release(&self, tensor: &str, rows: usize) {
+        self.file.release(&self.name_or_same(tensor), rows);
     }
 }
 

@@ -65,6 +65,11 @@ impl GgufTensor {
         self.range.len()
     }
 
+    /// Where it begins in the file.
+    pub fn offset(&self) -> usize {
+        self.range.start
+    }
+
     /// Number of elements.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
@@ -321,10 +326,13 @@ impl GgufFile {
         &self.storage
     }
 
-    /// Forgets the pages that only this tensor is on: they come back from the file when asked for.
-    pub(crate) fn release(&self, name: &str) {
+    /// Forgets the pages of a tensor's first `rows` rows: they come back from the file when asked
+    /// for.
+    pub(crate) fn release(&self, name: &str, rows: usize) {
         if let Some(tensor) = self.tensors.get(name) {
-            self.storage.release(tensor.range.clone());
+            let start = tensor.range.start;
+            let bytes = tensor.bytes() / tensor.rows().max(1) * rows.min(tensor.rows());
+            self.storage.release(start..start + bytes);
         }
     }
 

@@ -15,7 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::error::ModelError;
 
 pub(crate) use float::{FloatKind, to_f32};
-pub(crate) use writer::{TensorPlan, Writer};
+pub(crate) use writer::{TensorPlan, Writer, temporary};
 
 /// A safetensors file: its tensors where they are, and its metadata.
 #[derive(Debug, Clone)]
@@ -41,6 +41,11 @@ impl Tensor {
     /// Number of bytes.
     pub fn bytes(&self) -> usize {
         self.range.len()
+    }
+
+    /// Where it begins in the file.
+    pub fn offset(&self) -> usize {
+        self.range.start
     }
 
     /// Number of elements.
@@ -134,9 +139,11 @@ impl Weights {
         &self.storage
     }
 
-    /// Forgets the pages that only this tensor is on: they come back from the file when asked for.
-    pub(crate) fn release(&self, tensor: &Tensor) {
-        self.storage.release(tensor.range.clone());
+    /// Forgets the pages of a tensor's first `bytes` bytes: they come back from the file when asked
+    /// for.
+    pub(crate) fn release(&self, tensor: &Tensor, bytes: usize) {
+        let start = tensor.range.start;
+        self.storage.release(start..start + bytes.min(tensor.bytes()));
     }
 
     /// A float tensor of exactly this shape, as f32 (F32, F16 or BF16 in the file).

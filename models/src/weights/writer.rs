@@ -39,6 +39,26 @@ pub(crate) struct Writer {
     written: u64,
 }
 
+/// A new file beside `path`, which goes away with what is returned.
+///
+/// # Errors
+/// When there is no such folder, or no file can be made in it.
+pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile, ModelError> {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bho-").suffix(".partial");
+    #[cfg(unix)]
+    {
+        // As any new file: what the umask allows, not the 0600 of temporary files.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(parent).map_err(|e| ModelError::write(path, e))
+}
+
 impl Writer {
     /// Opens a temporary file beside `path` and writes the header for `plans`, in that order.
     pub(crate) fn create(
@@ -46,20 +66,7 @@ impl Writer {
         metadata: &BTreeMap<String, String>,
         plans: Vec<TensorPlan>,
     ) -> Result<Self, ModelError> {
-        let fail = |e| ModelError::write(path, e);
-        let parent = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".bho-").suffix(".partial");
-        #[cfg(unix)]
-        {
-            // As any new file: what the umask allows, not the 0600 of temporary files.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(parent).map_err(fail)?;
+        let file = temporary(path)?;
         let mut header = Map::new();
         header.insert("__metadata__".into(), json!(metadata));
         let mut offset = 0usize;

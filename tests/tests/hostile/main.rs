@@ -4,6 +4,7 @@
 
 mod config;
 mod convert;
+mod decoder_convert;
 mod file;
 mod flips;
 mod header;

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
+use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -52,7 +53,9 @@ pub(crate) enum Verb {
     Embed(EmbedArgs),
     /// Make one model file from a Hugging Face model directory or a GGUF file.
     Convert(ConvertArgs),
-    /// Show what is in a model file.
+    /// Round float weights to ternary or int8, and tell what it costs.
+    Quantize(QuantizeArgs),
+    /// Show what is in a model file, and look for what is wrong with it.
     Inspect(InspectArgs),
     /// Measure how fast this machine is and what the kernels make of it.
     Bench(BenchArgs),
@@ -194,6 +197,7 @@ Examples:
   bho embed --json @page.txt | jq '.embedding | length'
   bho embed --jsonl texts.jsonl > vectors.jsonl
   bho embed --model my-encoder.safetensors --json \"text\"
+  bho embed --model bitnet-embedding.safetensors --prompt query \"how long do bats live?\"
 
 Vectors have length 1, so the cosine of two is their dot product. A text longer than the model's
 window is read in overlapping windows; `coverage` says so. The text is not checked by the guard.";
@@ -214,6 +218,10 @@ pub(crate) struct EmbedArgs {
     #[arg(long, value_name = "NAME|PATH", default_value = crate::models::DEFAULT_EMBEDDER)]
     pub(crate) model: String,
 
+    /// Put this prompt of the model before each text, e.g. query; \"\" is none [default: the model's own]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt: Option<String>,
+
     /// Print the whole vector as JSON (--jsonl always does)
     #[arg(long)]
     pub(crate) json: bool,
@@ -221,113 +229,6 @@ pub(crate) struct EmbedArgs {
     /// Threads of a forward pass [default: all this process may use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) threads: Option<u32>,
-}
-
-const CONVERT_EXAMPLES: &str = "\
-Examples:
-  bho convert all-MiniLM-L6-v2/ minilm.safetensors
-  bho convert bitnet-b1.58-2B-4T/ bitnet.safetensors --licence MIT
-  bho convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2.safetensors
-  bho convert model/ out.safetensors --name my-encoder --licence Apache-2.0 --force --json
-
-SRC is a directory with config.json, tokenizer files and safetensors (one file or several), or a GGUF
-file. The result is one file with packed weights, configuration, tokenizer and chat template inside,
-which runs where it is mapped; it appears under its name only when it is whole. Ctrl-C leaves nothing
-behind. Encoders (BERT) become int8; decoders (BitNet, Llama) keep ternary weights as they are.";
-
-#[derive(Debug, Args)]
-#[command(after_help = CONVERT_EXAMPLES)]
-pub(crate) struct ConvertArgs {
-    /// Hugging Face model directory, or a GGUF file
-    #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
-    pub(crate) src: PathBuf,
-
-    /// File to write
-    #[arg(value_name = "OUT", value_hint = ValueHint::FilePath)]
-    pub(crate) out: PathBuf,
-
-    /// Name recorded in the file [default: the name of SRC]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-
-    /// Where the weights come from, recorded in the file
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) source: Option<String>,
-
-    /// Which version of the source, recorded in the file
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) revision: Option<String>,
-
-    /// Licence of the weights, recorded in the file
-    #[arg(long, value_name = "SPDX")]
-    pub(crate) licence: Option<String>,
-
-    /// Replace OUT if it exists
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// Decoders: linear layers in plain floats become int8, or stay f32; ternary ones stay ternary
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
-    pub(crate) weights: Precision,
-
-    /// Decoders: how the output head is stored
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = HeadPrecision::Int8)]
-    pub(crate) head: HeadPrecision,
-
-    /// Decoders: keep the embedding table beside an output head that shares its weights
-    #[arg(long)]
-    pub(crate) own_embeddings: bool,
-
-    /// Decoders: ternary weights in 1.6 bits instead of 2, for CPUs with AVX-512 VNNI
-    #[arg(long)]
-    pub(crate) dense: bool,
-
-    /// GGUF: I2_S tensors were quantized on Arm, not on x86; the file does not say
-    #[arg(long)]
-    pub(crate) i2s_arm: bool,
-
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// How the output head of a decoder is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HeadPrecision {
-    /// 8 bits with a scale per row
-    Int8,
-    /// 4 bits with a scale per 32 inputs: fewer bytes a token, a coarser choice of tokens
-    Int4,
-    /// half precision
-    F16,
-    /// as it is, in single precision
-    F32,
-}
-
-/// How floats of a decoder are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Precision {
-    /// 8 bits with a scale per row
-    Int8,
-    /// as they are, in single precision
-    F32,
-}
-
-const INSPECT_EXAMPLES: &str = "\
-Examples:
-  bho inspect model.safetensors
-  bho inspect model.safetensors --json | jq -r .sha256";
-
-#[derive(Debug, Args)]
-#[command(after_help = INSPECT_EXAMPLES)]
-pub(crate) struct InspectArgs {
-    /// Model file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-
-    /// Print everything as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

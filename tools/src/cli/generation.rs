@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use super::args::{HeadPrecision, text};
+use super::args::text;
+use super::model_files::HeadPrecision;
 use crate::bench::PageSize;
 use crate::input::{StreamArg, TextArg};
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod args;
 pub(crate) mod generation;
+pub(crate) mod model_files;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};

@@ -10,7 +10,9 @@ use bho_models::decoder::{DecoderOptions, EmbedFormat, HeadFormat, WeightFormat}
 use bho_models::{ConvertOptions, ConvertReport, Progress, TensorReport};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::args::{ConvertArgs, HeadPrecision, Precision};
+use crate::cli::model_files::{
+    self as args, ConvertArgs, DecoderArgs, FileArgs, HeadPrecision, Precision,
+};
 use crate::exit::{self, Exit, Failure};
 use crate::models;
 use crate::output::style::{Style, Tint};
@@ -20,8 +22,41 @@ use crate::output::{self, json};
 /// Tensors shown, those with the largest error first.
 const SHOWN: usize = 5;
 
-/// Converts; Ctrl-C stops between tensors and leaves no file.
+/// Converts; Ctrl-C leaves no file.
 pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
+    let weights = match args.weights {
+        Precision::Int8 => WeightFormat::Int8,
+        Precision::F32 => WeightFormat::F32,
+    };
+    let report = write(args.files, decoder_options(weights, &args.decoder))?;
+    let mut out = output::stdout();
+    if args.json {
+        json::document(&mut out, &report)?;
+    } else {
+        out.write_all(describe(&report, &Style::stdout()).as_bytes())?;
+        out.flush()?;
+    }
+    Ok(Exit::Success)
+}
+
+/// What the flags say of a decoder.
+pub(super) fn decoder_options(weights: WeightFormat, args: &DecoderArgs) -> DecoderOptions {
+    DecoderOptions {
+        weights,
+        head: args.head.into(),
+        embed: match args.embed {
+            args::Table::Auto => EmbedFormat::Auto,
+            args::Table::Int8 => EmbedFormat::Int8,
+            args::Table::F16 => EmbedFormat::F16,
+            args::Table::Own => EmbedFormat::Own,
+        },
+        dense: args.dense,
+        floats_only: false,
+    }
+}
+
+/// Writes the file, with progress on a terminal; Ctrl-C stops it within a tensor.
+pub(super) fn write(args: FileArgs, decoder: DecoderOptions) -> Result<ConvertReport, Failure> {
     // A folder that is not there is the environment's fault; what is in it, the job's.
     std::fs::metadata(&args.src).with_context(|| format!("cannot read {}", args.src.display()))?;
     let options = ConvertOptions {
@@ -31,16 +66,7 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
         licence: args.licence,
         force: args.force,
         i2s: if args.i2s_arm { I2sLayout::Arm } else { I2sLayout::X86 },
-        decoder: DecoderOptions {
-            weights: if args.weights == Precision::F32 {
-                WeightFormat::F32
-            } else {
-                WeightFormat::Int8
-            },
-            head: args.head.into(),
-            embed: if args.own_embeddings { EmbedFormat::Own } else { EmbedFormat::Auto },
-            dense: args.dense,
-        },
+        decoder,
     };
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
@@ -49,15 +75,7 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
         advance(&bar, progress);
     });
     bar.finish_and_clear();
-    let report = converted.map_err(models::failure)?;
-    let mut out = output::stdout();
-    if args.json {
-        json::document(&mut out, &report)?;
-    } else {
-        out.write_all(describe(&report, &Style::stdout()).as_bytes())?;
-        out.flush()?;
-    }
-    Ok(Exit::Success)
+    converted.map_err(models::failure)
 }
 
 /// Drawn on standard error, and only if that is a terminal.
@@ -74,20 +92,29 @@ pub(super) fn advance(bar: &ProgressBar, progress: &Progress<'_>) {
     bar.set_message(progress.tensor.to_owned());
 }
 
-fn describe(report: &ConvertReport, style: &Style) -> String {
-    let mut out = format!(
+/// The file, its size and its hash.
+pub(super) fn describe_file(report: &ConvertReport, style: &Style) -> String {
+    let size = output::size(report.bytes);
+    let about = format!("{size}, {}", output::count(report.tensors.len(), "tensor"));
+    format!(
         "{}  {}\nsha256 {}\n\n",
         style.paint(Tint::Bold, &report.path.display().to_string()),
-        style.paint(
-            Tint::Dim,
-            &format!(
-                "{}, {}",
-                output::size(report.bytes),
-                output::count(report.tensors.len(), "tensor")
-            )
-        ),
+        style.paint(Tint::Dim, &about),
         report.sha256
-    );
+    )
+}
+
+/// What of the source has no place in the result.
+pub(super) fn describe_left_out(report: &ConvertReport, style: &Style) -> String {
+    if report.left_out.is_empty() {
+        return String::new();
+    }
+    let names = format!("not used by the model, left out: {}", report.left_out.join(", "));
+    style.wrap(&names) + "\n"
+}
+
+fn describe(report: &ConvertReport, style: &Style) -> String {
+    let mut out = describe_file(report, style);
     let mut worst: Vec<&TensorReport> = report.tensors.iter().collect();
     worst.sort_by(|a, b| b.rms_error.total_cmp(&a.rms_error));
     let mut table = Table::new(["largest error in", "dtype", ">rms error"]);
@@ -96,11 +123,7 @@ fn describe(report: &ConvertReport, style: &Style) -> String {
         table.row([tensor.name.as_str().into(), tensor.dtype.into(), error.into()]);
     }
     out.push_str(&table.render(style));
-    if !report.left_out.is_empty() {
-        let names = format!("not used by the model, left out: {}", report.left_out.join(", "));
-        out.push_str(&style.wrap(&names));
-        out.push('\n');
-    }
+    out.push_str(&describe_left_out(report, style));
     out
 }
 

@@ -23,13 +23,16 @@ pub(crate) fn execute(args: EmbedArgs) -> Result<Exit, Failure> {
     let threads = machine::threads(args.threads, None).count;
     if let Some(stream) = args.jsonl {
         let lines = stream.json_lines()?;
-        return embed_lines(models::encoder(&args.model, threads)?.as_ref(), lines);
+        return embed_lines(
+            models::encoder(&args.model, args.prompt.as_deref(), threads)?.as_ref(),
+            lines,
+        );
     }
     let Some(text) = args.text else {
         return Err(Failure::said(Exit::Usage, "expected a text or --jsonl FILE"));
     };
     let text = text.read()?;
-    let encoder = models::encoder(&args.model, threads)?;
+    let encoder = models::encoder(&args.model, args.prompt.as_deref(), threads)?;
     let embedding = one(encoder.as_ref(), &text)?;
     let mut out = output::stdout();
     if args.json {

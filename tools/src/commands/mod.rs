@@ -12,6 +12,7 @@ pub(crate) mod generate;
 mod guard;
 mod inspect;
 mod ppl;
+mod quantize;
 mod run;
 mod validate;
 
@@ -32,6 +33,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
+        Verb::Quantize(args) => quantize::execute(args),
         Verb::Inspect(args) => inspect::execute(&args),
         Verb::Bench(args) => match args.verb {
             BenchVerb::Kernels(args) => bench::kernels(args),

@@ -14,6 +14,7 @@ const VERBS: &[&[&str]] = &[
     &["guard", "check"],
     &["embed"],
     &["convert"],
+    &["quantize"],
     &["inspect"],
     &["bench"],
     &["bench", "kernels"],

@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod decoder_files;
 mod generation;
 mod guard;
 mod help;

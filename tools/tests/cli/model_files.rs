@@ -112,15 +112,35 @@ fn a_conversion_reports_itself_and_can_be_inspected() {
         ["--json", "--name", "tiny", "--source", "a test", "--revision", "r1", "--licence", "MIT"];
     let report = json(&convert(src.path(), &out, &flags), 0);
     assert_eq!(keys(&report), ["path", "bytes", "sha256", "tensors", "left_out"]);
-    assert_eq!(keys(&report["tensors"][0]), ["name", "shape", "dtype", "rms_error"]);
+    assert_eq!(
+        keys(&report["tensors"][0]),
+        ["name", "shape", "dtype", "rms_error", "max_error", "zeros", "cosine"]
+    );
     assert_eq!(report["bytes"].as_u64(), Some(fs::metadata(&out).unwrap().len()));
 
     let inspection = json(&bho().arg("inspect").arg(&out).arg("--json").output().unwrap(), 0);
     assert_eq!(
         keys(&inspection),
-        ["path", "bytes", "sha256", "format", "architecture", "parameters", "tensors", "metadata"]
+        [
+            "path",
+            "bytes",
+            "sha256",
+            "format",
+            "architecture",
+            "parameters",
+            "config",
+            "tokenizer",
+            "chat_template",
+            "memory",
+            "files",
+            "tensors",
+            "metadata"
+        ]
     );
-    assert_eq!(keys(&inspection["tensors"][0]), ["name", "dtype", "shape", "bytes"]);
+    assert_eq!(
+        keys(&inspection["tensors"][0]),
+        ["name", "dtype", "shape", "bytes", "offset", "file"]
+    );
     assert_eq!(inspection["sha256"], report["sha256"]);
     assert_eq!(inspection["architecture"], "BertModel");
     for (key, value) in
@@ -185,4 +205,54 @@ fn a_pipeline_can_pin_each_model_beside_itself() {
     fs::write(&pipeline, fs::read_to_string(&pipeline).unwrap().replace("tiny.", "gone.")).unwrap();
     let output = bho().arg("run").arg(&pipeline).args(["--input", TEXT]).output().unwrap();
     fails(&output, 2, "gone.safetensors");
+}
+
+#[test]
+fn a_decoder_that_gives_vectors_is_an_embedder_like_any_other() {
+    let golden = repository().join("tests/golden/decoder/embedding_qwen3");
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden.join(name), dir.path().join(name)).unwrap();
+    }
+    let mut words: serde_json::Map<String, Value> =
+        (2..160).map(|id| (format!("word{id}"), Value::from(id))).collect();
+    words.insert("bats".into(), 1.into());
+    words.insert("unknown".into(), 0.into());
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": words, "unk_token": "unknown" },
+    });
+    fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    let prompts = r#"{"prompts": {"query": "word7 word8 ", "document": ""}}"#;
+    fs::write(dir.path().join("config_sentence_transformers.json"), prompts).unwrap();
+    let out = dir.path().join("vectors.safetensors");
+    let output = convert(dir.path(), &out, &["--name", "vectors", "--embed", "int8"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let model = out.display().to_string();
+    let embed = |flags: &[&str]| run(["embed", "--json", "--model", &model].iter().chain(flags));
+    let document = json(&embed(&["bats"]), 0);
+    assert_eq!((&document["model"], &document["dim"]), (&"vectors".into(), &64.into()));
+    assert_eq!(document["coverage"]["tokens"], 1);
+    let query = embed(&["--prompt", "query", "bats"]);
+    assert_eq!(vector(&query), vector(&embed(&["word7 word8 bats"])));
+    assert_ne!(vector(&query), vector(&embed(&["bats"])));
+    fails(&embed(&["--prompt", "passage", "bats"]), 1, "has: \"document\", \"query\"");
+    fails(&run(["embed", "--prompt", "query", "bats"]), 1, "it has: none");
+
+    let pipeline = dir.path().join("p.yml");
+    fs::write(
+        &pipeline,
+        "version: 0.1.0\nschema: pipeline.v1\nname: n\n\
+         models: {embedder_path: vectors.safetensors}\n\
+         nodes: [{id: b, agent: bitnet.embed, timeout_ms: 60000}]\n",
+    )
+    .unwrap();
+    let output =
+        bho().arg("run").arg(&pipeline).args(["--json", "--input", TEXT]).output().unwrap();
+    assert_eq!(json(&output, 0)["results"]["b"]["dim"], 64);
+    let inspection = json(&bho().arg("inspect").arg(&out).arg("--json").output().unwrap(), 0);
+    assert_eq!(inspection["metadata"]["bho.pooling"], "last");
+    assert_eq!(inspection["architecture"], "Qwen3Model");
 }

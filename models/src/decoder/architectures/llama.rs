@@ -28,10 +28,43 @@ pub(super) fn bitnet_weights(settings: &Settings<'_>) -> Option<BitNetWeights> {
         (true, false) => Scale::Multiply,
         (false, _) => Scale::Divide,
     };
+    check_kept(settings, &at("modules_to_not_convert"));
     let input_norm = settings
         .flag(&at("use_rms_norm"), false)
         .then(|| settings.positive(&at("rms_norm_eps"), 1e-6));
     Some(BitNetWeights { weights: WeightKind::BitNet(scale), input_norm })
+}
+
+/// Notes as a fault a list of layers that stay in floats which is not the usual one: the linear layers
+/// of all blocks are BitLinear, the output head is not.
+fn check_kept(settings: &Settings<'_>, key: &str) {
+    // Without a list the head stays; it also does where it has no weights of its own.
+    let Some(kept) = settings.get(key) else { return };
+    let tied = settings.flag("tie_word_embeddings", false);
+    let names = kept.as_array().map(|names| names.iter().map(|name| name.as_str().unwrap_or("")));
+    // Not linear, so that it makes no difference whether they are named.
+    let idle = |name: &str| {
+        ["embed_tokens", "norm"].iter().any(|part| name.rsplit('.').next() == Some(part))
+    };
+    let usual = names.is_some_and(|mut names| {
+        let head = tied || names.clone().any(|name| name == "lm_head");
+        head && names.all(|name| name == "lm_head" || idle(name))
+    });
+    if !usual {
+        let mut shown = kept.to_string();
+        if shown.chars().count() > 60 {
+            shown = shown.chars().take(60).chain("…".chars()).collect();
+        }
+        let why = if kept.as_array().is_some_and(Vec::is_empty) {
+            ", which makes the output head a BitLinear too"
+        } else {
+            ""
+        };
+        settings.fault(format!(
+            "{key} is {shown}{why}; accepted: null or [\"lm_head\"], as only models whose head alone \
+             stays in floats are run"
+        ));
+    }
 }
 
 pub(super) fn spec(settings: &Settings<'_>) -> DecoderSpec {

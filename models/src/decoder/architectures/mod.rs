@@ -35,6 +35,11 @@ pub(crate) fn is_known(config: &Value) -> bool {
     class_name(config).is_some_and(|name| ARCHITECTURES.iter().any(|(known, _)| *known == name))
 }
 
+/// Whether a config is that of a decoder which gives vectors, not text.
+pub(crate) fn gives_vectors(config: &Value) -> bool {
+    matches!(class_name(config), Some("Qwen3Model" | "Gemma3TextModel"))
+}
+
 fn class_name(config: &Value) -> Option<&str> {
     config.get("architectures")?.get(0)?.as_str()
 }

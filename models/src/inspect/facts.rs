@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! What an opened model is: sizes, config, tokenizer, memory.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use bho_engine::CancelToken;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::open::{Container, Opened};
+use super::{Inspection, TensorInfo, shapes};
+use crate::decoder::{memory_of, spec};
+use crate::error::ModelError;
+
+/// Metadata values longer than this are reported by their size.
+const SHOWN: usize = 2048;
+
+/// Keys of a config that are shown.
+const CONFIG: [&str; 26] = [
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+    "sliding_window",
+    "hidden_act",
+    "hidden_activation",
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "partial_rotary_factor",
+    "attention_bias",
+    "mlp_bias",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "dtype",
+    "quantization_config",
+    "weight_bits",
+    "input_bits",
+];
+
+/// Memory of a decoder that runs here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Weights that are mapped, in bytes; of a checkpoint, about what `bho convert` makes of them.
+    pub weights: u64,
+    /// Keys and values of one token in f16, in bytes.
+    pub kv_token: u64,
+    /// Tokens of a text: the model's context, at most 4096.
+    pub context: u64,
+    /// Weights, and keys and values of one text of that length.
+    pub total: u64,
+}
+
+/// What a tokenizer has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TokenizerFacts {
+    /// `BPE`, `WordPiece`, `Unigram` or `WordLevel`.
+    pub kind: String,
+    /// Tokens of the model and added ones.
+    pub tokens: usize,
+    /// Added tokens, and those of them that are special.
+    pub added: usize,
+    /// Special tokens.
+    pub special: usize,
+    /// Text of the token that begins a text, if the configuration names one.
+    pub bos: Option<String>,
+    /// Text of the token that ends a text, if the configuration names one.
+    pub eos: Option<String>,
+}
+
+/// All that is shown.
+pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
+    let storages = opened.container.storages();
+    let mut sums = Vec::new();
+    for (_, storage) in &storages {
+        sums.push(crate::convert::sha256(storage, &CancelToken::new())?);
+    }
+    let config = opened.config.as_ref().and_then(Value::as_object);
+    let shown = |key: &&str| Some(((*key).to_owned(), config?.get(*key)?.clone()));
+    let class = || config?.get("architectures")?.get(0)?.as_str().map(str::to_owned);
+    let (format, named) = match &opened.container {
+        Container::Gguf(file) => {
+            let named = file.architecture().ok().map(str::to_owned);
+            (format!("GGUF v{}", file.version()), named)
+        }
+        Container::Safetensors(_) if opened.converted => {
+            (format!("bho v{}", crate::package::FORMAT), None)
+        }
+        Container::Safetensors(_) => ("safetensors".into(), None),
+    };
+    Ok(Inspection {
+        path: opened.path.clone(),
+        bytes: storages.iter().map(|(_, storage)| storage.as_bytes().len() as u64).sum(),
+        sha256: sums.join(" "),
+        format,
+        architecture: class().or(named),
+        parameters: shapes::parameters(opened),
+        config: CONFIG.iter().filter_map(shown).collect::<Map<_, _>>(),
+        tokenizer: tokenizer(opened),
+        chat_template: opened.chat_template.clone(),
+        memory: memory(opened),
+        files: storages.iter().map(|(name, _)| PathBuf::from(name)).collect(),
+        tensors: tensors(&opened.container),
+        metadata: opened.metadata.iter().map(|(k, v)| (k.clone(), short(v))).collect(),
+    })
+}
+
+fn tensors(container: &Container) -> Vec<TensorInfo> {
+    let mut all: Vec<TensorInfo> = match container {
+        Container::Safetensors(files) => {
+            let tensors = files.iter().enumerate().flat_map(|(i, file)| {
+                file.tensors().iter().map(move |(name, tensor)| (i, name, tensor))
+            });
+            let info =
+                |(file, name, tensor): (usize, &String, &crate::weights::Tensor)| TensorInfo {
+                    name: name.clone(),
+                    dtype: format!("{:?}", tensor.dtype),
+                    shape: tensor.shape.clone(),
+                    bytes: tensor.bytes() as u64,
+                    offset: tensor.offset() as u64,
+                    file,
+                };
+            tensors.map(info).collect()
+        }
+        Container::Gguf(file) => {
+            let info = |(name, tensor): (&String, &crate::gguf::GgufTensor)| TensorInfo {
+                name: name.clone(),
+                dtype: tensor.kind.name().into(),
+                shape: tensor.shape.clone(),
+                bytes: tensor.bytes() as u64,
+                offset: tensor.offset() as u64,
+                file: 0,
+            };
+            file.tensors().iter().map(info).collect()
+        }
+    };
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+fn memory(opened: &Opened) -> Option<Memory> {
+    let config = opened.config.as_ref()?;
+    if !crate::decoder::is_known(config) {
+        return None;
+    }
+    let spec = spec("", config).ok()?;
+    let (estimate, kv_token) = memory_of(&spec);
+    let stored: u64 = tensors(&opened.container).iter().map(|tensor| tensor.bytes).sum();
+    let weights = if opened.converted { stored } else { estimate };
+    let context = (spec.config.context as u64).min(4096);
+    let total = weights.saturating_add(kv_token.saturating_mul(context));
+    Some(Memory { weights, kv_token, context, total })
+}
+
+/// The parts of a `tokenizer.json` that are counted.
+#[derive(Deserialize)]
+struct Parts {
+    model: Model,
+    #[serde(default)]
+    added_tokens: Vec<Added>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    vocab: Value,
+}
+
+#[derive(Deserialize)]
+struct Added {
+    id: u64,
+    #[serde(default)]
+    special: bool,
+}
+
+/// Facts of a tokenizer; none where it cannot be read, which an audit tells.
+fn tokenizer(opened: &Opened) -> Option<TokenizerFacts> {
+    let parts: Parts = serde_json::from_str(opened.tokenizer.as_deref()?).ok()?;
+    let (ids, kind): (HashSet<u64>, _) = match &parts.model.vocab {
+        Value::Object(map) => (map.values().filter_map(Value::as_u64).collect(), "BPE"),
+        Value::Array(list) => ((0..list.len() as u64).collect(), "Unigram"),
+        _ => (HashSet::new(), "unknown"),
+    };
+    let further = parts.added_tokens.iter().filter(|token| !ids.contains(&token.id)).count();
+    let text = |key: &str| crate::decoder::special_text(&opened.tokenizer_config, key);
+    Some(TokenizerFacts {
+        kind: parts.model.kind.unwrap_or_else(|| kind.to_owned()),
+        tokens: ids.len() + further,
+        added: parts.added_tokens.len(),
+        special: parts.added_tokens.iter().filter(|token| token.special).count(),
+        bos: text("bos_token"),
+        eos: text("eos_token"),
+    })
+}
+
+fn short(value: &str) -> String {
+    if value.len() <= SHOWN {
+        return value.to_owned();
+    }
+    let what = match serde_json::from_str::<Value>(value) {
+        Ok(Value::Object(_)) => "JSON object",
+        Ok(_) => "JSON",
+        Err(_) => "text",
+    };
+    format!("<{what}, {} bytes>", value.len())
+}
