@@ -101,11 +101,8 @@ impl Sink for IntSink<'_> {
         let row0 = self.first_row + row0;
         for (i, sums) in sums.iter().enumerate() {
             let correction = self.zero.wrapping_mul(self.x.quant(t + i).sum);
-            let mut y = *sums;
-            for y in &mut y {
-                *y = y.wrapping_sub(correction);
-            }
-            store(&mut self.y[(t + i) * self.rows..][..self.rows][row0..], &y);
+            let sums = core::array::from_fn(|lane| sums[lane].wrapping_sub(correction));
+            store(&mut self.y[(t + i) * self.rows..][..self.rows][row0..], &sums);
         }
     }
 }
@@ -134,17 +131,12 @@ impl Sink for FloatSink<'_> {
         for (i, sums) in sums.iter().enumerate() {
             let quant = self.x.quant(t + i);
             let correction = self.zero.wrapping_mul(quant.sum);
-            // Not `from_fn`, whose closure may be compiled without the features of the backend.
-            let mut y = [0f32; PANEL];
-            for lane in 0..PANEL {
+            let y: [f32; PANEL] = core::array::from_fn(|lane| {
                 let sum = sums[lane].wrapping_sub(correction);
                 let sum = sum.wrapping_sub(quant.zero.wrapping_mul(row_sums[lane]));
-                y[lane] = sum as f32 * (scales[lane] * quant.scale) + bias[lane];
-            }
-            let out = &mut self.y[(t + i) * self.rows..][..self.rows][row0..];
-            store(out, &y);
-            // The same token's next outputs come when all other tokens had their turn.
-            crate::arch::prefetch(out, 2 * PANEL);
+                sum as f32 * (scales[lane] * quant.scale) + bias[lane]
+            });
+            store(&mut self.y[(t + i) * self.rows..][..self.rows][row0..], &y);
         }
     }
 }

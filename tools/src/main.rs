@@ -9,6 +9,8 @@ mod bench;
 mod cli;
 mod commands;
 mod exit;
+#[cfg(feature = "pull")]
+mod http;
 mod input;
 mod machine;
 mod models;

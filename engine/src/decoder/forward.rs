@@ -13,11 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use bho_kernels::Kernels;
 
-use super::attention::HeadBuffers;
 use super::kv::{KvCache, Sequence};
 use super::model::{DecoderLayer, DecoderModel};
 use super::norm::RmsNorm;
 use super::projection::{Inputs, Projection};
+use super::rope::{Angles, RotaryEmbedding};
 use crate::compute::Compute;
 use crate::control::CancelToken;
 use crate::error::EngineError;
@@ -27,15 +27,7 @@ use crate::spmd::Worker;
 const TOKENS_PER_THREAD: usize = 24;
 
 /// Tokens that go to a thread together: later tokens attend to more, so threads take turns.
-pub(super) const TURN: usize = 8;
-
-/// Outputs of a matrix that are computed at a time for many tokens: what is done with them next finds
-/// them in the second-level cache.
-const ROWS: usize = 128;
-
-/// Tokens from which on outputs are computed [`ROWS`] at a time. Fewer leave no room to gain, and
-/// their kernels stream whole matrices best.
-const MANY_TOKENS: usize = 24;
+const TURN: usize = 8;
 
 /// What is wanted of a token behind the last layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +62,9 @@ pub enum Wanted {
 
 /// One token of a batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Token {
-    pub(super) slice: usize,
-    pub(super) position: usize,
+struct Token {
+    slice: usize,
+    position: usize,
     id: u32,
     want: Want,
 }
@@ -96,26 +88,31 @@ struct Shared {
 struct Buffers {
     /// The residual stream, `[tokens, hidden]`.
     x: Vec<f32>,
-    /// Joined heads, or the gated values of the feed-forward layer.
-    wide: Vec<f32>,
+    normed: Vec<f32>,
+    query: Vec<f32>,
+    key: Vec<f32>,
+    value: Vec<f32>,
+    heads: Vec<f32>,
+    gate: Vec<f32>,
     up: Vec<f32>,
     out: Vec<f32>,
+    scores: Vec<f32>,
     inputs: Inputs,
-    heads: HeadBuffers,
+    angles: Angles,
 }
 
 /// One worker's view of a pass.
-pub(super) struct Pass<'a> {
-    pub(super) model: &'a DecoderModel,
-    pub(super) kernels: &'static dyn Kernels,
-    pub(super) cache: &'a KvCache,
-    pub(super) slices: &'a [Slice<'a>],
-    pub(super) worker: &'a Worker<'a>,
+struct Pass<'a> {
+    model: &'a DecoderModel,
+    kernels: &'static dyn Kernels,
+    cache: &'a KvCache,
+    slices: &'a [Slice<'a>],
+    worker: &'a Worker<'a>,
     shared: &'a [RwLock<Shared>],
     /// Tokens of this worker.
-    pub(super) tokens: &'a [Token],
+    tokens: &'a [Token],
     /// Whether rows are shared out, not tokens.
-    pub(super) by_rows: bool,
+    by_rows: bool,
     /// Which of the shared parts is written next.
     turn: usize,
 }
@@ -191,7 +188,7 @@ impl DecoderModel {
                 let part = head.share(index, worker.count());
                 let mut out = lock(&logits[index]);
                 out.resize(wants.len() * part.len(), 0.0);
-                head.prepare(compute.kernels(), None, None, &finals, &mut buffers.inputs)?;
+                head.prepare(compute.kernels(), None, &finals, &mut buffers.inputs)?;
                 head.forward(compute.kernels(), &mut buffers.inputs, part, &mut out)?;
             }
             Ok(())
@@ -262,7 +259,6 @@ impl Pass<'_> {
         for (token, row) in self.tokens.iter().zip(b.x.chunks_exact_mut(hidden)) {
             model.embed(token.id, row)?;
         }
-        b.heads.turn_to(model, self.tokens);
         for (i, layer) in model.layers.iter().enumerate() {
             cancel.check()?;
             self.attention(i, layer, b)?;
@@ -273,7 +269,7 @@ impl Pass<'_> {
     }
 
     /// Whether this worker computes all there is for its tokens.
-    pub(super) fn alone(&self) -> bool {
+    fn alone(&self) -> bool {
         !self.by_rows || self.worker.count() == 1
     }
 
@@ -283,93 +279,160 @@ impl Pass<'_> {
         layer: &DecoderLayer,
         b: &mut Buffers,
     ) -> Result<(), EngineError> {
-        let heads = &mut b.heads;
+        let kernels = self.kernels;
+        copy_normed(kernels, layer.attention_norm.as_ref(), &b.x, &mut b.normed);
         let projections = [&layer.query, &layer.key, &layer.value];
-        let outputs = [&mut heads.query, &mut heads.key, &mut heads.value];
-        self.project(projections, layer.attention_norm.as_ref(), &b.x, &mut b.inputs, outputs)?;
-        self.attend(index, layer, heads, &mut b.wide)?;
-        let norms = [&layer.attention_sub_norm, &layer.attention_post_norm];
-        self.add_projected(&layer.output, norms, b)
+        let outputs = [&mut b.query, &mut b.key, &mut b.value];
+        self.project(projections, &b.normed, &mut b.inputs, outputs)?;
+        self.turn_heads(layer, b)?;
+        self.store(index, b);
+        if !self.by_rows {
+            self.worker.wait()?;
+        }
+        self.attend(index, layer, b)?;
+        if let Some(norm) = &layer.attention_sub_norm {
+            norm.apply(kernels, &mut b.heads);
+        }
+        self.project([&layer.output], &b.heads, &mut b.inputs, [&mut b.out])?;
+        add_to_residual(kernels, layer.attention_post_norm.as_ref(), b);
+        Ok(())
     }
 
-    fn feed_forward(&mut self, layer: &DecoderLayer, b: &mut Buffers) -> Result<(), EngineError> {
-        self.gate(layer, b)?;
-        let norms = [&layer.ffn_sub_norm, &layer.ffn_post_norm];
-        self.add_projected(&layer.down, norms, b)
+    /// Norms and rotations of queries and keys.
+    fn turn_heads(&self, layer: &DecoderLayer, b: &mut Buffers) -> Result<(), EngineError> {
+        let (kernels, config) = (self.kernels, &self.model.config);
+        for (norm, rows) in [(&layer.query_norm, &mut b.query), (&layer.key_norm, &mut b.key)] {
+            if let Some(norm) = norm {
+                norm.apply(kernels, rows);
+            }
+        }
+        let rope = &self.model.ropes[layer.rope];
+        let queries = b.query.chunks_exact_mut(config.heads * config.head_dim);
+        let keys = b.key.chunks_exact_mut(config.kv_heads * config.head_dim);
+        for ((token, query), key) in self.tokens.iter().zip(queries).zip(keys) {
+            rope.at(token.position, &mut b.angles);
+            RotaryEmbedding::turn(kernels, &b.angles, query, config.head_dim)?;
+            RotaryEmbedding::turn(kernels, &b.angles, key, config.head_dim)?;
+        }
+        Ok(())
     }
 
-    /// `wide = f(gate(norm(x))) · up(norm(x))`.
-    fn gate(&mut self, layer: &DecoderLayer, b: &mut Buffers) -> Result<(), EngineError> {
-        let (kernels, tokens) = (self.kernels, self.tokens.len());
-        let (gate, up, norm) = (&layer.gate, &layer.up, layer.ffn_norm.as_ref());
-        let part = self.part(gate, self.worker.index());
-        let step = match up.takes_the_inputs_of(gate) {
-            true => self.rows_at_a_time(part.len()),
-            false => part.len(),
-        };
-        b.wide.resize(tokens * part.len(), 0.0);
-        gate.prepare(kernels, None, norm, &b.x, &mut b.inputs)?;
-        for first in part.clone().step_by(step.max(1)) {
-            let rows = first..part.end.min(first + step);
-            b.out.resize(tokens * rows.len(), 0.0);
-            gate.forward(kernels, &mut b.inputs, rows.clone(), &mut b.out)?;
-            b.up.resize(tokens * rows.len(), 0.0);
-            up.prepare(kernels, Some(gate), norm, &b.x, &mut b.inputs)?;
-            up.forward(kernels, &mut b.inputs, rows.clone(), &mut b.up)?;
-            layer.activation.apply(kernels, &mut b.out, &b.up);
-            let rows = first - part.start..rows.end - part.start;
-            scatter(&b.out, rows, part.len(), &mut b.wide);
+    /// KV heads that `worker` stores and attends with.
+    fn heads_of(&self, worker: usize) -> impl Iterator<Item = usize> + use<> {
+        let (first, step) = if self.by_rows { (worker, self.worker.count()) } else { (0, 1) };
+        (first..self.model.config.kv_heads).step_by(step)
+    }
+
+    /// Keys and values of this worker's heads and tokens go to the cache.
+    fn store(&self, index: usize, b: &Buffers) {
+        let config = &self.model.config;
+        for head in self.heads_of(self.worker.index()) {
+            let mut pages = self.cache.write(index, head);
+            for (t, token) in self.tokens.iter().enumerate() {
+                let row = (t * config.kv_heads + head) * config.head_dim;
+                let row = row..row + config.head_dim;
+                let sequence = self.slices[token.slice].sequence;
+                let rows = (&b.key[row.clone()], &b.value[row]);
+                pages.write(self.kernels, sequence.pages(), token.position, rows);
+            }
+        }
+    }
+
+    /// Weighted values of all query heads for this worker's tokens, to `b.heads`.
+    fn attend(
+        &mut self,
+        index: usize,
+        layer: &DecoderLayer,
+        b: &mut Buffers,
+    ) -> Result<(), EngineError> {
+        let config = &self.model.config;
+        let group = config.heads / config.kv_heads;
+        let (width, row) = (group * config.head_dim, config.heads * config.head_dim);
+        b.heads.resize(self.tokens.len() * row, 0.0);
+        for head in self.heads_of(self.worker.index()) {
+            let cached = self.cache.read(index, head);
+            let (mut keys, mut values) = (Vec::new(), Vec::new());
+            for (t, token) in self.tokens.iter().enumerate() {
+                let seen = self.seen(layer, token);
+                let positions = seen.len();
+                let pages = self.slices[token.slice].sequence.pages();
+                cached.read(pages, seen, config.head_dim, &mut keys, &mut values)?;
+                let at = t * row + head * width..t * row + (head + 1) * width;
+                b.scores.resize(group * positions, 0.0);
+                let (query, scale) = (&b.query[at.clone()], config.attention_scale);
+                self.kernels.kv_scores(query, &keys, scale, &mut b.scores)?;
+                for scores in b.scores.chunks_exact_mut(positions) {
+                    self.kernels.softmax(scores);
+                }
+                self.kernels.kv_values(&b.scores, &values, &mut b.heads[at])?;
+            }
         }
         if self.alone() {
             return Ok(());
         }
-        // Activated before it is exchanged: half as much.
-        let wide = &mut b.wide;
-        self.write_part(|shared| {
-            shared.clear();
-            shared.extend_from_slice(wide);
+        let heads = &mut b.heads;
+        let (own, tokens) = (self.heads_of(self.worker.index()), self.tokens.len());
+        self.write_part(|part| {
+            part.clear();
+            for head in own {
+                for t in 0..tokens {
+                    part.extend_from_slice(&heads[t * row + head * width..][..width]);
+                }
+            }
             Ok(())
         })?;
-        wide.resize(tokens * gate.rows(), 0.0);
-        self.read_parts(|pass, worker, shared| {
-            scatter(shared, pass.part(gate, worker), gate.rows(), wide);
+        self.read_parts(|pass, worker, part| {
+            let mut rows = part.chunks_exact(width);
+            for head in pass.heads_of(worker) {
+                for t in 0..tokens {
+                    let from = rows.next().expect("a row for each head and token");
+                    heads[t * row + head * width..][..width].copy_from_slice(from);
+                }
+            }
         });
         Ok(())
     }
 
-    /// `x += post(projection(sub(wide)))`, with the norms `[sub, post]`.
-    fn add_projected(
-        &mut self,
-        projection: &Projection,
-        norms: [&Option<RmsNorm>; 2],
-        b: &mut Buffers,
-    ) -> Result<(), EngineError> {
-        let (kernels, tokens, hidden) = (self.kernels, self.tokens.len(), projection.rows());
-        let [sub, post] = norms.map(Option::as_ref);
-        if !self.alone() || post.is_some() {
-            self.project([projection], sub, &b.wide, &mut b.inputs, [&mut b.out])?;
-            if let Some(norm) = post {
-                norm.apply(kernels, &mut b.out);
-            }
-            kernels.add(&mut b.x, &b.out);
-            return Ok(());
-        }
-        projection.prepare(kernels, None, sub, &b.wide, &mut b.inputs)?;
-        let step = self.rows_at_a_time(hidden);
-        for first in (0..hidden).step_by(step) {
-            let rows = first..hidden.min(first + step);
-            b.out.resize(tokens * rows.len(), 0.0);
-            projection.forward(kernels, &mut b.inputs, rows.clone(), &mut b.out)?;
-            for (x, out) in b.x.chunks_exact_mut(hidden).zip(b.out.chunks_exact(rows.len())) {
-                kernels.add(&mut x[rows.clone()], out);
-            }
-        }
-        Ok(())
+    /// Positions that a token attends to.
+    fn seen(&self, layer: &DecoderLayer, token: &Token) -> Range<usize> {
+        let end = match self.model.config.causal {
+            true => token.position + 1,
+            false => self.slices[token.slice].sequence.len(),
+        };
+        let first = layer.window.map_or(0, |window| (token.position + 1).saturating_sub(window));
+        first..end
     }
 
-    /// How many of `rows` outputs are computed before something is done with them.
-    fn rows_at_a_time(&self, rows: usize) -> usize {
-        if self.tokens.len() < MANY_TOKENS { rows } else { ROWS.min(rows) }
+    fn feed_forward(&mut self, layer: &DecoderLayer, b: &mut Buffers) -> Result<(), EngineError> {
+        let (kernels, tokens) = (self.kernels, self.tokens.len());
+        copy_normed(kernels, layer.ffn_norm.as_ref(), &b.x, &mut b.normed);
+        let (gate, up) = (&layer.gate, &layer.up);
+        let part = self.part(gate, self.worker.index());
+        for (projection, last, out) in [(gate, None, &mut b.gate), (up, Some(gate), &mut b.up)] {
+            out.resize(tokens * part.len(), 0.0);
+            projection.prepare(kernels, last, &b.normed, &mut b.inputs)?;
+            projection.forward(kernels, &mut b.inputs, part.clone(), out)?;
+        }
+        // Activated before it is exchanged: half as much.
+        layer.activation.apply(kernels, &mut b.gate, &b.up);
+        if !self.alone() {
+            let activated = &mut b.gate;
+            self.write_part(|shared| {
+                shared.clear();
+                shared.extend_from_slice(activated);
+                Ok(())
+            })?;
+            activated.resize(tokens * gate.rows(), 0.0);
+            self.read_parts(|pass, worker, shared| {
+                scatter(shared, pass.part(gate, worker), gate.rows(), activated);
+            });
+        }
+        if let Some(norm) = &layer.ffn_sub_norm {
+            norm.apply(kernels, &mut b.gate);
+        }
+        self.project([&layer.down], &b.gate, &mut b.inputs, [&mut b.out])?;
+        add_to_residual(kernels, layer.ffn_post_norm.as_ref(), b);
+        Ok(())
     }
 
     /// Rows of `projection` that `worker` multiplies.
@@ -381,11 +444,10 @@ impl Pass<'_> {
         }
     }
 
-    /// All outputs of projections of the same `norm(x)` for this worker's tokens.
+    /// All outputs of projections of the same `x` for this worker's tokens.
     fn project<const N: usize>(
         &mut self,
         projections: [&Projection; N],
-        norm: Option<&RmsNorm>,
         x: &[f32],
         inputs: &mut Inputs,
         mut outputs: [&mut Vec<f32>; N],
@@ -397,7 +459,7 @@ impl Pass<'_> {
         let ranges = projections.map(|projection| self.part(projection, index));
         let mut multiply = |i: usize, out: &mut [f32]| {
             let last = i.checked_sub(1).map(|last| projections[last]);
-            projections[i].prepare(kernels, last, norm, x, inputs)?;
+            projections[i].prepare(kernels, last, x, inputs)?;
             projections[i].forward(kernels, inputs, ranges[i].clone(), out)
         };
         if self.alone() {
@@ -425,7 +487,7 @@ impl Pass<'_> {
     }
 
     /// Writes what the other workers are to read, and waits until all have.
-    pub(super) fn write_part(
+    fn write_part(
         &self,
         write: impl FnOnce(&mut Vec<f32>) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
@@ -435,7 +497,7 @@ impl Pass<'_> {
     }
 
     /// Reads what every worker has written, its own included.
-    pub(super) fn read_parts(&mut self, mut read: impl FnMut(&Self, usize, &[f32])) {
+    fn read_parts(&mut self, mut read: impl FnMut(&Self, usize, &[f32])) {
         for (worker, shared) in self.shared.iter().enumerate() {
             let shared = shared.read().unwrap_or_else(PoisonError::into_inner);
             read(self, worker, &shared.parts[self.turn]);
@@ -452,4 +514,21 @@ fn scatter(part: &[f32], range: Range<usize>, width: usize, out: &mut [f32]) {
     for (row, out) in part.chunks_exact(range.len()).zip(out.chunks_exact_mut(width)) {
         out[range.clone()].copy_from_slice(row);
     }
+}
+
+/// `out = norm(x)`, or a copy where there is no norm.
+fn copy_normed(kernels: &dyn Kernels, norm: Option<&RmsNorm>, x: &[f32], out: &mut Vec<f32>) {
+    out.clear();
+    out.extend_from_slice(x);
+    if let Some(norm) = norm {
+        norm.apply(kernels, out);
+    }
+}
+
+/// `x += norm(out)`.
+fn add_to_residual(kernels: &dyn Kernels, norm: Option<&RmsNorm>, b: &mut Buffers) {
+    if let Some(norm) = norm {
+        norm.apply(kernels, &mut b.out);
+    }
+    kernels.add(&mut b.x, &b.out);
 }

@@ -175,9 +175,11 @@ impl HeadPages {
         pages: &[usize],
         positions: Range<usize>,
         dim: usize,
-    ) -> Result<(Vec<KvColumns<'a>>, Vec<KvRows<'a>>), EngineError> {
-        let count = positions.end.div_ceil(PAGE) - positions.start / PAGE;
-        let (mut keys, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        keys: &mut Vec<KvColumns<'a>>,
+        values: &mut Vec<KvRows<'a>>,
+    ) -> Result<(), EngineError> {
+        keys.clear();
+        values.clear();
         let mut at = positions.start;
         while at < positions.end {
             let end = positions.end.min((at / PAGE + 1) * PAGE);
@@ -186,7 +188,7 @@ impl HeadPages {
             values.push(self.values[page].rows(within, dim)?);
             at = end;
         }
-        Ok((keys, values))
+        Ok(())
     }
 }
 

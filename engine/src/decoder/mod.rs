@@ -6,7 +6,6 @@
 //! - [`KvCache`]: keys and values in pages, shared by sequences that begin alike
 //! - [`Projection`], [`RmsNorm`], [`RotaryEmbedding`]: what layers are made of
 
-mod attention;
 mod forward;
 mod kv;
 mod model;

@@ -53,7 +53,6 @@ pub enum Activations {
 /// Inputs prepared for projections that take them alike.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    /// All inputs where they stay floats, else the row that is prepared.
     float: Vec<f32>,
     quant: QuantRows,
     /// Sums of the halves of 16-bit inputs.
@@ -169,7 +168,7 @@ impl Projection {
     }
 
     /// Whether inputs prepared for `other` are those of this layer.
-    pub(super) fn takes_the_inputs_of(&self, other: &Self) -> bool {
+    fn takes_the_inputs_of(&self, other: &Self) -> bool {
         self.input_norm.is_none()
             && other.input_norm.is_none()
             && (self.cols, self.activations) == (other.cols, other.activations)
@@ -206,12 +205,11 @@ impl Projection {
         share(self.rows, index, count)
     }
 
-    /// Prepares `norm(x)` (`[rows, cols]`) for this layer, unless it is prepared already for `last`.
+    /// Prepares `x` (`[rows, cols]`) for this layer, unless it is prepared already for `last`.
     pub(super) fn prepare(
         &self,
         kernels: &dyn Kernels,
         last: Option<&Self>,
-        norm: Option<&RmsNorm>,
         x: &[f32],
         inputs: &mut Inputs,
     ) -> Result<(), EngineError> {
@@ -220,25 +218,19 @@ impl Projection {
         }
         inputs.rows = x.len() / self.cols;
         let Inputs { float, quant, .. } = inputs;
-        let normed = |x: &[f32], out: &mut Vec<f32>| {
-            out.clear();
-            out.extend_from_slice(x);
-            for norm in norm.iter().copied().chain(&self.input_norm) {
-                norm.apply(kernels, out);
-            }
-        };
-        if self.activations != Activations::Int8 {
-            normed(x, float);
-            if self.activations == Activations::Int16 {
-                quant.quantize_wide(float, self.cols)?;
-            }
-            return Ok(());
+        let copied = self.input_norm.is_some() || self.activations == Activations::Float;
+        if copied {
+            float.clear();
+            float.extend_from_slice(x);
         }
-        // Each row in the first-level cache, so that nothing but int8 goes to memory.
-        quant.begin(inputs.rows, self.cols)?;
-        for (r, row) in x.chunks_exact(self.cols).enumerate() {
-            normed(row, float);
-            quant.quantize_row(kernels, r, float);
+        if let Some(norm) = &self.input_norm {
+            norm.apply(kernels, float);
+        }
+        let x = if copied { float } else { x };
+        match self.activations {
+            Activations::Int8 => _ = quant.quantize(kernels, x, self.cols)?,
+            Activations::Int16 => _ = quant.quantize_wide(x, self.cols)?,
+            Activations::Float => {}
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ pub struct RotaryEmbedding {
     scale: f32,
 }
 
-/// Cosines and sines of the tokens of a pass, `[tokens, rotated/2]`, as scratch.
+/// Cosines and sines of a position, as scratch.
 #[derive(Debug, Default)]
 pub(super) struct Angles {
     cos: Vec<f32>,
@@ -43,34 +43,28 @@ impl RotaryEmbedding {
         2 * self.inv_freq.len()
     }
 
-    /// The angles of tokens at `positions`.
-    pub(super) fn at(&self, positions: impl Iterator<Item = usize>, angles: &mut Angles) {
+    /// The angles of a position.
+    pub(super) fn at(&self, position: usize, angles: &mut Angles) {
         angles.cos.clear();
         angles.sin.clear();
-        for position in positions {
-            for &freq in &self.inv_freq {
-                // The product in f32, as the models were trained with; its cosine from f64.
-                let (sin, cos) = f64::from(position as f32 * freq).sin_cos();
-                angles.cos.push(cos as f32 * self.scale);
-                angles.sin.push(sin as f32 * self.scale);
-            }
+        for &freq in &self.inv_freq {
+            // The product in f32, as the models were trained with; its cosine from f64.
+            let (sin, cos) = f64::from(position as f32 * freq).sin_cos();
+            angles.cos.push(cos as f32 * self.scale);
+            angles.sin.push(sin as f32 * self.scale);
         }
     }
 
-    /// Turns every head of token `t`, `row` being `[heads, dim]`.
+    /// Turns every head of `row`, `[heads, dim]`.
     pub(super) fn turn(
-        &self,
         kernels: &dyn Kernels,
         angles: &Angles,
-        t: usize,
         row: &mut [f32],
         dim: usize,
     ) -> Result<(), EngineError> {
-        let pairs = self.inv_freq.len();
-        let of_token = t * pairs..(t + 1) * pairs;
-        let (cos, sin) = (&angles.cos[of_token.clone()], &angles.sin[of_token]);
         for head in row.chunks_exact_mut(dim) {
-            kernels.rope(&mut head[..2 * pairs], cos, sin, RopeStyle::Halves)?;
+            let turned = &mut head[..2 * angles.cos.len()];
+            kernels.rope(turned, &angles.cos, &angles.sin, RopeStyle::Halves)?;
         }
         Ok(())
     }

@@ -267,21 +267,6 @@ fn unpacked(
     ran.expect("a matrix has rows")
 }
 
-/// Asks for the cache line of value `ahead`, which need not exist, where the instruction set has a way.
-#[inline(always)]
-pub(crate) fn prefetch<T>(values: &[T], ahead: usize) {
-    let at = values.as_ptr().wrapping_add(ahead);
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing: it may point anywhere. SSE is part of x86-64.
-    #[allow(unused_unsafe, reason = "a safe function in later compilers")]
-    unsafe {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
-}
-
 /// Xors all whole words; compilers make it as many wide loads as the caller has registers.
 #[inline(always)]
 fn read_all(bytes: &[u8]) -> u64 {

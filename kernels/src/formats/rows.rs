@@ -109,33 +109,15 @@ impl QuantRows {
         cols: usize,
         quantize: impl Fn(&[f32], &mut [i8]) -> RowQuant,
     ) -> Result<RowsView<'_>, KernelError> {
-        let rows = x.len() / cols.max(1);
+        KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
+        let rows = x.len() / cols;
         KernelError::check("activations", rows * cols, x.len())?;
-        self.begin(rows, cols)?;
+        self.reset(rows, cols);
         for (r, row) in x.chunks_exact(cols).enumerate() {
             let out = &mut self.data[r * self.stride..][..cols];
             self.quants[r] = quantize(row, out);
         }
         Ok(self.view())
-    }
-
-    /// Starts over with `rows` rows, each of which is to be set by [`QuantRows::quantize_row`].
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for zero columns or too many.
-    pub fn begin(&mut self, rows: usize, cols: usize) -> Result<(), KernelError> {
-        KernelError::dimension("activation columns", super::MAX_DIM, cols)?;
-        self.reset(rows, cols);
-        Ok(())
-    }
-
-    /// Quantizes one row as [`QuantRows::quantize`] does all.
-    ///
-    /// # Panics
-    /// When there is no row `r`, or `x` is not as long as one.
-    pub fn quantize_row(&mut self, kernels: &dyn Kernels, r: usize, x: &[f32]) {
-        let out = &mut self.data[r * self.stride..][..self.cols];
-        self.quants[r] = kernels.quantize_row(x, out);
     }
 
     /// Takes rows that are int8 already, with scale 1.

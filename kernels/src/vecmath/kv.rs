@@ -346,11 +346,7 @@ impl Scores<'_> {
         q: usize,
         lane0: usize,
     ) -> usize {
-        // Not `from_fn`, whose closure may be compiled without the features of the backend.
-        let mut queries: [&[f32]; Q] = [&[]; Q];
-        for i in 0..Q {
-            queries[i] = &self.q[(q + i) * page.dim..][..page.dim];
-        }
+        let queries: [_; Q] = core::array::from_fn(|i| &self.q[(q + i) * page.dim..][..page.dim]);
         let mut sums = [[0f32; LANES]; Q];
         for d in 0..page.dim {
             let Some(lanes) = columns[d * page.stride + lane0..].first_chunk::<LANES>() else {
@@ -361,22 +357,13 @@ impl Scores<'_> {
                 add_product(&mut sums[i], &[queries[i][d]; LANES], &key);
             }
         }
-        let mut factors = [self.scale; LANES];
-        for (factor, position) in factors.iter_mut().zip(lane0..) {
-            *factor *= cached.scale(position);
-        }
         let begin = page.first.max(lane0);
         let end = (page.first + page.positions).min(lane0 + LANES);
         for i in 0..Q {
             let at = (q + i) * self.positions + self.first + (begin - page.first);
-            let mut scores = [0f32; LANES];
-            for l in 0..LANES {
-                scores[l] = sums[i][l] * factors[l];
-            }
             let out = &mut self.scores[at..][..end - begin];
-            match out.first_chunk_mut::<LANES>() {
-                Some(out) => *out = scores,
-                None => out.copy_from_slice(&scores[begin - lane0..end - lane0]),
+            for (out, position) in out.iter_mut().zip(begin..) {
+                *out = sums[i][position - lane0] * (self.scale * cached.scale(position));
             }
         }
         Q
@@ -445,47 +432,30 @@ impl Values<'_> {
         q: usize,
         range: Range<usize>,
     ) -> usize {
-        // Weights of one position side by side: a single pointer in the innermost loop.
-        let mut weights = [[0f32; Q]; BLOCK];
-        for i in 0..Q {
-            let p = &self.p[(q + i) * self.positions + self.first..][range.clone()];
-            for (j, (weights, &p)) in weights.iter_mut().zip(p).enumerate() {
-                weights[i] = p * cached.scale(range.start + j);
-            }
-        }
-        let weights = &weights[..range.len()];
-        let whole = page.dim / LANES * LANES;
-        for d in (0..whole).step_by(LANES) {
-            let mut sums = [[0f32; LANES]; Q];
-            for i in 0..Q {
-                if let Some(out) = self.out[(q + i) * page.dim + d..].first_chunk() {
-                    sums[i] = *out;
-                }
-            }
-            for (weights, position) in weights.iter().zip(range.clone()) {
-                let Some(row) = rows[position * page.stride + d..].first_chunk() else {
-                    break; // the pages' shapes were checked
+        // Slices of one length: no bounds to check inside.
+        let weights: [&[f32]; Q] = core::array::from_fn(|i| {
+            &self.p[(q + i) * self.positions + self.first..][range.clone()]
+        });
+        let count = range.len();
+        for d in (0..page.dim).step_by(LANES) {
+            let width = LANES.min(page.dim - d);
+            let mut sums: [Lanes; Q] =
+                core::array::from_fn(|i| padded(&self.out[(q + i) * page.dim + d..][..width], 0.0));
+            let rows = &rows[(range.start * page.stride + d).min(rows.len())..];
+            for j in 0..count {
+                let row = &rows[j * page.stride..][..width];
+                let value = match row.first_chunk::<LANES>() {
+                    Some(lanes) => cached.widen(lanes),
+                    None => cached.widen(&padded(row, C::Value::default())),
                 };
-                let value = cached.widen(row);
+                let scale = cached.scale(range.start + j);
                 for i in 0..Q {
-                    add_product(&mut sums[i], &[weights[i]; LANES], &value);
+                    add_product(&mut sums[i], &[weights[i][j] * scale; LANES], &value);
                 }
             }
             for i in 0..Q {
-                if let Some(out) = self.out[(q + i) * page.dim + d..].first_chunk_mut() {
-                    *out = sums[i];
-                }
-            }
-        }
-        // What is left of a head that is no multiple of 16.
-        for (weights, position) in weights.iter().zip(range) {
-            let row = &rows[position * page.stride..][whole..page.dim];
-            let value = cached.widen(&padded(row, C::Value::default()));
-            for i in 0..Q {
-                let out = &mut self.out[(q + i) * page.dim..][whole..page.dim];
-                for (out, &value) in out.iter_mut().zip(&value) {
-                    *out += weights[i] * value;
-                }
+                let out = &mut self.out[(q + i) * page.dim + d..][..width];
+                out.copy_from_slice(&sums[i][..width]);
             }
         }
         Q

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::generation::{BenchE2eArgs, DevArgs, GenerateArgs};
+use super::models::ModelsArgs;
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -23,6 +24,7 @@ Environment:
   BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
   GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
                     its learned model. A variable without effect in this version is reported
+  BHO_MODELS_DIR    folder of the model store (`bho models --help`)
   NO_COLOR          switches colours off; they are used on a terminal only";
 
 /// Guarded pipelines of small models on ordinary CPUs.
@@ -50,6 +52,8 @@ pub(crate) enum Verb {
     Convert(ConvertArgs),
     /// Show what is in a model file.
     Inspect(InspectArgs),
+    /// List, show, verify, pull and remove models.
+    Models(ModelsArgs),
     /// Measure how fast this machine is and what the kernels make of it.
     Bench(BenchArgs),
     /// Show what this machine offers and what the program makes of it.
@@ -206,7 +210,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
 
-    /// Name or alias of a bundled model, or a model file
+    /// Name or alias of a bundled model, a model file, or a model of the store
     #[arg(long, value_name = "NAME|PATH", default_value = crate::models::DEFAULT_EMBEDDER)]
     pub(crate) model: String,
 
@@ -234,7 +238,7 @@ behind. Encoders (BERT) become int8; decoders (BitNet, Llama) keep ternary weigh
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
 pub(crate) struct ConvertArgs {
-    /// Hugging Face model directory, or a GGUF file
+    /// Hugging Face model directory, a GGUF file, or a model of the store
     #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub(crate) src: PathBuf,
 
@@ -304,7 +308,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// Model file
+    /// Model file, or a model of the store
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 

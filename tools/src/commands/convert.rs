@@ -22,8 +22,9 @@ const SHOWN: usize = 5;
 
 /// Converts; Ctrl-C stops between tensors and leaves no file.
 pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
+    let src = models::file(&args.src)?;
     // A folder that is not there is the environment's fault; what is in it, the job's.
-    std::fs::metadata(&args.src).with_context(|| format!("cannot read {}", args.src.display()))?;
+    std::fs::metadata(&src).with_context(|| format!("cannot read {}", src.display()))?;
     let options = ConvertOptions {
         name: args.name,
         source: args.source,
@@ -45,7 +46,7 @@ pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
     let bar = progress();
-    let converted = bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
+    let converted = bho_models::convert(&src, &args.out, &options, &cancel, &mut |progress| {
         advance(&bar, progress);
     });
     bar.finish_and_clear();

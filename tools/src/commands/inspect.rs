@@ -12,7 +12,7 @@ use crate::output::{self, json};
 
 /// Shows a model file.
 pub(crate) fn execute(args: &InspectArgs) -> Result<Exit, Failure> {
-    let found = bho_models::inspect(&args.file).map_err(models::failure)?;
+    let found = bho_models::inspect(&models::file(&args.file)?).map_err(models::failure)?;
     let mut out = output::stdout();
     if args.json {
         json::document(&mut out, &found)?;

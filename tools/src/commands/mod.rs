@@ -10,6 +10,7 @@ mod embed;
 mod generate;
 mod guard;
 mod inspect;
+mod models;
 mod run;
 mod validate;
 
@@ -36,6 +37,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             BenchVerb::Encoder(args) => bench::encoder(&args),
             BenchVerb::E2e(args) => bench::e2e(&args),
         },
+        Verb::Models(args) => models::execute(args.verb),
         Verb::Generate(args) => generate::execute(args),
         Verb::Dev(args) => match args.verb {
             DevVerb::MakeModel(args) => dev::make_model(&args),

@@ -7,6 +7,7 @@ mod guard;
 mod help;
 mod machine;
 mod model_files;
+mod models;
 mod run;
 mod streams;
 mod support;
