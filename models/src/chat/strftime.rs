@@ -25,7 +25,7 @@ const MONTHS: [&str; 12] = [
 ///
 /// # Errors
 /// A directive outside `%Y %y %m %d %e %H %I %M %S %p %j %A %a %B %b %F %T %-d %-m %%`.
-pub(super) fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
+pub(crate) fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);

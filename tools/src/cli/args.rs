@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
+use super::models::ModelsArgs;
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -24,6 +25,7 @@ Environment:
   BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
   GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
                     its learned model. A variable without effect in this version is reported
+  BHO_MODELS_DIR    folder of the model store (`bho models --help`)
   NO_COLOR          switches colours off; they are used on a terminal only";
 
 /// Guarded pipelines of small models on ordinary CPUs.
@@ -57,6 +59,8 @@ pub(crate) enum Verb {
     Quantize(QuantizeArgs),
     /// Show what is in a model file, and look for what is wrong with it.
     Inspect(InspectArgs),
+    /// List, show, verify, pull and remove models.
+    Models(ModelsArgs),
     /// Measure how fast this machine is and what the kernels make of it.
     Bench(BenchArgs),
     /// Show what this machine offers and what the program makes of it.
@@ -214,7 +218,7 @@ pub(crate) struct EmbedArgs {
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
 
-    /// Name or alias of a bundled model, or a model file
+    /// Name or alias of a bundled model, a model file, or a model of the store
     #[arg(long, value_name = "NAME|PATH", default_value = crate::models::DEFAULT_EMBEDDER)]
     pub(crate) model: String,
 

@@ -27,7 +27,7 @@ exits with 1.";
 #[derive(Debug, Args)]
 #[command(after_help = GENERATE_EXAMPLES)]
 pub(crate) struct GenerateArgs {
-    /// Model file that `bho convert` wrote
+    /// Model file that `bho convert` wrote, or a model of the store
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
 
@@ -336,7 +336,7 @@ in a second. Close everything else.";
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_E2E_EXAMPLES)]
 pub(crate) struct BenchE2eArgs {
-    /// Model file that `bho convert` or `bho dev make-model` wrote
+    /// Model file that `bho convert` or `bho dev make-model` wrote, or a model of the store
     #[arg(value_name = "MODEL", value_hint = ValueHint::FilePath)]
     pub(crate) model: PathBuf,
 

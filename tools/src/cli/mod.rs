@@ -4,6 +4,7 @@
 pub(crate) mod args;
 pub(crate) mod generation;
 pub(crate) mod model_files;
+pub(crate) mod models;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};

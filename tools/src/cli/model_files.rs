@@ -73,7 +73,7 @@ pub(crate) struct QuantizeArgs {
 /// From where to where, and what is recorded about it.
 #[derive(Debug, Args)]
 pub(crate) struct FileArgs {
-    /// Hugging Face model directory, or a GGUF file
+    /// Hugging Face model directory, a GGUF file, or a model of the store
     #[arg(value_name = "SRC", value_hint = ValueHint::AnyPath)]
     pub(crate) src: PathBuf,
 
@@ -189,7 +189,7 @@ them is severe. A file whose header is broken is an error.";
 #[derive(Debug, Args)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub(crate) struct InspectArgs {
-    /// Model file, or a directory with a checkpoint
+    /// Model file, a directory with a checkpoint, or a model of the store
     #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) file: PathBuf,
 

@@ -99,9 +99,14 @@ pub(crate) fn e2e(args: &BenchE2eArgs) -> Result<Exit, Failure> {
     };
     let (cancel, bar) = (CancelToken::new(), progress());
     let interrupted = exit::cancel_on_interrupt(&cancel);
-    let report = e2e::run(&args.model, &settings, &cancel, &mut |what, done, total| {
-        advance(&bar, what, done, total);
-    });
+    let report = e2e::run(
+        &crate::models::file(&args.model)?,
+        &settings,
+        &cancel,
+        &mut |what, done, total| {
+            advance(&bar, what, done, total);
+        },
+    );
     bar.finish_and_clear();
     let report = report.map_err(crate::models::failure)?;
     print(args.json, &report, |style| describe_e2e(&report, style))?;

@@ -57,8 +57,9 @@ pub(super) fn decoder_options(weights: WeightFormat, args: &DecoderArgs) -> Deco
 
 /// Writes the file, with progress on a terminal; Ctrl-C stops it within a tensor.
 pub(super) fn write(args: FileArgs, decoder: DecoderOptions) -> Result<ConvertReport, Failure> {
+    let src = models::file(&args.src)?;
     // A folder that is not there is the environment's fault; what is in it, the job's.
-    std::fs::metadata(&args.src).with_context(|| format!("cannot read {}", args.src.display()))?;
+    std::fs::metadata(&src).with_context(|| format!("cannot read {}", src.display()))?;
     let options = ConvertOptions {
         name: args.name,
         source: args.source,
@@ -71,7 +72,7 @@ pub(super) fn write(args: FileArgs, decoder: DecoderOptions) -> Result<ConvertRe
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
     let bar = progress();
-    let converted = bho_models::convert(&args.src, &args.out, &options, &cancel, &mut |progress| {
+    let converted = bho_models::convert(&src, &args.out, &options, &cancel, &mut |progress| {
         advance(&bar, progress);
     });
     bar.finish_and_clear();

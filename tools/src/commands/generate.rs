@@ -107,7 +107,8 @@ pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextMo
     let threads = machine::threads(engine.threads, None).count;
     let compute = Compute::new(threads)?;
     let options = TextOptions { context: engine.context, kv: engine.kv.into(), texts: 1 };
-    let model = TextModel::open(path, &compute, options).map_err(models::failure)?;
+    let model =
+        TextModel::open(&models::file(path)?, &compute, options).map_err(models::failure)?;
     let weights = model.model().packed();
     match engine.pages {
         PagesArg::Mmap => {}

@@ -17,9 +17,10 @@ const SHOWN: usize = 200;
 
 /// Shows a model file; an audit exits with 1 if a finding is severe.
 pub(crate) fn execute(args: &InspectArgs) -> Result<Exit, Failure> {
+    let file = models::file(&args.file)?;
     let mut out = output::stdout();
     if args.audit {
-        let audit = bho_models::audit(&args.file).map_err(models::failure)?;
+        let audit = bho_models::audit(&file).map_err(models::failure)?;
         if args.json {
             json::document(&mut out, &audit)?;
         } else {
@@ -30,7 +31,7 @@ pub(crate) fn execute(args: &InspectArgs) -> Result<Exit, Failure> {
         }
         return Ok(if audit.is_severe() { Exit::Failed } else { Exit::Success });
     }
-    let found = bho_models::inspect(&args.file).map_err(models::failure)?;
+    let found = bho_models::inspect(&file).map_err(models::failure)?;
     if args.template {
         let Some(template) = &found.chat_template else {
             let message = format!("{}: has no chat template", args.file.display());

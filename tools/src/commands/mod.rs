@@ -11,6 +11,7 @@ mod embed;
 pub(crate) mod generate;
 mod guard;
 mod inspect;
+mod models;
 mod ppl;
 mod quantize;
 mod run;
@@ -40,6 +41,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             BenchVerb::Encoder(args) => bench::encoder(&args),
             BenchVerb::E2e(args) => bench::e2e(&args),
         },
+        Verb::Models(args) => models::execute(args.verb),
         Verb::Generate(args) => generate::execute(args),
         Verb::Chat(args) => chat::execute(args),
         Verb::Ppl(args) => ppl::execute(&args),

@@ -20,7 +20,8 @@ pub(crate) fn execute(args: &PplArgs) -> Result<Exit, Failure> {
     let compute = Compute::new(machine::threads(args.threads, None).count)?;
     // The generator is not used: one page of cache.
     let options = TextOptions { context: 1, texts: 1, kv: args.kv.into() };
-    let model = TextModel::open(&args.model, &compute, options).map_err(models::failure)?;
+    let model =
+        TextModel::open(&models::file(&args.model)?, &compute, options).map_err(models::failure)?;
     let most = model.model().config().context;
     let usage = |message: String| Failure::said(Exit::Usage, message);
     if args.ctx > most {

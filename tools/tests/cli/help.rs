@@ -23,6 +23,12 @@ const VERBS: &[&[&str]] = &[
     &["generate"],
     &["chat"],
     &["ppl"],
+    &["models"],
+    &["models", "list"],
+    &["models", "show"],
+    &["models", "verify"],
+    &["models", "pull"],
+    &["models", "rm"],
     &["dev"],
     &["dev", "make-model"],
     &["doctor"],
@@ -37,7 +43,7 @@ fn help_is_as_expected() {
         let output = run(verb.iter().copied().chain(["--help"]));
         assert!(output.status.success());
         let text = stdout(&output);
-        if !matches!(verb, [] | ["guard" | "bench" | "dev"]) {
+        if !matches!(verb, [] | ["guard" | "bench" | "dev" | "models"]) {
             assert!(text.contains("Examples:"), "{verb:?} has no examples");
         }
         let name = if verb.is_empty() { "bho".to_owned() } else { verb.join("-") };

@@ -9,6 +9,7 @@ mod guard;
 mod help;
 mod machine;
 mod model_files;
+mod models;
 mod ppl;
 mod run;
 mod streams;

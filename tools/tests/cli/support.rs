@@ -30,6 +30,9 @@ pub(crate) fn std_bho() -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bho"));
     for variable in [
         "BHO_ISA",
+        "BHO_HUB",
+        "BHO_HUB_TOKEN",
+        "BHO_MODELS_DIR",
         "NO_COLOR",
         "CLICOLOR_FORCE",
         "COLUMNS",

@@ -7,7 +7,7 @@ use crate::error::ModelError;
 use crate::load::ModelSource;
 
 /// The manifest of the bundled models.
-const MANIFEST: &str = include_str!("../manifest.toml");
+const MANIFEST: &str = include_str!("../../manifest.toml");
 
 /// Bytes aligned as the kernels like them.
 #[repr(C, align(64))]
@@ -19,12 +19,12 @@ static FILES: &[(&str, &[u8])] = &[("minilm-l6-int8.safetensors", MINILM)];
 
 static MINILM: &[u8] = {
     static FILE: &Aligned<[u8]> =
-        &Aligned(*include_bytes!("../bundled/minilm-l6-int8.safetensors"));
+        &Aligned(*include_bytes!("../../bundled/minilm-l6-int8.safetensors"));
     &FILE.0
 };
 
 /// One model of the manifest.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
     /// Name.
@@ -75,22 +75,23 @@ impl ModelStore {
         &self.entries
     }
 
+    /// The entry of this name or alias.
+    pub fn find(&self, name: &str) -> Option<&ModelEntry> {
+        self.entries.iter().find(|e| e.name == name || e.aliases.iter().any(|a| a == name))
+    }
+
     /// The model of this name or alias.
     ///
     /// # Errors
     /// [`ModelError::Unknown`] naming those there are.
     pub fn resolve(&self, name: &str) -> Result<ModelSource, ModelError> {
-        let entry = self
-            .entries
-            .iter()
-            .find(|e| e.name == name || e.aliases.iter().any(|a| a == name))
-            .ok_or_else(|| {
-                let all = self.entries.iter().flat_map(|e| {
-                    std::iter::once(e.name.as_str()).chain(e.aliases.iter().map(String::as_str))
-                });
-                let known = all.collect::<Vec<_>>().join(", ");
-                ModelError::Unknown { name: name.into(), known }
-            })?;
+        let entry = self.find(name).ok_or_else(|| {
+            let all = self.entries.iter().flat_map(|e| {
+                std::iter::once(e.name.as_str()).chain(e.aliases.iter().map(String::as_str))
+            });
+            let known = all.collect::<Vec<_>>().join(", ");
+            ModelError::Unknown { name: name.into(), known }
+        })?;
         self.source(entry)
     }
 
