@@ -45,7 +45,7 @@ fn numbers_depend_neither_on_threads_nor_on_how_a_prompt_is_cut() {
         (Format::Float, (3, 3, 16)),
     ] {
         let model = model(format, shape);
-        let prompt = tokens(2 * PAGE + 17, 1);
+        let prompt = tokens(5 * PAGE + 17, 1);
         let kinds =
             if format == Format::Int8 { &[KvKind::Int8, KvKind::F16][..] } else { &[KvKind::F16] };
         for &kind in kinds {

@@ -26,6 +26,9 @@ use crate::spmd::Worker;
 /// Tokens per thread from which on threads share out tokens instead of rows.
 const TOKENS_PER_THREAD: usize = 24;
 
+/// Most tokens that a thread takes through the layers at once.
+const TOKENS_AT_ONCE: usize = 64;
+
 /// Tokens that go to a thread together: later tokens attend to more, so threads take turns.
 pub(super) const TURN: usize = 8;
 
@@ -148,10 +151,13 @@ impl DecoderModel {
         scratch.workers.resize_with(threads, Mutex::default);
         scratch.shared.resize_with(threads, RwLock::default);
         let by_rows = threads == 1 || tokens.len() < TOKENS_PER_THREAD * threads;
-        let shares = match by_rows {
-            true => vec![tokens.clone(); threads],
-            false => shares(&tokens, threads),
-        };
+        // Of each turn, the tokens of each worker.
+        let turns: Vec<Vec<Vec<Token>>> = (self.turns(&tokens, threads))
+            .map(|tokens| match by_rows {
+                true => vec![tokens.to_vec(); threads],
+                false => shares(tokens, threads),
+            })
+            .collect();
         let wants: Vec<_> =
             (0..tokens.len()).filter(|&i| tokens[i].want != Want::Nothing).collect();
         let hidden = self.config.hidden;
@@ -169,19 +175,22 @@ impl DecoderModel {
                 slices,
                 worker,
                 shared,
-                tokens: &shares[index],
+                tokens: &[],
                 by_rows,
                 turn: 0,
             };
-            pass.run(&mut buffers, cancel)?;
-            // Whoever has a token's state hands it over.
-            if index == 0 || !by_rows {
-                let mut finals = finals.write().unwrap_or_else(PoisonError::into_inner);
-                let rows = buffers.x.chunks_exact(hidden);
-                for (token, row) in shares[index].iter().zip(rows) {
-                    let at = |i: &usize| same(&tokens[*i], token);
-                    if let Some(i) = wants.iter().position(at) {
-                        finals[i * hidden..][..hidden].copy_from_slice(row);
+            for shares in &turns {
+                pass.tokens = &shares[index];
+                pass.run(&mut buffers, cancel)?;
+                // Whoever has a token's state hands it over.
+                if index == 0 || !by_rows {
+                    let mut finals = finals.write().unwrap_or_else(PoisonError::into_inner);
+                    let rows = buffers.x.chunks_exact(hidden);
+                    for (token, row) in shares[index].iter().zip(rows) {
+                        let at = |i: &usize| same(&tokens[*i], token);
+                        if let Some(i) = wants.iter().position(at) {
+                            finals[i * hidden..][..hidden].copy_from_slice(row);
+                        }
                     }
                 }
             }
@@ -226,6 +235,17 @@ impl DecoderModel {
 fn not_finite(values: &RwLock<Vec<f32>>) -> Option<f32> {
     let values = values.read().unwrap_or_else(PoisonError::into_inner);
     values.iter().copied().find(|value| !value.is_finite())
+}
+
+impl DecoderModel {
+    /// The tokens that go through all layers together: so few that what a layer makes of them stays in
+    /// the second-level cache, so many that reading and unpacking the weights once more costs little.
+    fn turns<'a>(&self, tokens: &'a [Token], threads: usize) -> impl Iterator<Item = &'a [Token]> {
+        let most = TOKENS_AT_ONCE * threads;
+        // A token that sees those behind it needs their keys in every layer.
+        let turns = if self.config.causal { tokens.len().div_ceil(most) } else { 1 };
+        tokens.chunks(tokens.len().div_ceil(turns).next_multiple_of(TURN * threads))
+    }
 }
 
 fn same(a: &Token, b: &Token) -> bool {

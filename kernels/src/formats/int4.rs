@@ -8,7 +8,6 @@
 //! group, then of the other, little-endian. Past the edge codes are 8 (weight 0) and scales 0.
 
 use alloc::vec;
-use alloc::vec::Vec;
 
 use half::f16;
 
@@ -65,11 +64,12 @@ impl Int4Matrix {
                 let (codes, scales) = tile.split_at_mut(2 * GROUP_LINES * TILE_BYTES);
                 let codes = &mut codes[g % 2 * GROUP_LINES * TILE_BYTES..];
                 let scale = best_scale(group);
+                let inverse = inverse(scale);
                 let at = 2 * (g % 2 * PANEL + r % PANEL);
                 scales[at..at + 2].copy_from_slice(&scale.to_le_bytes());
                 for (k, &w) in group.iter().enumerate() {
                     let byte = &mut codes[k / 8 * TILE_BYTES + 4 * (r % PANEL) + k % 4];
-                    let code = (step(w, scale.to_f32()) + 8.0) as u8;
+                    let code = (step(w, inverse) + 8.0) as u8;
                     *byte = match k % 8 < 4 {
                         true => *byte & 0xf0 | code,
                         false => *byte & 0x0f | code << 4,
@@ -91,10 +91,16 @@ impl Int4Matrix {
     }
 }
 
+/// What weights are multiplied by; 0 for a scale of 0, which stands for nothing but 0.
+fn inverse(scale: f16) -> f32 {
+    if scale.to_f32() == 0.0 { 0.0 } else { 1.0 / scale.to_f32() }
+}
+
 /// The integer in -8..=7 that stands for `w`.
-fn step(w: f32, scale: f32) -> f32 {
-    // A scale of 0 stands for nothing but 0; a NaN becomes -8.
-    if scale == 0.0 { 0.0 } else { libm::rintf(w / scale).max(-8.0).min(7.0) }
+fn step(w: f32, inverse: f32) -> f32 {
+    // 1.5 · 2^23: what is added to it keeps no fraction.
+    const ROUND: f32 = 12_582_912.0;
+    ((w * inverse).clamp(-8.0, 7.0) + ROUND) - ROUND
 }
 
 /// The scale that leaves the smallest squared error. A negative one lets -8 stand for the largest.
@@ -104,15 +110,26 @@ fn best_scale(group: &[f32]) -> f16 {
         return f16::ZERO;
     }
     let error = |scale: f16| {
-        let scale = scale.to_f32();
-        group.iter().map(|&w| w - scale * step(w, scale)).map(|e| e * e).sum::<f32>()
+        let (inverse, scale) = (inverse(scale), scale.to_f32());
+        // Lanes of their own, which compilers can keep in one register.
+        let mut sums = [0f32; 8];
+        for group in group.chunks(8) {
+            for (sum, &w) in sums.iter_mut().zip(group) {
+                let error = w - scale * step(w, inverse);
+                *sum += error * error;
+            }
+        }
+        sums.iter().sum::<f32>()
     };
-    let candidates: Vec<_> = (0..=8)
-        .map(|i| f16::from_f32(signed / -(8.5 - 0.25 * i as f32)))
-        .filter(|scale| scale.is_finite())
-        .collect();
-    let best = candidates.iter().copied().min_by(|&a, &b| error(a).total_cmp(&error(b)));
-    best.unwrap_or(f16::MAX)
+    let (mut best, mut least) = (f16::MAX, f32::INFINITY);
+    for i in 0..=8u8 {
+        let scale = f16::from_f32(signed / -(8.5 - 0.25 * f32::from(i)));
+        let error = error(scale);
+        if scale.is_finite() && error < least {
+            (best, least) = (scale, error);
+        }
+    }
+    best
 }
 
 impl<'a> Int4View<'a> {

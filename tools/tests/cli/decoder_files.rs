@@ -370,6 +370,26 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     }
 }
 
+#[test]
+fn weights_that_are_no_numbers_are_not_converted() {
+    let dir = checkpoint("llama_bf16");
+    let out = dir.path().join("out.safetensors");
+    for (tensor, at) in
+        [("model.layers.1.mlp.up_proj.weight", 74), ("model.embed_tokens.weight", 3)]
+    {
+        let dir = checkpoint("llama_bf16");
+        overwrite(&dir.path().join("model.safetensors"), tensor, 2 * at, &[0xc0, 0x7f]);
+        for head in ["int8", "int4", "f16", "f32"] {
+            let output =
+                bho().arg("convert").args([dir.path(), &out]).args(["--head", head]).output();
+            let output = output.unwrap();
+            let place = format!("{tensor}: row {}, column {} is NaN", at / 72, at % 72);
+            fails(&output, 1, &place);
+            assert!(!out.exists());
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_of_a_conversion_does_not_grow_with_the_model() {
