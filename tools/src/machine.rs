@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What this machine offers: CPU, the cores and memory this process may use, and what limits them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,8 @@ pub(crate) struct Cpu {
     pub(crate) online: Option<usize>,
     /// Those this process may run on, as the system lists them.
     pub(crate) affinity: Option<String>,
+    /// Cores they belong to: fewer where a core runs two threads.
+    pub(crate) cores: Option<usize>,
     /// CPUs' worth of time a cgroup grants.
     pub(crate) quota: Option<f64>,
 }
@@ -50,18 +53,38 @@ pub(crate) fn peak_memory() -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The flag wins over the pipeline's cap; without either, all that this process may use.
+/// The flag wins over the pipeline's cap; without either, all cores that this process may use.
 pub(crate) fn threads(flag: Option<u32>, cap: Option<u32>) -> Threads {
     let (count, why) = match (flag, cap) {
         (Some(n), _) => (n as usize, "--threads"),
         (None, Some(n)) => (n as usize, "device_profile.caps.cpu_threads"),
         // The standard library looks at affinity and at the CPU quota of cgroup v1 and v2.
-        (None, None) => match std::thread::available_parallelism() {
-            Ok(n) => (n.get(), "all CPUs this process may use (affinity and cgroup quota)"),
-            Err(_) => (1, "the system does not tell how many CPUs there are"),
+        (None, None) => match (std::thread::available_parallelism(), Machine::read().cpu.cores) {
+            // A second thread of a core finds its multipliers and its cache busy.
+            (Ok(n), Some(cores)) if cores < n.get() => {
+                (cores, "one for each core this process may use")
+            }
+            (Ok(n), _) => (n.get(), "all CPUs this process may use (affinity and cgroup quota)"),
+            (Err(_), _) => (1, "the system does not tell how many CPUs there are"),
         },
     };
     Threads { count: count.max(1), why }
+}
+
+/// The numbers of a list such as `0-3,8`; none for anything else.
+fn numbers(list: &str) -> Option<Vec<u32>> {
+    /// More CPUs than any system has: a list that is nonsense stays short.
+    const MAX: u32 = 1 << 16;
+    let mut all = Vec::new();
+    for part in list.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        if last >= MAX {
+            return None;
+        }
+        all.extend(first..=last);
+    }
+    Some(all)
 }
 
 /// Features shown, as Linux spells them.
@@ -108,6 +131,16 @@ impl Machine {
             .iter()
             .find_map(|key| field(&cpuinfo, key))
             .map_or_else(Vec::new, |list| list.split_whitespace().collect());
+        let affinity = field(&status, "Cpus_allowed_list");
+        let cores = affinity.and_then(numbers).and_then(|cpus| {
+            let siblings = |cpu: &u32| {
+                let folder = format!("sys/devices/system/cpu/cpu{cpu}/topology");
+                let text = fs::read_to_string(root.join(folder).join("thread_siblings_list"));
+                text.ok().filter(|list| !list.trim().is_empty())
+            };
+            let cores: Option<HashSet<String>> = cpus.iter().map(siblings).collect();
+            cores.map(|cores| cores.len()).filter(|&cores| cores > 0)
+        });
         let online = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
         Self {
             cpu: Cpu {
@@ -124,7 +157,8 @@ impl Machine {
                     .map(|known| (*known).to_owned())
                     .collect(),
                 online: (online > 0).then_some(online),
-                affinity: field(&status, "Cpus_allowed_list").map(str::to_owned),
+                affinity: affinity.map(str::to_owned),
+                cores,
                 quota: cgroups.quota(),
             },
             memory: Memory {
@@ -263,6 +297,26 @@ mod tests {
         ]);
         assert_eq!(got.cpu.quota, Some(0.5));
         assert_eq!(got.memory.limit_bytes, Some(512 << 20));
+    }
+
+    #[test]
+    fn two_threads_of_a_core_count_once_and_only_where_the_process_may_run() {
+        let siblings = |cpu, list| (format!("sys/devices/system/cpu/cpu{cpu}/topology"), list);
+        let cores = |affinity: &str, lists: &[(String, &str)]| {
+            let mut files = vec![("proc/self/status".to_owned(), affinity)];
+            files.extend(lists.iter().map(|(f, l)| (format!("{f}/thread_siblings_list"), *l)));
+            let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
+            machine(&files).cpu.cores
+        };
+        let lists = [(0, "0,4\n"), (1, "1,5\n"), (4, "0,4\n"), (5, "1,5\n")];
+        let lists = lists.map(|(cpu, list)| siblings(cpu, list));
+        assert_eq!(cores("Cpus_allowed_list:\t0-1,4-5\n", &lists), Some(2));
+        assert_eq!(cores("Cpus_allowed_list:\t0,4\n", &lists), Some(1));
+        // One that is not described, and lists that are none.
+        assert_eq!(cores("Cpus_allowed_list:\t0-2\n", &lists), None);
+        for list in ["", "x", "3-", "0-4294967295", "5-1"] {
+            assert_eq!(cores(&format!("Cpus_allowed_list:\t{list}\n"), &lists), None, "{list}");
+        }
     }
 
     #[test]

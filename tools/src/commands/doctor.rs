@@ -192,6 +192,7 @@ fn describe(report: &Report, style: &Style) -> String {
     row("kernels", format!("{backend} (available: {})", kernels.available.join(", ")).into());
     let mut limits =
         vec![format!("{} online", cpu.online.map_or_else(unknown, |online| online.to_string()))];
+    limits.extend(cpu.cores.map(|cores| format!("{cores} cores")));
     limits.extend(cpu.affinity.as_ref().map(|list| format!("affinity {list}")));
     limits.push(match cpu.quota {
         Some(quota) => format!("cgroup quota {quota:.2}"),
