@@ -187,7 +187,8 @@ fn linear(
 fn views(rows: usize, cols: usize, len: u16, off_by: Option<i8>) {
     let max = |max_cols| rows.wrapping_sub(1) < MAX_DIM && cols.wrapping_sub(1) < max_cols;
     for (inputs, max_cols) in [(16, MAX_DIM), (20, MAX_DIM), (4, Int8View::MAX_COLS)] {
-        let needed = rows.div_ceil(16) as u128 * cols.div_ceil(inputs) as u128 * 64;
+        let tiles = rows.div_ceil(16) as u128 * cols.div_ceil(inputs) as u128;
+        let needed = tiles.saturating_mul(64);
         let len = match off_by {
             Some(off_by) if needed < 1 << 20 => {
                 (needed as usize).saturating_add_signed(off_by.into())
