@@ -20,7 +20,10 @@ fn the_report_has_stable_keys() {
         keys(&report),
         ["version", "ok", "problems", "cpu", "memory", "kernels", "threads", "models", "guard"]
     );
-    assert_eq!(keys(&report["cpu"]), ["brand", "arch", "features", "online", "affinity", "quota"]);
+    assert_eq!(
+        keys(&report["cpu"]),
+        ["brand", "arch", "features", "online", "affinity", "cores", "quota"]
+    );
     assert_eq!(keys(&report["memory"]), ["total_bytes", "available_bytes", "limit_bytes"]);
     assert_eq!(keys(&report["kernels"]), ["backend", "available", "forced"]);
     assert_eq!(keys(&report["threads"]), ["count", "why"]);
