@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bho_engine::CancelToken;
 
+use super::columns::fold;
 use super::names::{HEAD, Stored, scale, table_scale};
 use super::quantizer::{How, Layer, abs_mean, f32_bytes, three_values, write_layer, write_table};
 use super::spec::{DecoderSpec, HeadSpec, MatrixSpec, Scale, WeightKind};
@@ -20,7 +21,9 @@ use crate::weights::{FloatKind, TensorPlan, Writer};
 /// How linear layers whose checkpoint has plain floats are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightFormat {
-    /// Ternary where every row has three values `-s, 0, s`, else int8 with a scale a row.
+    /// Ternary where every row has three values `-s, 0, s`, or every column has and the layer before can
+    /// take over its scale (TriLM in docs/architectures.md), whatever is asked for; else int8 with a
+    /// scale a row.
     #[default]
     Int8,
     /// As they are.
@@ -184,9 +187,11 @@ fn layers(
             _ if options.dense => Stored::TernaryDense,
             _ => Stored::Ternary,
         };
-        Ok(Layer { matrix, source: tensor, stored, how })
+        Ok(Layer { matrix, source: tensor, stored, how, columns: vec![], row_factors: vec![] })
     };
-    all.into_iter().map(layer).collect()
+    let mut layers = all.into_iter().map(layer).collect::<Result<Vec<_>, _>>()?;
+    fold(spec, &mut layers, source, cancel)?;
+    Ok(layers)
 }
 
 /// Tensors of the result in file order: what kernels read in place first, as it is aligned.
