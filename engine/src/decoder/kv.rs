@@ -5,7 +5,7 @@
 //! A page holds [`PAGE`] positions of every layer and KV head. Sequences are lists of pages; full
 //! pages are known by the tokens they hold and what came before, so a prompt that begins like an
 //! earlier one takes over its pages instead of computing them again. Pages nobody uses stay until
-//! room is needed, the one unused longest first.
+//! room is needed, the one unused longest first, and of one sequence the last first.
 
 mod page;
 mod rows;
@@ -168,7 +168,8 @@ impl KvCache {
             }
             self.pages[page].tail = Some(before);
         }
-        for page in sequence.pages {
+        // The last first: pages make room in this order, and one is of no use without those before it.
+        for page in sequence.pages.into_iter().rev() {
             self.give_back(page);
         }
     }
@@ -292,16 +293,55 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_page_is_not_taken_for_what_it_held() {
-        let mut cache = cache(2);
-        let long = tokens(2 * PAGE + 1, 0);
-        let first = run(&mut cache, &long[..2 * PAGE]);
+    fn what_is_left_of_a_beginning_is_its_begin() {
+        let mut cache = cache(4);
+        let text = tokens(3 * PAGE + 1, 0);
+        let first = run(&mut cache, &text);
         cache.end(first);
-        // Pushes out the first page; the second one, which is known behind it, must not be found
-        // behind what is there now.
+        let mut other = Sequence::default();
+        for left in [3, 2, 1, 0] {
+            cache.extend(&mut other, &tokens(PAGE, 1)).unwrap();
+            let found = cache.begin(&text);
+            assert_eq!(found.len(), left * PAGE);
+            cache.end(found);
+        }
+    }
+
+    #[test]
+    fn of_two_that_begin_alike_the_shared_page_goes_last() {
+        let mut cache = cache(3);
+        let begin = tokens(PAGE, 0);
+        let texts = [1, 2].map(|seed| [&begin[..], &tokens(PAGE, seed), &[0]].concat());
+        let both = texts.each_ref().map(|text| run(&mut cache, &text[..2 * PAGE]));
+        both.into_iter().for_each(|sequence| cache.end(sequence));
+        let mut other = Sequence::default();
+        for left in [[1, 2], [1, 1], [0, 0]] {
+            cache.extend(&mut other, &tokens(PAGE, 3)).unwrap();
+            let found = texts.each_ref().map(|text| cache.begin(text));
+            assert_eq!(found.each_ref().map(Sequence::len), left.map(|pages| pages * PAGE));
+            found.into_iter().for_each(|sequence| cache.end(sequence));
+        }
+    }
+
+    #[test]
+    fn a_reused_page_is_not_taken_for_what_it_held() {
+        let mut cache = cache(4);
+        let text = tokens(2 * PAGE, 0);
+        // Both compute the same at the same time: the first page is known by its copy of the first
+        // sequence, yet the second one stands behind the copy of the second.
+        let [mut first, mut second] = [(); 2].map(|()| {
+            let mut sequence = cache.begin(&text);
+            cache.extend(&mut sequence, &text).unwrap();
+            sequence
+        });
+        cache.publish(&mut first);
+        cache.publish(&mut second);
+        let unknown = second.pages()[0];
+        cache.end(second);
+        // The second page must not be found behind what comes into that copy now.
         let other = run(&mut cache, &tokens(PAGE, 5));
-        assert_eq!(cache.begin(&[&tokens(PAGE, 5)[..], &long[PAGE..]].concat()).len(), PAGE);
-        cache.end(other);
+        assert_eq!(other.pages(), [unknown]);
+        assert_eq!(cache.begin(&[&tokens(PAGE, 5)[..], &text[PAGE..], &[0]].concat()).len(), PAGE);
     }
 
     #[test]
