@@ -19,11 +19,12 @@ use crate::source::{PackedScale, Source};
 use crate::weights::{FloatKind, TensorPlan, Writer};
 
 /// How linear layers whose checkpoint has plain floats are stored.
+///
+/// Those of three values `-s, 0, s` a row are ternary in any case, and those of three values a column
+/// where the layer before can take over the scales (TriLM in docs/architectures.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightFormat {
-    /// Ternary where every row has three values `-s, 0, s`, or every column has and the layer before can
-    /// take over its scale (TriLM in docs/architectures.md), whatever is asked for; else int8 with a
-    /// scale a row.
+    /// int8 with a scale a row.
     #[default]
     Int8,
     /// As they are.
