@@ -90,6 +90,12 @@ CASES = [
     Case("trilm", llama(160, 48, 84, 2, 3, 3, dtype="float16", pretraining_model_parallel=1), torch.float16, blocks=1),
     Case("trilm_blocks", llama(168, 72, 96, 2, 3, 3, dtype="float16", pretraining_model_parallel=3), torch.float16,
          blocks=3),
+    # Two query heads read each key/value head: the same two that a part of o_proj's columns reads.
+    Case("trilm_gqa", llama(160, 48, 84, 2, 6, 3, dtype="float16", pretraining_model_parallel=3), torch.float16,
+         blocks=3),
+    # Here three read each, and parts are of two.
+    Case("trilm_gqa_apart", llama(163, 48, 84, 2, 6, 2, dtype="float16", head_dim=12, pretraining_model_parallel=3),
+         torch.float16, blocks=3),
     Case("embedding_qwen3", config(
         "Qwen3Model", "qwen3", 163, 64, 100, 2, 3, 1, "silu", 1e-6, True, "bfloat16", head_dim=32, attention_bias=False,
         rope_theta=1000000.0, rope_scaling=None, sliding_window=None, use_sliding_window=False)),

@@ -5,214 +5,21 @@
 //! A page holds [`PAGE`] positions of every layer and KV head. Sequences are lists of pages; full
 //! pages are known by the tokens they hold and what came before, so a prompt that begins like an
 //! earlier one takes over its pages instead of computing them again. Pages nobody uses stay until
-//! room is needed, the one unused longest first.
+//! room is needed, the one unused longest first, and of one sequence the last first.
+
+mod page;
+mod rows;
+mod sequence;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use bho_kernels::{Kernels, KvColumns, KvRows, f16};
+use page::{Before, Page, Prefix};
+use rows::HeadPages;
+pub use rows::{KvKind, KvShape, PAGE};
+pub use sequence::Sequence;
 
 use crate::error::EngineError;
-
-/// Positions of a page.
-pub const PAGE: usize = 32;
-
-/// How cached keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum KvKind {
-    /// Half precision.
-    #[default]
-    F16,
-    /// Single precision: twice the memory, and no rounding at all.
-    F32,
-    /// 8 bits with a scale per head and position: half the memory, a little coarser.
-    Int8,
-}
-
-impl KvKind {
-    /// `f16`, `f32` or `int8`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-            Self::Int8 => "int8",
-        }
-    }
-
-    /// Bytes of one cached row of `dim` values.
-    fn row_bytes(self, dim: usize) -> usize {
-        match self {
-            Self::F16 => 2 * dim,
-            Self::F32 => 4 * dim,
-            Self::Int8 => dim + 4,
-        }
-    }
-}
-
-/// What a cache has to hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KvShape {
-    /// Layers of the model.
-    pub layers: usize,
-    /// Key and value heads of a layer.
-    pub heads: usize,
-    /// Values per head.
-    pub dim: usize,
-    /// How they are stored.
-    pub kind: KvKind,
-}
-
-impl KvShape {
-    /// Bytes of one page.
-    pub fn page_bytes(&self) -> usize {
-        2 * self.layers * self.heads * PAGE * self.kind.row_bytes(self.dim)
-    }
-}
-
-/// One head's keys or values of a page: `[PAGE, dim]` values, or `[dim, PAGE]` keys, whose scores
-/// are computed for many positions at once.
-#[derive(Debug)]
-enum Rows {
-    F16(Box<[f16]>),
-    F32(Box<[f32]>),
-    Int8 { values: Box<[i8]>, scales: Box<[f32]> },
-}
-
-impl Rows {
-    fn new(shape: &KvShape) -> Self {
-        match shape.kind {
-            KvKind::F16 => Self::F16(vec![f16::ZERO; PAGE * shape.dim].into()),
-            KvKind::F32 => Self::F32(vec![0.0; PAGE * shape.dim].into()),
-            KvKind::Int8 => Self::Int8 {
-                values: vec![0; PAGE * shape.dim].into(),
-                scales: vec![0.0; PAGE].into(),
-            },
-        }
-    }
-
-    /// Writes the values of one position.
-    fn write_row(&mut self, kernels: &dyn Kernels, at: usize, row: &[f32]) {
-        let range = at * row.len()..(at + 1) * row.len();
-        match self {
-            Self::F16(data) => kernels.f32_to_f16(row, &mut data[range]),
-            Self::F32(data) => data[range].copy_from_slice(row),
-            Self::Int8 { values, scales } => {
-                scales[at] = kernels.quantize_row(row, &mut values[range]).scale;
-            }
-        }
-    }
-
-    /// Writes the key of one position.
-    fn write_column(&mut self, kernels: &dyn Kernels, at: usize, key: &[f32]) {
-        fn scatter<T: Copy>(data: &mut [T], at: usize, values: &[T]) {
-            for (column, &value) in data.chunks_exact_mut(PAGE).zip(values) {
-                column[at] = value;
-            }
-        }
-        match self {
-            Self::F16(data) => {
-                let mut narrow = vec![f16::ZERO; key.len()];
-                kernels.f32_to_f16(key, &mut narrow);
-                scatter(data, at, &narrow);
-            }
-            Self::F32(data) => scatter(data, at, key),
-            Self::Int8 { values, scales } => {
-                let mut narrow = vec![0; key.len()];
-                scales[at] = kernels.quantize_row(key, &mut narrow).scale;
-                scatter(values, at, &narrow);
-            }
-        }
-    }
-
-    fn columns(&self, at: Range<usize>, dim: usize) -> Result<KvColumns<'_>, EngineError> {
-        Ok(match self {
-            Self::F16(data) => KvColumns::f16(data, at, dim, PAGE)?,
-            Self::F32(data) => KvColumns::f32(data, at, dim, PAGE)?,
-            Self::Int8 { values, scales } => KvColumns::int8(values, scales, at, dim)?,
-        })
-    }
-
-    fn rows(&self, at: Range<usize>, dim: usize) -> Result<KvRows<'_>, EngineError> {
-        Ok(match self {
-            Self::F16(data) => {
-                KvRows::f16(&data[at.start * dim..at.end * dim], at.len(), dim, dim)?
-            }
-            Self::F32(data) => {
-                KvRows::f32(&data[at.start * dim..at.end * dim], at.len(), dim, dim)?
-            }
-            Self::Int8 { values, scales } => {
-                KvRows::int8(&values[at.start * dim..at.end * dim], &scales[at], dim, dim)?
-            }
-        })
-    }
-}
-
-/// Keys and values of one head of one layer, by page.
-#[derive(Debug, Default)]
-pub(super) struct HeadPages {
-    keys: Vec<Rows>,
-    values: Vec<Rows>,
-}
-
-impl HeadPages {
-    /// Writes one position of a sequence.
-    pub(super) fn write(
-        &mut self,
-        kernels: &dyn Kernels,
-        pages: &[usize],
-        position: usize,
-        (key, value): (&[f32], &[f32]),
-    ) {
-        let page = pages[position / PAGE];
-        self.keys[page].write_column(kernels, position % PAGE, key);
-        self.values[page].write_row(kernels, position % PAGE, value);
-    }
-
-    /// Keys and values at `positions` of a sequence, page by page.
-    pub(super) fn read<'a>(
-        &'a self,
-        pages: &[usize],
-        positions: Range<usize>,
-        dim: usize,
-    ) -> Result<(Vec<KvColumns<'a>>, Vec<KvRows<'a>>), EngineError> {
-        let count = positions.end.div_ceil(PAGE) - positions.start / PAGE;
-        let (mut keys, mut values) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut at = positions.start;
-        while at < positions.end {
-            let end = positions.end.min((at / PAGE + 1) * PAGE);
-            let (page, within) = (pages[at / PAGE], at % PAGE..at % PAGE + (end - at));
-            keys.push(self.keys[page].columns(within.clone(), dim)?);
-            values.push(self.values[page].rows(within, dim)?);
-            at = end;
-        }
-        Ok((keys, values))
-    }
-}
-
-/// Where a page stands in the tree of known beginnings.
-#[derive(Debug)]
-struct Page {
-    /// Sequences that hold it.
-    users: usize,
-    /// What it is known by, once it is full.
-    key: Option<Prefix>,
-    /// What it stands behind, if it is kept as the unfinished end of a sequence.
-    tail: Option<Before>,
-    /// When it was last given back.
-    idle_since: u64,
-}
-
-/// The page before and how often that had been reused, so that it never means another page; none
-/// at the beginning.
-type Before = Option<(usize, u64)>;
-
-/// A full page: its tokens, behind another page or at the beginning.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Prefix {
-    before: Before,
-    tokens: Box<[u32]>,
-}
 
 /// The cache of one model.
 #[derive(Debug)]
@@ -229,38 +36,6 @@ pub struct KvCache {
     tails: HashMap<Before, (usize, Box<[u32]>)>,
     max_pages: usize,
     clock: u64,
-}
-
-/// The positions of one generation.
-#[derive(Debug, Default)]
-pub struct Sequence {
-    pages: Vec<usize>,
-    tokens: Vec<u32>,
-    /// Full pages that are known by their tokens already.
-    known: usize,
-    /// Tokens that a pass has written.
-    written: usize,
-}
-
-impl Sequence {
-    /// Tokens whose keys and values are cached.
-    pub fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
-    }
-
-    /// The tokens.
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens
-    }
-
-    pub(super) fn pages(&self) -> &[usize] {
-        &self.pages
-    }
 }
 
 impl KvCache {
@@ -393,7 +168,8 @@ impl KvCache {
             }
             self.pages[page].tail = Some(before);
         }
-        for page in sequence.pages {
+        // The last first: pages make room in this order, and one is of no use without those before it.
+        for page in sequence.pages.into_iter().rev() {
             self.give_back(page);
         }
     }
@@ -420,8 +196,7 @@ impl KvCache {
             if self.pages.len() < self.max_pages {
                 for head in &mut self.heads {
                     let head = head.get_mut().unwrap_or_else(PoisonError::into_inner);
-                    head.keys.push(Rows::new(&self.shape));
-                    head.values.push(Rows::new(&self.shape));
+                    head.push(&self.shape);
                 }
                 self.pages.push(Page { users: 0, key: None, tail: None, idle_since: 0 });
                 self.generations.push(0);
@@ -518,16 +293,55 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_page_is_not_taken_for_what_it_held() {
-        let mut cache = cache(2);
-        let long = tokens(2 * PAGE + 1, 0);
-        let first = run(&mut cache, &long[..2 * PAGE]);
+    fn what_is_left_of_a_beginning_is_its_begin() {
+        let mut cache = cache(4);
+        let text = tokens(3 * PAGE + 1, 0);
+        let first = run(&mut cache, &text);
         cache.end(first);
-        // Pushes out the first page; the second one, which is known behind it, must not be found
-        // behind what is there now.
+        let mut other = Sequence::default();
+        for left in [3, 2, 1, 0] {
+            cache.extend(&mut other, &tokens(PAGE, 1)).unwrap();
+            let found = cache.begin(&text);
+            assert_eq!(found.len(), left * PAGE);
+            cache.end(found);
+        }
+    }
+
+    #[test]
+    fn of_two_that_begin_alike_the_shared_page_goes_last() {
+        let mut cache = cache(3);
+        let begin = tokens(PAGE, 0);
+        let texts = [1, 2].map(|seed| [&begin[..], &tokens(PAGE, seed), &[0]].concat());
+        let both = texts.each_ref().map(|text| run(&mut cache, &text[..2 * PAGE]));
+        both.into_iter().for_each(|sequence| cache.end(sequence));
+        let mut other = Sequence::default();
+        for left in [[1, 2], [1, 1], [0, 0]] {
+            cache.extend(&mut other, &tokens(PAGE, 3)).unwrap();
+            let found = texts.each_ref().map(|text| cache.begin(text));
+            assert_eq!(found.each_ref().map(Sequence::len), left.map(|pages| pages * PAGE));
+            found.into_iter().for_each(|sequence| cache.end(sequence));
+        }
+    }
+
+    #[test]
+    fn a_reused_page_is_not_taken_for_what_it_held() {
+        let mut cache = cache(4);
+        let text = tokens(2 * PAGE, 0);
+        // Both compute the same at the same time: the first page is known by its copy of the first
+        // sequence, yet the second one stands behind the copy of the second.
+        let [mut first, mut second] = [(); 2].map(|()| {
+            let mut sequence = cache.begin(&text);
+            cache.extend(&mut sequence, &text).unwrap();
+            sequence
+        });
+        cache.publish(&mut first);
+        cache.publish(&mut second);
+        let unknown = second.pages()[0];
+        cache.end(second);
+        // The second page must not be found behind what comes into that copy now.
         let other = run(&mut cache, &tokens(PAGE, 5));
-        assert_eq!(cache.begin(&[&tokens(PAGE, 5)[..], &long[PAGE..]].concat()).len(), PAGE);
-        cache.end(other);
+        assert_eq!(other.pages(), [unknown]);
+        assert_eq!(cache.begin(&[&tokens(PAGE, 5)[..], &text[PAGE..], &[0]].concat()).len(), PAGE);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bho_engine::CancelToken;
 
+use super::columns::fold;
 use super::names::{HEAD, Stored, scale, table_scale};
 use super::quantizer::{How, Layer, abs_mean, f32_bytes, three_values, write_layer, write_table};
 use super::spec::{DecoderSpec, HeadSpec, MatrixSpec, Scale, WeightKind};
@@ -18,9 +19,12 @@ use crate::source::{PackedScale, Source};
 use crate::weights::{FloatKind, TensorPlan, Writer};
 
 /// How linear layers whose checkpoint has plain floats are stored.
+///
+/// Those of three values `-s, 0, s` a row are ternary in any case, and those of three values a column
+/// where the layer before can take over the scales (TriLM in docs/architectures.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightFormat {
-    /// Ternary where every row has three values `-s, 0, s`, else int8 with a scale a row.
+    /// int8 with a scale a row.
     #[default]
     Int8,
     /// As they are.
@@ -184,9 +188,11 @@ fn layers(
             _ if options.dense => Stored::TernaryDense,
             _ => Stored::Ternary,
         };
-        Ok(Layer { matrix, source: tensor, stored, how })
+        Ok(Layer { matrix, source: tensor, stored, how, columns: vec![], row_factors: vec![] })
     };
-    all.into_iter().map(layer).collect()
+    let mut layers = all.into_iter().map(layer).collect::<Result<Vec<_>, _>>()?;
+    fold(spec, &mut layers, source, cancel)?;
+    Ok(layers)
 }
 
 /// Tensors of the result in file order: what kernels read in place first, as it is aligned.

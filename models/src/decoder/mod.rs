@@ -7,6 +7,7 @@
 
 mod architectures;
 mod byte_tokenizer;
+mod columns;
 mod conversation;
 mod convert;
 mod encoder;

@@ -25,6 +25,11 @@ pub(super) struct Layer {
     pub(super) source: String,
     pub(super) stored: Stored,
     pub(super) how: How,
+    /// Of [`How::Columns`]: what a weight of +1 is worth in each column, the layer before included.
+    pub(super) columns: Vec<f32>,
+    /// What the scales of rows are multiplied by for the sake of the next layer's columns; empty
+    /// where there is nothing to multiply by.
+    pub(super) row_factors: Vec<f32>,
 }
 
 /// Where the numbers of a layer come from.
@@ -38,6 +43,9 @@ pub(super) enum How {
     RowAbsMean,
     /// Floats, each row of which has three values.
     ThreeValues,
+    /// Floats, each column of which has three values: their signs, times this. The rest is in the
+    /// scales of the layer before.
+    Columns(f32),
     /// Floats rounded to int8 by each row's maximum.
     RowMax,
     /// Floats rounded to 4 bits in groups.
@@ -122,6 +130,33 @@ fn step(row: &[f32]) -> f32 {
     row.iter().map(|v| v.abs()).find(|v| *v > 0.0).unwrap_or(0.0)
 }
 
+/// `[cols]`: the `s` of each column whose values are `-s`, 0 and `s`, 0 for a column of zeros; none
+/// where a column has other values.
+pub(super) fn column_scales(
+    tensor: &str,
+    (rows, cols): (usize, usize),
+    source: &dyn Source,
+    cancel: &CancelToken,
+) -> Result<Option<Vec<f32>>, ModelError> {
+    let (mut scales, mut all) = (vec![0f32; cols], true);
+    for_each_rows(source, tensor, (rows, cols), |values| {
+        if cancel.is_cancelled() {
+            return Err(ModelError::Cancelled);
+        }
+        all = values.chunks_exact(cols).all(|row| {
+            row.iter().zip(&mut scales).all(|(v, scale)| {
+                let size = v.abs();
+                if *scale == 0.0 {
+                    *scale = size;
+                }
+                size == 0.0 || size == *scale
+            })
+        });
+        Ok(all)
+    })?;
+    Ok(all.then_some(scales))
+}
+
 /// Writes the weights of a layer, and returns its scales and what rounding did to it.
 pub(super) fn write_layer(
     layer: &Layer,
@@ -129,7 +164,7 @@ pub(super) fn write_layer(
     writer: &mut Writer,
     cancel: &CancelToken,
 ) -> Result<(Vec<f32>, Option<Rounding>), ModelError> {
-    let Layer { matrix: MatrixSpec { rows, cols, .. }, source: tensor, stored, how } = layer;
+    let Layer { matrix: MatrixSpec { rows, cols, .. }, source: tensor, stored, how, .. } = layer;
     let (rows, cols, how) = (*rows, *cols, *how);
     let bad = |e: &dyn std::fmt::Display| source.error(tensor, e.to_string());
     let (mut scales, mut error) = (Vec::with_capacity(rows), Rounding::default());
@@ -194,10 +229,14 @@ pub(super) fn write_layer(
                 scales.extend(steps);
                 packed.as_bytes().to_vec()
             }
-            How::AbsMean(_) | How::RowAbsMean | How::ThreeValues | How::Packed(_) => {
+            How::AbsMean(_)
+            | How::RowAbsMean
+            | How::ThreeValues
+            | How::Columns(_)
+            | How::Packed(_) => {
                 for row in values.chunks_exact(cols) {
                     let step = match how {
-                        How::AbsMean(step) => step,
+                        How::AbsMean(step) | How::Columns(step) => step,
                         How::RowAbsMean => {
                             mean_step(row.iter().map(|v| f64::from(v.abs())).sum(), cols)
                         }
@@ -205,7 +244,11 @@ pub(super) fn write_layer(
                     };
                     // What weights are multiplied by, as the reference has it.
                     let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-                    let code = |v: &f32| (v * inverse).round_ties_even().clamp(-1.0, 1.0) as i8;
+                    let code = |v: &f32| match how {
+                        // Some columns are worth less than half a step.
+                        How::Columns(_) => i8::from(*v > 0.0) - i8::from(*v < 0.0),
+                        _ => (v * inverse).round_ties_even().clamp(-1.0, 1.0) as i8,
+                    };
                     codes.extend(row.iter().map(code));
                     scales.push(step);
                 }
@@ -221,10 +264,19 @@ pub(super) fn write_layer(
                 }
             }
         };
-        error.add_rows(values, &codes, &scales[begin..]);
+        if let How::Columns(_) = how {
+            let worth = codes.iter().zip(layer.columns.iter().cycle());
+            error.add(values, worth.map(|(&code, scale)| scale * f32::from(code)));
+        } else {
+            error.add_rows(values, &codes, &scales[begin..]);
+        }
         writer.data(&packed)?;
         Ok(true)
     })?;
+    // Behind the reports, which are about the matrix as it was.
+    for (scale, factor) in scales.iter_mut().zip(&layer.row_factors) {
+        *scale *= factor;
+    }
     Ok((scales, Some(error)))
 }
 
