@@ -192,7 +192,11 @@ fn a_third_node_joins_what_two_wrote_at_the_same_time() {
 #[test]
 fn json_of_a_schema_is_data_for_other_nodes() {
     let (model, orchestrator) = scripted(|request, _| {
-        Ok(written(if request.form.is_some() { r#"{"n": 3, "names": ["x", "y"]}"# } else { "done" }))
+        Ok(written(if request.form.is_some() {
+            r#"{"n": 3, "names": ["x", "y"]}"#
+        } else {
+            "done"
+        }))
     });
     let schema = json!({"type": "object"});
     let nodes = vec![
@@ -273,14 +277,19 @@ fn stopping_the_run_stops_the_text_and_keeps_what_is_done() {
 #[test]
 fn what_the_model_refuses_is_not_tried_again() {
     for (refusal, says) in [
-        (EngineError::Input("the prompt has 9 tokens; 3 fit".into()), "InvalidInput:the prompt has 9"),
-        (EngineError::Sampling(SamplingError::Stop("64 at most".into())), "InvalidInput:stop strings"),
+        (
+            EngineError::Input("the prompt has 9 tokens; 3 fit".into()),
+            "InvalidInput:the prompt has 9",
+        ),
+        (
+            EngineError::Sampling(SamplingError::Stop("64 at most".into())),
+            "InvalidInput:stop strings",
+        ),
         (EngineError::Tokenizer("odd".into()), "InvalidInput:tokenizer"),
     ] {
         let refusal = Mutex::new(Some(refusal));
-        let (model, orchestrator) = scripted(move |_, _| {
-            Err(refusal.lock().unwrap().take().expect("asked once"))
-        });
+        let (model, orchestrator) =
+            scripted(move |_, _| Err(refusal.lock().unwrap().take().expect("asked once")));
         let node = Node { max_retries: 3, ..generate("a", &[], json!({"prompt": "p"})) };
         let outcome = run(&orchestrator, &pipeline(1, vec![node]));
         let fault = error(&outcome, "a").unwrap();
@@ -293,7 +302,10 @@ fn what_the_model_refuses_is_not_tried_again() {
 fn wrong_parameters_are_named_without_their_value() {
     let (model, orchestrator) = scripted(|_, _| Ok(written("x")));
     for (params, says) in [
-        (json!({"temperature": "SECRET"}), "temperature: found text, accepted: a number in 0..=100"),
+        (
+            json!({"temperature": "SECRET"}),
+            "temperature: found text, accepted: a number in 0..=100",
+        ),
         (json!({"temperature": 101}), "temperature: found a number outside that"),
         (json!({"top_p": -0.1}), "top_p: found a number outside that"),
         (json!({"max_tokens": 0}), "max_tokens: found a number outside that"),
@@ -316,9 +328,8 @@ fn wrong_parameters_are_named_without_their_value() {
 
 #[test]
 fn the_guard_stands_before_and_behind_the_model() {
-    let (model, orchestrator) = scripted(|_, _| {
-        Ok(Generated { ..written(r#"{"to": "ann@example.org"}"#) })
-    });
+    let (model, orchestrator) =
+        scripted(|_, _| Ok(Generated { ..written(r#"{"to": "ann@example.org"}"#) }));
     let params = json!({"prompt": "Write to bob@example.org", "schema": {"type": "object"}});
     let outcome = run(&orchestrator, &pipeline(1, vec![generate("a", &[], params)]));
     assert_eq!(model.asked.lock().unwrap()[0].prompt, "Write to [EMAIL]");
