@@ -263,6 +263,32 @@ fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
 }
 
 #[test]
+fn a_name_of_the_store_is_a_model_of_pipelines() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = tiny_text_model(dir.path());
+    let store = dir.path().join("store");
+    let flags = ["--name", "mine", "--licence", "MIT", "--yes"];
+    let with_store =
+        |args: &[&str]| bho().env("BHO_MODELS_DIR", &store).args(args).output().unwrap();
+    let pulled = with_store(&[&["models", "pull", &model][..], &flags].concat());
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    let path = dir.path().join("p.yml");
+    let text = |name: &str| {
+        format!(
+            "version: 0.1.0\nschema: pipeline.v1\nname: n\nmodels: {{reasoner: {name}}}\nnodes:\n\
+             \x20 - {{id: a, agent: bitnet.generate, timeout_ms: 120000, params: {{prompt: x, regex: '[a-z]{{6}}'}}}}\n"
+        )
+    };
+    fs::write(&path, text("mine")).unwrap();
+    let given = path.display().to_string();
+    let outcome = json(&with_store(&["run", &given, "--input", "x", "--json"]), 0);
+    assert_eq!(outcome["text"].as_str().unwrap().len(), 6);
+    fs::write(&path, text("yours")).unwrap();
+    let output = with_store(&["run", &given, "--input", "x"]);
+    fails(&output, 1, "p.yml:4:20: models.reasoner: no model is called \"yours\"");
+}
+
+#[test]
 fn the_example_runs_on_the_model_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let model = tiny_text_model(dir.path());
@@ -280,7 +306,8 @@ fn the_example_runs_on_the_model_beside_it() {
     assert!(outcome["results"]["join"]["text"].is_string(), "{outcome}");
 }
 
-/// With real weights, where `BHO_SMOLLM2_GGUF` names them: an answer that makes sense.
+/// With real weights, where `BHO_SMOLLM2_GGUF` names them: nodes side by side write what `bho generate`
+/// writes alone.
 #[test]
 fn a_real_model_answers() {
     let Some(gguf) = std::env::var_os("BHO_SMOLLM2_GGUF") else {
@@ -291,14 +318,17 @@ fn a_real_model_answers() {
     let model = dir.path().join("model.safetensors");
     let made = bho().arg("convert").arg(gguf).arg(&model).output().unwrap();
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
-    let ask = |id: &str, question: &str| {
+    let questions = [
+        ("france", "What is the capital of France?"),
+        ("water", "What is the chemical formula of water?"),
+    ];
+    let node = |(id, question): (&str, &str)| {
         format!(
             "  - {{id: {id}, agent: bitnet.generate, timeout_ms: 300000, params: {{prompt: '{question}', \
              max_tokens: 24, temperature: 0}}}}\n"
         )
     };
-    let nodes = ask("france", "What is the capital of France?")
-        + &ask("italy", "What is the capital of Italy?")
+    let nodes = questions.map(node).concat()
         + "  - {id: kind, agent: bitnet.generate, deps: [france], timeout_ms: 300000, params: {prompt: \
            'Is this about a city or about an animal? ${nodes.france.text}', temperature: 0, \
            schema: {type: object, properties: {about: {enum: [city, animal]}}, required: [about], \
@@ -306,9 +336,13 @@ fn a_real_model_answers() {
     let path = written(dir.path(), "model.safetensors", &nodes);
     let outcome = json(&run_on(&path, &["--json"]), 0);
     assert_eq!(outcome["status"], "complete", "{outcome}");
-    let text = |id: &str| outcome["results"][id]["text"].as_str().unwrap();
-    assert!(text("france").contains("Paris"), "{}", text("france"));
-    assert!(text("italy").contains("Rome"), "{}", text("italy"));
+    for (id, question) in questions {
+        let mut alone = bho();
+        alone.arg("generate").arg(&model).arg(question).args(["-n", "24", "--json"]);
+        let alone = alone.args(["--temperature", "0"]).output().unwrap();
+        assert_eq!(outcome["results"][id]["text"], json(&alone, 0)["text"]);
+    }
+    assert!(outcome["results"]["france"]["text"].as_str().unwrap().contains("Paris"), "{outcome}");
     let about = outcome["results"]["kind"]["data"]["about"].as_str().unwrap();
     assert!(["city", "animal"].contains(&about), "{about}");
 }
