@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! From a file or a bundled model to something that runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bho_engine::{
@@ -58,6 +58,43 @@ impl std::fmt::Display for ModelSource {
     }
 }
 
+/// A model as read.
+fn package_of(source: &ModelSource) -> Result<Package, ModelError> {
+    match source {
+        ModelSource::Bundled { name, bytes, .. } => {
+            Package::from_storage(name, Storage::Static(bytes))
+        }
+        ModelSource::File(path) => Package::open(path),
+    }
+}
+
+/// What a model gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelKind {
+    /// Vectors or labels: [`load_encoder`] loads it.
+    Encoder,
+    /// Text: [`crate::decoder::TextModel`] loads it.
+    Decoder,
+}
+
+/// What a model is by its config; its tensors are not looked at.
+///
+/// # Errors
+/// Naming the file that is missing or is no model, or an architecture that is neither.
+pub fn model_kind(source: &ModelSource) -> Result<ModelKind, ModelError> {
+    let package = package_of(source)?;
+    if crate::decoder::is_known(&package.config) && !crate::decoder::gives_vectors(&package.config)
+    {
+        return Ok(ModelKind::Decoder);
+    }
+    if architecture(&package).is_ok() {
+        return Ok(ModelKind::Encoder);
+    }
+    // Says which architectures there are.
+    crate::decoder::spec(package.weights.name(), &package.config)?;
+    Ok(ModelKind::Encoder)
+}
+
 /// Loads an encoder. int8 and ternary weights stay mapped where they are; a file is read once for its
 /// sha256. Texts that are embedded get the model's default prompt before them, if it has one.
 ///
@@ -79,15 +116,10 @@ pub fn load_prompted_encoder(
     compute: &Compute,
     prompt: Option<&str>,
 ) -> Result<Arc<dyn Encoder>, ModelError> {
-    let (package, sha256) = match source {
-        ModelSource::Bundled { name, sha256, bytes } => {
-            (Package::from_storage(name, Storage::Static(bytes))?, sha256.clone())
-        }
-        ModelSource::File(path) => {
-            let package = Package::open(Path::new(path))?;
-            let sha256 = crate::hex(&Sha256::digest(package.weights.as_bytes()));
-            (package, sha256)
-        }
+    let package = package_of(source)?;
+    let sha256 = match source {
+        ModelSource::Bundled { sha256, .. } => sha256.clone(),
+        ModelSource::File(_) => crate::hex(&Sha256::digest(package.weights.as_bytes())),
     };
     let prompt = match prompt.or(package.prompts.default_prompt_name.as_deref()) {
         None | Some("") => None,

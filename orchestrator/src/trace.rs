@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bho_engine::ModelInfo;
 use bho_guard::ModerationCard;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::agents::Fields;
@@ -135,8 +135,36 @@ pub struct NodeTrace {
     pub error: Option<String>,
     /// Tokens, as its agent reports them.
     pub tokens: Option<u64>,
+    /// What a language model did for it.
+    pub generation: Option<GenerationTrace>,
     /// Its published `text`.
     pub text: Option<String>,
+}
+
+/// What a language model did for a node, as its agent reports it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerationTrace {
+    /// Tokens of the prompt, the chat template's included.
+    pub prompt_tokens: u64,
+    /// Of those, how many the model had read before, for this or another node.
+    pub cached_tokens: u64,
+    /// Tokens written.
+    pub tokens: u64,
+    /// From the request to the first token, waiting included, microseconds.
+    pub first_token_us: u64,
+    /// Tokens written a second, of all but the first; null where there are fewer than two.
+    pub tokens_per_second: Option<f64>,
+    /// Why the text ended: `stop` or `length`.
+    pub finish: String,
+}
+
+impl GenerationTrace {
+    /// An agent's report; none of another form, as agents must not write into a trace what they
+    /// like.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        let generation: Self = serde_json::from_value(value).ok()?;
+        ["stop", "length"].contains(&generation.finish.as_str()).then_some(generation)
+    }
 }
 
 /// How a node ended.
@@ -309,6 +337,7 @@ pub(crate) fn write(input: TraceInput<'_>) -> Trace {
                     .collect(),
                 error: record.fault.as_ref().map(ToString::to_string),
                 tokens: record.tokens,
+                generation: record.generation.clone(),
                 // The answer's node stands with what the output guard let through.
                 text: match input.answer_node {
                     Some(id) if id == node.id => Some(text(input.answer)),

@@ -20,6 +20,7 @@ fn example(name: &str) -> String {
 
 fn without_positions(mut pipeline: Pipeline) -> Pipeline {
     pipeline.nodes.iter_mut().for_each(|node| node.pos = config::Pos::default());
+    pipeline.models.pos.clear();
     pipeline
 }
 
@@ -98,8 +99,6 @@ fn keys_without_effect_are_listed() {
             "device_profile.caps.memory_mb",
             "budgets.memory_mb",
             "models.guard",
-            "storage.kv_cache.enabled",
-            "storage.kv_cache.max_items",
             "storage.rag_index.db_path",
             "storage.rag_index.vector_index",
             "planner.serialize_when_memory_low",

@@ -31,6 +31,8 @@ fn round_trip(mut pipeline: Pipeline) -> Result<(), TestCaseError> {
     let Some(mut again) = loaded.pipeline.clone() else {
         return Err(TestCaseError::fail(format!("{}\n{yaml}", loaded.render("effective"))));
     };
+    pipeline.models.pos.clear();
+    again.models.pos.clear();
     for node in pipeline.nodes.iter_mut().chain(&mut again.nodes) {
         node.pos = Pos::default();
     }

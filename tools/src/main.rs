@@ -16,6 +16,8 @@ mod input;
 mod machine;
 mod models;
 mod output;
+mod wiring;
+mod writer;
 
 fn main() -> std::process::ExitCode {
     let outcome = cli::parse().and_then(commands::execute);

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Which models a pipeline needs, and wiring them to its agents: the only place that knows concrete models.
+//! Models by name, path or the keys of a pipeline.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bho_engine::{
-    BatchedEncoder, CancelToken, Compute, Embedding, Encoder, EngineError, ModelInfo,
-};
+use bho_engine::{Compute, Encoder, EngineError};
 use bho_models::store::{LocalStore, ModelStore};
-use bho_models::{ModelError, ModelSource, load_encoder, load_prompted_encoder};
-use bho_orchestrator::agents::{Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields};
-use bho_orchestrator::config::Pipeline;
-use bho_orchestrator::reasoner::{EncoderReasoner, Reasoner};
+use bho_models::{ModelError, ModelSource, load_prompted_encoder};
+use bho_orchestrator::config::{Pipeline, Pos};
 
 use crate::exit::{Exit, Failure};
 
@@ -24,20 +20,39 @@ pub(crate) const DEFAULT_EMBEDDER: &str = "mini-embed-small";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
-    /// Behind the agents that judge and write.
+    /// Behind the agents that judge and quote.
     Reasoner,
     /// Behind `bitnet.embed`.
     Embedder,
+    /// Behind `bitnet.generate`: the reasoner, if it is a language model.
+    Generator,
+}
+
+impl Role {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reasoner => "reasoner",
+            Self::Embedder => "embedder",
+            Self::Generator => "generator",
+        }
+    }
 }
 
 /// The role an agent's model has; none for agents that ask no model. An agent that is not listed
 /// gets the reasoner, so that forgetting one here costs a load and breaks nothing.
-fn role_of(agent: &str) -> Option<Role> {
+pub(crate) fn role_of(agent: &str) -> Option<Role> {
     match agent {
         "bitnet.embed" => Some(Role::Embedder),
-        "bitnet.generate" | "tools.retriever" => None,
+        "bitnet.generate" => Some(Role::Generator),
+        "tools.retriever" => None,
         _ => Some(Role::Reasoner),
     }
+}
+
+/// Whether an agent writes with a language model.
+pub(crate) fn writes(agent: &str) -> bool {
+    role_of(agent) == Some(Role::Generator)
 }
 
 /// One of a pipeline's models, as its file names it.
@@ -46,6 +61,10 @@ pub(crate) struct Choice {
     pub(crate) role: Role,
     /// The key of the pipeline that decided; none for the default.
     pub(crate) key: Option<&'static str>,
+    /// The pipeline's file.
+    pub(crate) file: String,
+    /// Where in it the key's value stands.
+    pub(crate) pos: Option<Pos>,
     /// A path wins over a name.
     named: Named,
     /// Ids of the nodes that use it; nothing is loaded for none.
@@ -67,10 +86,15 @@ impl Choice {
         }
     }
 
-    /// Where its bytes are.
+    /// Where its bytes are: a name is looked up inside the program, then in the store.
     pub(crate) fn source(&self, store: &ModelStore) -> Result<ModelSource, ModelError> {
         match &self.named {
-            Named::Label(label) => store.resolve(label),
+            Named::Label(label) => match store.resolve(label) {
+                Err(unknown @ ModelError::Unknown { .. }) => {
+                    stored(label)?.map(ModelSource::file).ok_or(unknown)
+                }
+                found => found,
+            },
             Named::Path(path) => match std::fs::metadata(path) {
                 Ok(_) => Ok(ModelSource::file(path)),
                 Err(source) => {
@@ -79,91 +103,48 @@ impl Choice {
             },
         }
     }
+
+    /// The same nodes on the model of another choice.
+    pub(crate) fn named_as(self, other: &Self) -> Self {
+        Self { role: self.role, nodes: self.nodes, ..other.clone() }
+    }
+
+    /// `FILE:LINE:COLUMN`, or `FILE` where the default decided.
+    pub(crate) fn place(&self) -> String {
+        match self.pos {
+            Some(pos) => format!("{}:{pos}", self.file),
+            None => self.file.clone(),
+        }
+    }
 }
 
 /// The models of a pipeline; relative paths start at the folder of its file.
-pub(crate) fn choices(pipeline: &Pipeline, file: &Path) -> [Choice; 2] {
+pub(crate) fn choices(pipeline: &Pipeline, file: &Path) -> [Choice; 3] {
     let refs = &pipeline.models;
-    let choice = |role, path: &Option<String>, path_key, label: &Option<String>, key, default| {
+    let choice = |role, path: &Option<String>, label: &Option<String>, keys: [_; 2], default| {
+        let [path_key, label_key] = keys;
         let (key, named) = match (path, label) {
             (Some(path), _) => {
-                (Some(path_key), Named::Path(file.parent().unwrap_or(Path::new("")).join(path)))
+                let folder = file.parent().unwrap_or(Path::new(""));
+                (Some(path_key), Named::Path(folder.join(path)))
             }
-            (None, Some(label)) => (Some(key), Named::Label(label.clone())),
+            (None, Some(label)) => (Some(label_key), Named::Label(label.clone())),
             (None, None) => (None, Named::Label(String::from(default))),
         };
         let users = pipeline.nodes.iter().filter(|node| role_of(&node.agent) == Some(role));
-        Choice { role, key, named, nodes: users.map(|node| node.id.clone()).collect() }
+        let nodes = users.map(|node| node.id.clone()).collect();
+        let place = |key: &str| refs.pos.get(key.strip_prefix("models.")?).copied();
+        let (file, pos) = (file.display().to_string(), key.and_then(place));
+        Choice { role, key, file, pos, named, nodes }
     };
-    [
-        choice(
-            Role::Reasoner,
-            &refs.reasoner_path,
-            "models.reasoner_path",
-            &refs.reasoner,
-            "models.reasoner",
-            DEFAULT_REASONER,
-        ),
-        choice(
-            Role::Embedder,
-            &refs.embedder_path,
-            "models.embedder_path",
-            &refs.embedder,
-            "models.embedder",
-            DEFAULT_EMBEDDER,
-        ),
-    ]
-}
-
-/// Agents with their models behind them.
-pub(crate) struct Wired {
-    pub(crate) registry: AgentRegistry,
-    pub(crate) reasoner: Arc<dyn Reasoner>,
-}
-
-/// Loads what the nodes use, each model once, and puts it behind the agents.
-pub(crate) fn wire(
-    choices: &[Choice; 2],
-    mut registry: AgentRegistry,
-    threads: usize,
-) -> Result<Wired, Failure> {
-    if choices.iter().all(|choice| choice.nodes.is_empty()) {
-        let models = Models { main: None, infos: Vec::new() };
-        return Ok(Wired { registry, reasoner: Arc::new(models) });
-    }
-    let store = ModelStore::bundled().map_err(failure)?;
-    let compute = Compute::new(threads)?;
-    let mut loaded: Vec<(String, Arc<dyn Reasoner>)> = Vec::new();
-    let mut by_role: [Option<Arc<dyn Reasoner>>; 2] = [None, None];
-    for (slot, choice) in by_role.iter_mut().zip(choices) {
-        if choice.nodes.is_empty() {
-            continue;
-        }
-        let source = choice.source(&store).map_err(|error| in_pipeline(choice, error))?;
-        let identity = source.to_string();
-        if let Some((_, reasoner)) = loaded.iter().find(|(known, _)| *known == identity) {
-            *slot = Some(Arc::clone(reasoner));
-            continue;
-        }
-        let encoder =
-            load_encoder(&source, &compute).map_err(|error| in_pipeline(choice, error))?;
-        let batched: Arc<dyn Encoder> = Arc::new(BatchedEncoder::new(encoder)?);
-        let reasoner: Arc<dyn Reasoner> = Arc::new(EncoderReasoner::new(batched));
-        loaded.push((identity, Arc::clone(&reasoner)));
-        *slot = Some(reasoner);
-    }
-    let [main, embedder] = by_role;
-    if let (Some(embedder), true) = (embedder, loaded.len() > 1 || main.is_none()) {
-        let names: Vec<_> =
-            registry.names().filter(|name| role_of(name) == Some(Role::Embedder)).collect();
-        for name in names {
-            if let Some(agent) = registry.get(name).cloned() {
-                registry.register(On { agent, reasoner: Arc::clone(&embedder) });
-            }
-        }
-    }
-    let infos = loaded.iter().flat_map(|(_, reasoner)| reasoner.models()).collect();
-    Ok(Wired { registry, reasoner: Arc::new(Models { main, infos }) })
+    let reasoner = |role| {
+        let keys = ["models.reasoner_path", "models.reasoner"];
+        choice(role, &refs.reasoner_path, &refs.reasoner, keys, DEFAULT_REASONER)
+    };
+    let keys = ["models.embedder_path", "models.embedder"];
+    let embedder =
+        choice(Role::Embedder, &refs.embedder_path, &refs.embedder, keys, DEFAULT_EMBEDDER);
+    [reasoner(Role::Reasoner), embedder, reasoner(Role::Generator)]
 }
 
 /// The store of models, where this user has it.
@@ -186,12 +167,18 @@ pub(crate) fn store() -> Result<LocalStore, Failure> {
 /// The file or folder that is meant by `given`: itself if it is there, else the model of that name
 /// in the store. What is neither is given back, for its reader to say so.
 pub(crate) fn file(given: &Path) -> Result<PathBuf, Failure> {
-    if let (Err(_), Some(name), Ok(store)) = (std::fs::metadata(given), given.to_str(), store())
-        && let Some(manifest) = store.get(name).map_err(failure)?
+    if let (Err(_), Some(name)) = (std::fs::metadata(given), given.to_str())
+        && let Some(path) = stored(name).map_err(failure)?
     {
-        return store.path(&manifest).map_err(failure);
+        return Ok(path);
     }
     Ok(given.to_owned())
+}
+
+/// The file or folder of the store's model of this name; none if there is none, or no store.
+fn stored(name: &str) -> Result<Option<PathBuf>, ModelError> {
+    let Ok(store) = store() else { return Ok(None) };
+    store.get(name)?.map(|manifest| store.path(&manifest)).transpose()
 }
 
 /// An encoder by the name or alias of a bundled model, by its file, or by its name in the store; `prompt` is the name of what
@@ -212,78 +199,40 @@ pub(crate) fn encoder(
     load_prompted_encoder(&source, &compute, prompt).map_err(failure)
 }
 
-/// A model's error as the end of the program: what is missing or cannot be had is the
-/// environment's, what is in the file is the job's.
+/// A model's error as the end of the program.
 pub(crate) fn failure(error: ModelError) -> Failure {
-    match &error {
+    match exit_of(&error) {
+        Exit::Usage => error.into(),
+        exit => Failure::said(exit, error.to_string()),
+    }
+}
+
+/// What is missing or cannot be had is the environment's, what is in the file is the job's.
+fn exit_of(error: &ModelError) -> Exit {
+    match error {
         ModelError::Io { .. }
         | ModelError::Unknown { .. }
         | ModelError::Engine(
             EngineError::Io { .. } | EngineError::Threads(_) | EngineError::Kernel(_),
-        ) => error.into(),
-        ModelError::Cancelled | ModelError::Paused(_) => {
-            Failure::said(Exit::Interrupted, error.to_string())
-        }
-        _ => Failure::said(Exit::Failed, error.to_string()),
+        ) => Exit::Usage,
+        ModelError::Cancelled | ModelError::Paused(_) => Exit::Interrupted,
+        _ => Exit::Failed,
     }
 }
 
 /// The same for a model that a pipeline names: a name nobody knows is then the pipeline's fault.
-fn in_pipeline(choice: &Choice, error: ModelError) -> Failure {
+pub(crate) fn in_pipeline(choice: &Choice, error: ModelError) -> Failure {
     let Some(key) = choice.key else { return failure(error) };
-    match error {
-        ModelError::Unknown { .. } => Failure::said(Exit::Failed, format!("{key}: {error}")),
-        other => failure(other),
-    }
-}
-
-/// The models of one run: one answers, all are named in the trace.
-struct Models {
-    main: Option<Arc<dyn Reasoner>>,
-    infos: Vec<ModelInfo>,
-}
-
-impl Reasoner for Models {
-    fn models(&self) -> Vec<ModelInfo> {
-        self.infos.clone()
-    }
-
-    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-        match &self.main {
-            Some(reasoner) => reasoner.embed(texts, cancel),
-            None => Err(EngineError::Input("no model was loaded for this agent".into())),
-        }
-    }
-}
-
-/// An agent on a model of its own instead of the run's.
-struct On {
-    agent: Arc<dyn Agent>,
-    reasoner: Arc<dyn Reasoner>,
-}
-
-impl Agent for On {
-    fn spec(&self) -> &'static AgentSpec {
-        self.agent.spec()
-    }
-
-    fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
-        let ctx = AgentContext {
-            node: ctx.node,
-            deps: ctx.deps,
-            missing: ctx.missing,
-            missing_inputs: ctx.missing_inputs,
-            reasoner: self.reasoner.as_ref(),
-            cancel: ctx.cancel,
-            seed: ctx.seed,
-            attempt: ctx.attempt,
-        };
-        self.agent.run(input, &ctx)
-    }
+    let exit = match &error {
+        ModelError::Unknown { .. } => Exit::Failed,
+        other => exit_of(other),
+    };
+    Failure::said(exit, format!("{}: {key}: {error}", choice.place()))
 }
 
 #[cfg(test)]
 mod tests {
+    use bho_orchestrator::agents::AgentRegistry;
     use bho_orchestrator::config::{ModelRefs, Node};
 
     use super::*;
@@ -299,33 +248,42 @@ mod tests {
 
     #[test]
     fn a_path_wins_over_a_name_and_starts_at_the_pipeline() {
+        let pos = Pos { line: 4, column: 18 };
         let models = ModelRefs {
             reasoner: Some("named".into()),
             reasoner_path: Some("m/a.safetensors".into()),
             embedder: Some("mini".into()),
+            pos: [("reasoner_path", pos)].into(),
             ..ModelRefs::default()
         };
-        let [reasoner, embedder] =
+        let [reasoner, embedder, generator] =
             choices(&pipeline(models, &["bitnet.summarizer"]), Path::new("flows/p.yml"));
         assert_eq!(reasoner.named, Named::Path("flows/m/a.safetensors".into()));
         assert_eq!(reasoner.key, Some("models.reasoner_path"));
+        assert_eq!(reasoner.place(), "flows/p.yml:4:18");
         assert_eq!(embedder.named, Named::Label("mini".into()));
-        let [reasoner, _] = choices(&pipeline(ModelRefs::default(), &[]), Path::new("p.yml"));
+        assert_eq!((generator.key, generator.named), (reasoner.key, reasoner.named));
+        let [reasoner, ..] = choices(&pipeline(ModelRefs::default(), &[]), Path::new("p.yml"));
         assert_eq!((reasoner.key, reasoner.label().as_str()), (None, DEFAULT_REASONER));
     }
 
     #[test]
-    fn only_the_models_that_nodes_use_are_loaded() {
-        let all = ["bitnet.embed", "tools.retriever", "bitnet.claimcheck", "some.new_agent"];
-        let [reasoner, embedder] =
+    fn each_choice_has_the_nodes_that_use_it() {
+        let all = [
+            "bitnet.embed",
+            "tools.retriever",
+            "bitnet.claimcheck",
+            "some.new_agent",
+            "bitnet.generate",
+        ];
+        let [reasoner, embedder, generator] =
             choices(&pipeline(ModelRefs::default(), &all), Path::new("p.yml"));
         assert_eq!(reasoner.nodes, ["bitnet_claimcheck", "some_new_agent"]);
         assert_eq!(embedder.nodes, ["bitnet_embed"]);
-
-        let none = choices(&pipeline(ModelRefs::default(), &all[1..2]), Path::new("p.yml"));
-        let wired = wire(&none, AgentRegistry::builtin(), 1).unwrap_or_else(|_| panic!());
-        assert!(wired.reasoner.models().is_empty());
-        assert!(wired.reasoner.embed(&["x"], &CancelToken::new()).is_err());
+        assert_eq!(generator.nodes, ["bitnet_generate"]);
+        let same = reasoner.named_as(&embedder);
+        assert_eq!((same.label().as_str(), same.nodes.len()), (DEFAULT_EMBEDDER, 2));
+        assert_eq!(same.role, Role::Reasoner);
     }
 
     #[test]
@@ -337,7 +295,7 @@ mod tests {
             [
                 ("bitnet.claimcheck", Some(Role::Reasoner)),
                 ("bitnet.embed", Some(Role::Embedder)),
-                ("bitnet.generate", None),
+                ("bitnet.generate", Some(Role::Generator)),
                 ("bitnet.summarizer", Some(Role::Reasoner)),
                 ("bitnet.synthesis", Some(Role::Reasoner)),
                 ("tools.retriever", None),

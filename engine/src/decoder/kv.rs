@@ -11,7 +11,7 @@ mod page;
 mod rows;
 mod sequence;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use page::{Before, Page, Prefix};
@@ -36,6 +36,10 @@ pub struct KvCache {
     tails: HashMap<Before, (usize, Box<[u32]>)>,
     max_pages: usize,
     clock: u64,
+    /// Ended texts that are kept; none keeps as many as there is room for.
+    keep: Option<usize>,
+    /// When each of those ended, oldest first.
+    ends: VecDeque<u64>,
 }
 
 impl KvCache {
@@ -62,7 +66,16 @@ impl KvCache {
             tails: HashMap::new(),
             max_pages,
             clock: 0,
+            keep: None,
+            ends: VecDeque::new(),
         })
+    }
+
+    /// Keeps what the last `texts` texts that ended have cached, and shares it; 0 shares nothing, also
+    /// not between texts of the same time.
+    #[must_use]
+    pub fn keeping(self, texts: Option<usize>) -> Self {
+        Self { keep: texts, ..self }
     }
 
     /// What it holds.
@@ -92,6 +105,9 @@ impl KvCache {
     /// page goes to the first that continues it, as turns of a chat do.
     pub fn begin(&mut self, tokens: &[u32]) -> Sequence {
         let mut sequence = Sequence::default();
+        if self.keep == Some(0) {
+            return sequence;
+        }
         let mut before = None;
         for chunk in tokens[..tokens.len().saturating_sub(1)].chunks_exact(PAGE) {
             let prefix = Prefix { before, tokens: chunk.into() };
@@ -141,7 +157,8 @@ impl KvCache {
     /// pass has written them.
     pub fn publish(&mut self, sequence: &mut Sequence) {
         sequence.written = sequence.tokens.len();
-        while (sequence.known + 1) * PAGE <= sequence.tokens.len() {
+        let shared = self.keep != Some(0);
+        while shared && (sequence.known + 1) * PAGE <= sequence.tokens.len() {
             let index = sequence.known;
             let page = sequence.pages[index];
             let before = self.before(sequence, index);
@@ -160,7 +177,9 @@ impl KvCache {
     pub fn end(&mut self, sequence: Sequence) {
         let whole = sequence.known;
         let tokens = sequence.tokens.get(whole * PAGE..sequence.written).unwrap_or_default();
-        if let (Some(&page), 1..) = (sequence.pages.get(whole), tokens.len()) {
+        if let (Some(&page), 1..) = (sequence.pages.get(whole), tokens.len())
+            && self.keep != Some(0)
+        {
             let before = self.before(&sequence, whole);
             if let Some((old, _)) = self.tails.insert(before, (page, tokens.into())) {
                 self.pages[old].tail = None;
@@ -171,6 +190,14 @@ impl KvCache {
         // The last first: pages make room in this order, and one is of no use without those before it.
         for page in sequence.pages.into_iter().rev() {
             self.give_back(page);
+        }
+        if let Some(keep) = self.keep {
+            self.ends.push_back(self.clock);
+            if self.ends.len() > keep
+                && let Some(end) = self.ends.pop_front()
+            {
+                self.forget(end);
+            }
         }
     }
 
@@ -190,6 +217,27 @@ impl KvCache {
         }
     }
 
+    /// Forgets pages that nobody has used since `end`.
+    fn forget(&mut self, end: u64) {
+        for page in 0..self.pages.len() {
+            let Page { users, key, tail, idle_since } = &self.pages[page];
+            if *users == 0 && *idle_since <= end && (key.is_some() || tail.is_some()) {
+                self.unname(page);
+                self.free.push(page);
+            }
+        }
+    }
+
+    /// Takes back what a page is known by.
+    fn unname(&mut self, page: usize) {
+        if let Some(key) = self.pages[page].key.take() {
+            self.known.remove(&key);
+        }
+        if let Some(before) = self.pages[page].tail.take() {
+            self.tails.remove(&before);
+        }
+    }
+
     /// A page for one user; there is one, or room for one.
     fn take(&mut self) -> usize {
         let page = self.free.pop().unwrap_or_else(|| {
@@ -204,12 +252,7 @@ impl KvCache {
             }
             let idle = self.pages.iter().enumerate().filter(|(_, page)| page.users == 0);
             let (page, _) = idle.min_by_key(|(_, page)| page.idle_since).expect("one is available");
-            if let Some(key) = self.pages[page].key.take() {
-                self.known.remove(&key);
-            }
-            if let Some(before) = self.pages[page].tail.take() {
-                self.tails.remove(&before);
-            }
+            self.unname(page);
             page
         });
         self.generations[page] += 1;
@@ -269,6 +312,30 @@ mod tests {
         assert_eq!(cache.begin(&prompt[..2 * PAGE]).len(), PAGE);
         assert!(cache.begin(&tokens(3 * PAGE, 1)).is_empty());
         assert!(cache.begin(&[]).is_empty());
+    }
+
+    #[test]
+    fn as_many_texts_are_kept_as_asked_for() {
+        let texts = [0, 1, 2].map(|seed| tokens(2 * PAGE + 5, seed));
+        let kept = |keep, order: &[usize]| {
+            let mut cache = cache(40).keeping(keep);
+            for &text in order {
+                let sequence = run(&mut cache, &texts[text]);
+                cache.end(sequence);
+            }
+            [0, 1, 2].map(|text| cache.begin(&texts[text]).len())
+        };
+        let whole = 2 * PAGE + 4;
+        assert_eq!(kept(None, &[0, 1, 2]), [whole; 3]);
+        assert_eq!(kept(Some(2), &[0, 1, 2]), [0, whole, whole]);
+        // The one used last stays longest.
+        assert_eq!(kept(Some(2), &[0, 1, 0, 2]), [whole, 0, whole]);
+        assert_eq!(kept(Some(0), &[0, 1, 2]), [0; 3]);
+        let mut cache = cache(40).keeping(Some(0));
+        let running = run(&mut cache, &texts[0]);
+        assert!(cache.begin(&texts[0]).is_empty());
+        cache.end(running);
+        assert_eq!((cache.available_pages(), cache.free.len()), (40, cache.pages.len()));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct GeneratorOptions {
     pub chunk: usize,
     /// Requests that are decoded side by side; others wait.
     pub parallel: usize,
+    /// Texts that ended and whose cached beginnings are kept; none keeps as many as there is room for, 0
+    /// shares nothing between texts.
+    pub keep: Option<usize>,
 }
 
 impl GeneratorOptions {
@@ -35,7 +38,7 @@ impl GeneratorOptions {
         let (kv, context) = (KvKind::F16, context.min(model.config().context).max(1));
         let pages = context.div_ceil(crate::decoder::PAGE);
         let kv_bytes = pages * model.kv_shape(kv).page_bytes();
-        Self { kv, kv_bytes, context, chunk: 512, parallel: 16 }
+        Self { kv, kv_bytes, context, chunk: 512, parallel: 16, keep: None }
     }
 }
 
@@ -89,6 +92,7 @@ impl Generator {
             ));
         }
         let cache = KvCache::new(model.kv_shape(options.kv), options.kv_bytes)?;
+        let cache = cache.keeping(options.keep);
         let context = options.context.min(model.config().context).min(cache.capacity());
         let (sender, requests) = channel();
         let counters = Arc::<Counters>::default();

@@ -106,6 +106,15 @@ pub struct Generated {
     pub decoding: Duration,
 }
 
+impl Generated {
+    /// Tokens a second, of all but the first; none where there are fewer than two.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let seconds = self.decoding.as_secs_f64();
+        let tokens = self.tokens.len().checked_sub(1).filter(|&n| n > 0 && seconds > 0.0)?;
+        Some(tokens as f64 / seconds)
+    }
+}
+
 /// What the batcher tells a caller.
 enum Event {
     Piece(Piece),

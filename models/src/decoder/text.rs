@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bho_engine::decoder::{DecoderModel, KvKind, PAGE};
 use bho_engine::generation::{Generator, GeneratorOptions, Vocabulary};
-use bho_engine::{Compute, EngineError, ModelInfo};
-use serde_json::Value;
+use bho_engine::{Compute, EngineError, ModelInfo, Storage};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::load::{LoadedDecoder, load_decoder};
 use crate::chat::{ChatInput, ChatTemplate};
@@ -23,11 +24,13 @@ pub struct TextOptions {
     pub texts: usize,
     /// How keys and values are cached.
     pub kv: KvKind,
+    /// As [`GeneratorOptions::keep`].
+    pub keep: Option<usize>,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { context: 4096, texts: 1, kv: KvKind::F16 }
+        Self { context: 4096, texts: 1, kv: KvKind::F16, keep: None }
     }
 }
 
@@ -40,6 +43,7 @@ pub struct TextModel {
     eos: Option<String>,
     stop_tokens: Vec<u32>,
     info: ModelInfo,
+    file: Storage,
 }
 
 impl Vocabulary for DecoderTokenizer {
@@ -80,21 +84,28 @@ impl TextModel {
             isa: compute.kernels().name().into(),
             threads: compute.threads(),
         };
+        let TextOptions { kv, keep, .. } = options;
         let context = options.context.clamp(1, model.config().context);
         let pages = context.div_ceil(PAGE).saturating_mul(options.texts.max(1));
-        let kv_bytes = pages.saturating_mul(model.kv_shape(options.kv).page_bytes());
+        let kv_bytes = pages.saturating_mul(model.kv_shape(kv).page_bytes());
         let generator_options =
-            GeneratorOptions { kv: options.kv, kv_bytes, ..GeneratorOptions::new(&model, context) };
+            GeneratorOptions { kv, kv_bytes, keep, ..GeneratorOptions::new(&model, context) };
         let tokenizer = Arc::new(tokenizer);
         let generator =
             Generator::new(Arc::new(model), tokenizer.clone(), compute.clone(), generator_options)?;
         let template = template.transpose()?;
-        Ok(Self { generator, tokenizer, template, bos, eos, stop_tokens, info })
+        let file = package.weights.storage().clone();
+        Ok(Self { generator, tokenizer, template, bos, eos, stop_tokens, info, file })
     }
 
     /// What this model is.
     pub fn info(&self) -> &ModelInfo {
         &self.info
+    }
+
+    /// Lower-case hex sha256 of the file its weights are in, which is read for it.
+    pub fn sha256(&self) -> String {
+        crate::hex(&Sha256::digest(self.file.as_bytes()))
     }
 
     /// The network.
@@ -152,6 +163,27 @@ impl TextModel {
     pub fn chat_prompt(&self, messages: &[Value]) -> Result<Vec<u32>, ModelError> {
         let text = self.chat_text(messages)?;
         Ok(self.tokenizer.encode(&text, EncodeOptions::CHAT)?)
+    }
+
+    /// The tokens of a prompt: as a user's message where the file has a chat template, else, and where
+    /// `raw` says so, as it stands.
+    ///
+    /// - `system`: a message before it; needs a template, and is not for raw prompts
+    ///
+    /// # Errors
+    /// As [`TextModel::prompt`] and [`TextModel::chat_prompt`].
+    pub fn ask(
+        &self,
+        prompt: &str,
+        system: Option<&str>,
+        raw: bool,
+    ) -> Result<Vec<u32>, ModelError> {
+        if raw || (!self.has_template() && system.is_none()) {
+            return Ok(self.prompt(prompt)?);
+        }
+        let system = system.map(|text| json!({ "role": "system", "content": text }));
+        let user = json!({ "role": "user", "content": prompt });
+        self.chat_prompt(&system.into_iter().chain([user]).collect::<Vec<_>>())
     }
 
     /// What the chat template makes of messages, guarded.

@@ -72,6 +72,9 @@ impl Weights {
         let bytes = storage.as_bytes();
         let invalid =
             |e: &dyn std::fmt::Display| ModelError::invalid(name, format!("not safetensors: {e}"));
+        if bytes.starts_with(b"GGUF") {
+            return Err(invalid(&"a GGUF file; `bho convert` makes a model file of it"));
+        }
         header::check(bytes).map_err(|e| invalid(&e))?;
         let (header, meta) = SafeTensors::read_metadata(bytes).map_err(|e| invalid(&e))?;
         // The crate has checked shapes, sizes and offsets; the data begins behind the header.

@@ -5,7 +5,7 @@
 use bho_engine::Coverage;
 use serde_json::{Number, Value};
 
-use super::{AgentError, AgentSpec, Fields};
+use super::{AgentError, AgentSpec, Fields, ParamKind};
 use crate::merge::PARENTS;
 
 /// The name of a value's type, as error messages call it.
@@ -88,6 +88,38 @@ pub(super) fn integer(
     match exact.or_else(|| whole().map(|f| f as usize)) {
         Some(n) if (min..=max).contains(&n) => Ok(Some(n)),
         _ => Err(invalid(name, "a number outside that", &accepted())),
+    }
+}
+
+/// `true` or `false`, if present.
+pub(super) fn flag(input: &Fields, name: &str) -> Result<Option<bool>, AgentError> {
+    match present(input, name) {
+        None => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(other) => Err(invalid(name, type_name(other), "true or false")),
+    }
+}
+
+/// A number within the range that the agent's parameter of this name has, if present.
+pub(super) fn number(
+    input: &Fields,
+    name: &str,
+    spec: &AgentSpec,
+) -> Result<Option<f32>, AgentError> {
+    let Some(value) = present(input, name) else { return Ok(None) };
+    let (mut min, mut max) = (f64::from(f32::MIN), f64::from(f32::MAX));
+    let kinds = spec.params.iter().filter(|param| param.name == name).map(|param| param.kind);
+    for kind in kinds {
+        if let ParamKind::Number { min: low, max: high } = kind {
+            (min, max) = (low, high);
+        }
+    }
+    let accepted = format!("a number in {min}..={max}");
+    match value.as_f64() {
+        #[expect(clippy::cast_possible_truncation, reason = "samplers compute in single precision")]
+        Some(number) if (min..=max).contains(&number) => Ok(Some(number as f32)),
+        Some(_) => Err(invalid(name, "a number outside that", &accepted)),
+        None => Err(invalid(name, type_name(value), &accepted)),
     }
 }
 

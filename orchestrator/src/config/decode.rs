@@ -146,6 +146,7 @@ fn budgets(top: &Section<'_, '_>, faults: &mut Faults) -> Budgets {
 fn models(top: &Section<'_, '_>, faults: &mut Faults) -> ModelRefs {
     let keys = ["reasoner", "guard", "embedder", "reasoner_path", "guard_path", "embedder_path"];
     let Some(models) = faults.child(top, "models", &keys) else { return ModelRefs::default() };
+    let place = |key| Some((key, models.entry(key)?.value.pos));
     ModelRefs {
         reasoner: faults.name(&models, "reasoner"),
         guard: faults.name(&models, "guard"),
@@ -153,6 +154,7 @@ fn models(top: &Section<'_, '_>, faults: &mut Faults) -> ModelRefs {
         reasoner_path: faults.name(&models, "reasoner_path"),
         guard_path: faults.name(&models, "guard_path"),
         embedder_path: faults.name(&models, "embedder_path"),
+        pos: keys.into_iter().filter_map(place).collect(),
     }
 }
 

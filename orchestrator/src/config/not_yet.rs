@@ -25,7 +25,6 @@ const fn key(
     NotYet { key, honoured, instead }
 }
 
-const NO_GENERATION: &str = "no agent keeps a prefix yet";
 const NO_INDEX: &str = "`tools.retriever` returns no chunks and says why";
 const NO_CHAT: &str = "each run stands alone";
 const NO_ADMISSION: &str = "memory is not measured";
@@ -37,8 +36,6 @@ const KEYS: &[NotYet] = &[
     key("budgets.memory_mb", &[], NO_ADMISSION),
     key("models.guard", &[], NO_LEARNED_GUARD),
     key("models.guard_path", &[], NO_LEARNED_GUARD),
-    key("storage.kv_cache.enabled", &["false"], NO_GENERATION),
-    key("storage.kv_cache.max_items", &[], NO_GENERATION),
     key("storage.rag_index.enabled", &["false"], NO_INDEX),
     key("storage.rag_index.db_path", &[], NO_INDEX),
     key("storage.rag_index.vector_index", &[], NO_INDEX),

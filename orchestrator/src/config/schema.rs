@@ -122,6 +122,8 @@ pub struct ModelRefs {
     pub guard_path: Option<String>,
     /// File of the embedder; wins over the name.
     pub embedder_path: Option<String>,
+    /// Where the keys that are given stand in the file.
+    pub pos: BTreeMap<&'static str, Pos>,
 }
 
 /// Caches and the knowledge base.

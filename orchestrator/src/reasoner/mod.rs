@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! What agents ask of models, whatever is behind: an encoder today, a decoder or a trained
-//! classifier tomorrow.
+//! What agents ask of models, whatever is behind: an encoder, a language model, or both.
 
 mod encoder;
+mod generator;
 
 use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
 
 pub use encoder::EncoderReasoner;
+pub use generator::{Form, Generator, TextRequest};
 
 /// The models as agents see them.
 pub trait Reasoner: Send + Sync {
@@ -18,4 +19,9 @@ pub trait Reasoner: Send + Sync {
     /// # Errors
     /// [`EngineError::Cancelled`] or a model failure.
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError>;
+
+    /// The language model, where there is one.
+    fn generator(&self) -> Option<&dyn Generator> {
+        None
+    }
 }

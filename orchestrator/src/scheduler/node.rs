@@ -19,7 +19,7 @@ use crate::guarding::{Blocked, Screening};
 use crate::merge;
 use crate::plan::Plan;
 use crate::reasoner::Reasoner;
-use crate::trace::{Origin, origins};
+use crate::trace::{GenerationTrace, Origin, origins};
 
 /// Kinds of agent errors that another attempt on the same input cannot mend.
 const PERMANENT: &[&str] = &["MissingInput", "InvalidInput"];
@@ -37,16 +37,22 @@ pub(crate) struct NodeRecord {
     /// Where parts of the result come from, as the agent says.
     pub(crate) origins: Vec<Origin>,
     pub(crate) tokens: Option<u64>,
+    /// What a language model did for it.
+    pub(crate) generation: Option<GenerationTrace>,
 }
 
 /// A node with its bindings read.
 struct Ready {
     agent: Option<Arc<dyn Agent>>,
+    params: Bindings,
     inputs: Option<Bindings>,
     outputs: Option<Bindings>,
 }
 
 type Bindings = Result<Vec<(String, Binding)>, BindingError>;
+
+/// Fields, and which node gave which of them, by path.
+type Given = (Fields, Vec<(String, String)>);
 
 /// What attempts of one node leave for the next, and for the record.
 #[derive(Default)]
@@ -104,6 +110,7 @@ impl RunContext {
                 .iter()
                 .map(|node| Ready {
                     agent: registry.get(&node.agent).cloned(),
+                    params: bindings(&node.params),
                     inputs: node.inputs.as_ref().map(bindings),
                     outputs: node.outputs.as_ref().map(bindings),
                 })
@@ -142,7 +149,6 @@ impl RunContext {
 
     /// The input before the guard, and what it lacks.
     fn build_input(&self, index: usize) -> Result<Input, BindingError> {
-        let node = &self.pipeline.nodes[index];
         let mut missing = Missing::default();
         let parents = &self.plan.parents[index];
         for &parent in parents {
@@ -152,29 +158,40 @@ impl RunContext {
                 missing.add(&self.pipeline.nodes[parent].id, error);
             }
         }
-        let (fields, givers) = match &self.nodes[index].inputs {
+        let (params, mut givers) = self.params(index, &mut missing)?;
+        let fields = match &self.nodes[index].inputs {
             None => {
                 let views = || {
                     parents.iter().filter_map(|&parent| {
                         Some((self.pipeline.nodes[parent].id.as_str(), self.view(parent)?))
                     })
                 };
-                let fields = merge::merge(&self.source, views(), &node.params);
-                (fields, merge::givers(views(), &node.params))
+                givers.extend(merge::givers(views(), &params));
+                merge::merge(&self.source, views(), &params)
             }
             Some(Err(error)) => return Err(error.clone()),
             Some(Ok(inputs)) => self.with_scope(None, |scope| {
-                let fields = merge::bind(inputs, scope, &node.params, &mut missing)?;
-                let mut givers = Vec::new();
                 for (key, binding) in inputs {
-                    if !node.params.contains_key(key) {
+                    if !params.contains_key(key) {
                         binding.givers(key, scope, &mut givers);
                     }
                 }
-                Ok((fields, givers))
+                merge::bind(inputs, scope, &params, &mut missing)
             })?,
         };
         Ok(Input { fields, missing, givers })
+    }
+
+    /// The parameters of a node with their references resolved, and which node gave which of them.
+    fn params(&self, index: usize, missing: &mut Missing) -> Result<Given, BindingError> {
+        let params = self.nodes[index].params.as_ref().map_err(Clone::clone)?;
+        self.with_scope(None, |scope| {
+            let mut givers = Vec::new();
+            for (key, binding) in params {
+                binding.givers(key, scope, &mut givers);
+            }
+            Ok((merge::bind(params, scope, &Fields::new(), missing)?, givers))
+        })
     }
 
     /// The published fields of a result.
@@ -332,6 +349,7 @@ impl RunContext {
         }
 
         let tokens = result.get("_tokens").or_else(|| result.get("tokens")).and_then(Value::as_u64);
+        let generation = result.remove("_generation").and_then(GenerationTrace::read);
         // Names with `_` are the run's own.
         result.retain(|key, _| !key.starts_with('_'));
         if node.guard_post {
@@ -351,7 +369,8 @@ impl RunContext {
         let fields = self
             .publish(index, result)
             .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
-        Ok(Attempt::Done(NodeRecord { fields, origins, tokens, ..NodeRecord::default() }))
+        let record = NodeRecord { fields, origins, tokens, generation, ..NodeRecord::default() };
+        Ok(Attempt::Done(record))
     }
 
     /// The output was unsafe: once more with safer input, and then a safe answer.

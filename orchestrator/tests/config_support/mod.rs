@@ -80,7 +80,7 @@ static SPECS: [AgentSpec; 6] = [
         summary: "text from a prompt",
         params: &[param("prompt", ParamKind::Text, false, "template of the prompt")],
         outputs: &["text"],
-        not_yet: Some("no generative model is there yet"),
+        not_yet: None,
     },
 ];
 

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 pub(crate) use command::{Input, Settings};
 pub(crate) use lines::{Line, Lines};
 
-use crate::commands::generate::rate;
 use crate::exit::{Exit, Failure, Interrupts};
 use crate::input::StreamArg;
 use crate::output::file::Target;
@@ -174,7 +173,7 @@ impl Session<'_> {
             "dropped_turns": prompt.dropped,
             "seed": seed,
             "first_token_ms": answer.first_token.as_secs_f64() * 1e3,
-            "tokens_per_second": rate(answer),
+            "tokens_per_second": answer.tokens_per_second(),
         })
     }
 
@@ -191,7 +190,7 @@ impl Session<'_> {
             output::milliseconds(last.first_token),
             last.tokens.len(),
         );
-        if let Some(rate) = rate(last) {
+        if let Some(rate) = last.tokens_per_second() {
             out += &format!(" at {rate:.1} tokens/s");
         }
         out

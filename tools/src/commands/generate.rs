@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bho_engine::decoder::KvKind;
 use bho_engine::generation::{Generated, Piece, Request};
 use bho_engine::sampling::{Constraint, SamplingParams};
-use bho_engine::{CancelToken, Compute};
+use bho_engine::{CancelToken, Compute, EngineError};
 use bho_models::decoder::{TextModel, TextOptions};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ use crate::{machine, models};
 pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     let prompt = args.prompt.read()?;
     let model = open(&args.model, &args.engine)?;
-    let tokens = tokens(&model, &prompt, args.raw, args.system.as_deref())?;
+    let tokens = model.ask(&prompt, args.system.as_deref(), args.raw).or_failed()?;
     let constraint = constraint(&model, args.regex.as_deref(), args.json_schema.as_deref())?;
     let constrained = constraint.is_some();
     let mut sampling = SamplingParams::from(&args.sampling);
@@ -106,11 +106,18 @@ fn constraint(
 pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextModel, Failure> {
     let threads = machine::threads(engine.threads, None).count;
     let compute = Compute::new(threads)?;
-    let options = TextOptions { context: engine.context, kv: engine.kv.into(), texts: 1 };
+    let options =
+        TextOptions { context: engine.context, kv: engine.kv.into(), ..TextOptions::default() };
     let model =
         TextModel::open(&models::file(path)?, &compute, options).map_err(models::failure)?;
+    promote(&model, engine.pages)?;
+    Ok(model)
+}
+
+/// Moves weights to huge pages: first, behind the first tokens, or not at all.
+pub(crate) fn promote(model: &TextModel, pages: PagesArg) -> Result<(), EngineError> {
     let weights = model.model().packed();
-    match engine.pages {
+    match pages {
         PagesArg::Mmap => {}
         PagesArg::Huge => {
             bho_engine::promote(&weights, usize::MAX, &CancelToken::new())?;
@@ -125,23 +132,7 @@ pub(crate) fn open(path: &std::path::Path, engine: &EngineArgs) -> Result<TextMo
             drop(started);
         }
     }
-    Ok(model)
-}
-
-/// The prompt as a message where the model takes those, else as it stands.
-fn tokens(
-    model: &TextModel,
-    prompt: &str,
-    raw: bool,
-    system: Option<&str>,
-) -> Result<Vec<u32>, Failure> {
-    if raw || (!model.has_template() && system.is_none()) {
-        return model.prompt(prompt).or_failed();
-    }
-    let system = system.map(|text| json!({ "role": "system", "content": text }));
-    let user = json!({ "role": "user", "content": prompt });
-    let messages: Vec<Value> = system.into_iter().chain([user]).collect();
-    model.chat_prompt(&messages).or_failed()
+    Ok(())
 }
 
 impl From<KvArg> for KvKind {
@@ -171,13 +162,6 @@ impl From<&SamplingArgs> for SamplingParams {
     }
 }
 
-/// Tokens a second, of all but the first.
-pub(crate) fn rate(generated: &Generated) -> Option<f64> {
-    let seconds = generated.decoding.as_secs_f64();
-    let tokens = generated.tokens.len().checked_sub(1).filter(|&n| n > 0 && seconds > 0.0)?;
-    Some(tokens as f64 / seconds)
-}
-
 fn summary(generated: &Generated) -> String {
     let mut out = format!(
         "{} read ({} of them cached), first token after {}",
@@ -185,7 +169,7 @@ fn summary(generated: &Generated) -> String {
         generated.cached_tokens,
         output::milliseconds(generated.first_token),
     );
-    if let Some(rate) = rate(generated) {
+    if let Some(rate) = generated.tokens_per_second() {
         out += &format!(", then {rate:.1} tokens/s");
     }
     out + &format!("; ended by {}", generated.finish.name())
@@ -202,7 +186,7 @@ fn document(model: &TextModel, generated: &Generated, pieces: &[Piece], logprobs
         "cached_tokens": generated.cached_tokens,
         "tokens": generated.tokens,
         "first_token_ms": generated.first_token.as_secs_f64() * 1e3,
-        "tokens_per_second": rate(generated),
+        "tokens_per_second": generated.tokens_per_second(),
         "threads": info.threads,
         "isa": info.isa,
     });

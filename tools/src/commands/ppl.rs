@@ -19,7 +19,7 @@ pub(crate) fn execute(args: &PplArgs) -> Result<Exit, Failure> {
     let text = args.file.read_text()?;
     let compute = Compute::new(machine::threads(args.threads, None).count)?;
     // The generator is not used: one page of cache.
-    let options = TextOptions { context: 1, texts: 1, kv: args.kv.into() };
+    let options = TextOptions { context: 1, kv: args.kv.into(), ..TextOptions::default() };
     let model =
         TextModel::open(&models::file(&args.model)?, &compute, options).map_err(models::failure)?;
     let most = model.model().config().context;

@@ -20,14 +20,14 @@ use crate::output::file::Target;
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
 use crate::output::{self, card};
-use crate::{machine, models};
+use crate::{machine, wiring};
 
 /// Runs. What can be refused is refused before a model is loaded.
 pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     super::guard_environment()?;
     let registry = AgentRegistry::builtin();
-    let loaded = config::load_file(&args.pipeline, &registry)?;
-    let Some(pipeline) = &loaded.pipeline else {
+    let mut loaded = config::load_file(&args.pipeline, &registry)?;
+    let Some(pipeline) = loaded.pipeline.take() else {
         return refuse(&args, &loaded);
     };
     if args.trace.is_some() && !pipeline.tracing.enabled {
@@ -44,15 +44,16 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     };
     let cancel = CancelToken::new();
     let interrupted = exit::cancel_on_interrupt(&cancel);
+    let resolved = wiring::resolve(&pipeline, &args.pipeline)?;
+    loaded.faults.extend(wiring::no_language_model(&resolved, &pipeline));
     announce(&args.pipeline, &loaded);
 
     let threads = machine::threads(args.threads, pipeline.device_profile.cpu_threads);
-    let choices = models::choices(pipeline, &args.pipeline);
-    let wired = models::wire(&choices, registry, threads.count)?;
+    let wired = wiring::wire(resolved, &pipeline, registry, threads.count)?;
     let infos = wired.reasoner.models();
     let options = RunOptions { seed: args.seed, cancel, ..RunOptions::default() };
     let outcome = Orchestrator::new(wired.registry, wired.reasoner)
-        .run(pipeline, source, options)
+        .run(&pipeline, source, options)
         .or_failed()?;
 
     // Before anything is printed: a closed pipe must not cost the trace.
@@ -66,10 +67,10 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     };
     let mut out = output::stdout();
     if args.json {
-        let document = document(pipeline, &outcome, &infos, args.seed);
+        let document = document(&pipeline, &outcome, &infos, args.seed);
         output::json::document(&mut out, &document)?;
     } else {
-        let text = describe(pipeline, &outcome, &infos, &Style::stdout());
+        let text = describe(&pipeline, &outcome, &infos, &Style::stdout());
         out.write_all(text.as_bytes())?;
         out.flush()?;
     }

@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use bho_models::ModelStore;
 use bho_orchestrator::agents::AgentRegistry;
 use bho_orchestrator::config::{self, Fault, Loaded, Pipeline, Severity};
 use serde_json::{Value, json};
@@ -15,21 +14,28 @@ use crate::models::{self, Role};
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
 use crate::output::{self, count};
+use crate::wiring;
 
 /// One model of the pipeline and what its name stands for.
 struct Resolved {
     choice: models::Choice,
-    model: Result<String, String>,
+    /// None where nodes write and the pipeline names no language model.
+    model: Result<Option<String>, String>,
 }
 
 /// Validates; exits with 1 if the pipeline cannot run.
 pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
-    let loaded = config::load_file(&args.pipeline, &AgentRegistry::builtin())?;
+    let mut loaded = config::load_file(&args.pipeline, &AgentRegistry::builtin())?;
     let resolved = match &loaded.pipeline {
-        Some(pipeline) => resolve(pipeline, &args.pipeline)?,
+        Some(pipeline) => {
+            let (resolved, faults) = resolve(pipeline, &args.pipeline)?;
+            loaded.faults.extend(faults);
+            resolved
+        }
         None => Vec::new(),
     };
-    let valid = loaded.pipeline.is_some() && resolved.iter().all(|r| r.model.is_ok());
+    let sound = !loaded.faults.iter().any(Fault::is_error);
+    let valid = sound && resolved.iter().all(|r| r.model.is_ok());
     let mut out = output::stdout();
     if args.json {
         let document = document(args, &loaded, &resolved, valid);
@@ -47,13 +53,23 @@ pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
     Ok(if valid { Exit::Success } else { Exit::Failed })
 }
 
-fn resolve(pipeline: &Pipeline, file: &Path) -> Result<Vec<Resolved>, Failure> {
-    let store = ModelStore::bundled().map_err(models::failure)?;
-    let resolved = models::choices(pipeline, file).into_iter().map(|choice| {
-        let model = choice.source(&store).map(|source| source.to_string());
-        Resolved { choice, model: model.map_err(|error| error.to_string()) }
-    });
-    Ok(resolved.collect())
+/// The models of a pipeline, and what is wrong with how its nodes use them.
+fn resolve(pipeline: &Pipeline, file: &Path) -> Result<(Vec<Resolved>, Vec<Fault>), Failure> {
+    let found = wiring::resolve(pipeline, file)?;
+    let mut faults: Vec<_> = wiring::no_language_model(&found, pipeline).into_iter().collect();
+    let mut resolved = Vec::new();
+    for wiring::Resolved { choice, mut model } in found {
+        // Encoders are small and loaded by the run; a language model is worth knowing about before.
+        if let (Role::Generator, Ok(Some(source))) = (choice.role, &model) {
+            match wiring::check_language_model(source, pipeline) {
+                Ok(fault) => faults.extend(fault),
+                Err(error) => model = Err(error),
+            }
+        }
+        let model = model.map(|source| source.map(|source| source.to_string()));
+        resolved.push(Resolved { choice, model: model.map_err(|error| error.to_string()) });
+    }
+    Ok((resolved, faults))
 }
 
 fn counts(faults: &[Fault]) -> [usize; 3] {
@@ -70,7 +86,7 @@ fn document(args: &ValidateArgs, loaded: &Loaded, resolved: &[Resolved], valid: 
                 "role": choice.role,
                 "key": choice.key,
                 "label": choice.label(),
-                "model": model.as_ref().ok(),
+                "model": model.as_ref().ok().and_then(Option::as_ref),
                 "error": model.as_ref().err(),
                 "nodes": choice.nodes,
             })
@@ -112,11 +128,11 @@ fn report(
     for Resolved { choice, model } in resolved {
         if let Err(error) = model {
             broken += 1;
-            let label = style.paint(Tint::Red, "error[unknown_model]:");
+            let label = style.paint(Tint::Red, "error[bad_model]:");
             let key = choice.key.unwrap_or("models");
             out.push_str(&format!(
                 "{}: {label} {key}: {}\n",
-                style::clean(&file),
+                style::clean(&choice.place()),
                 style::clean(error)
             ));
         }
@@ -140,16 +156,13 @@ fn report(
     if !used.is_empty() {
         let mut table = Table::new(["model", "named", "is", "used by"]);
         for Resolved { choice, model } in used {
-            let role = match choice.role {
-                Role::Reasoner => "reasoner",
-                Role::Embedder => "embedder",
-            };
             let is = match model {
-                Ok(model) => model.as_str().into(),
+                Ok(Some(model)) => model.as_str().into(),
+                Ok(None) => Cell::tinted(Tint::Yellow, "no language model"),
                 Err(_) => Cell::tinted(Tint::Red, "unknown"),
             };
             let nodes = choice.nodes.join(", ");
-            table.row([role.into(), choice.label().into(), is, nodes.into()]);
+            table.row([choice.role.name().into(), choice.label().into(), is, nodes.into()]);
         }
         out.push_str(&table.render(style));
         out.push('\n');

@@ -10,6 +10,7 @@ mod help;
 mod machine;
 mod model_files;
 mod models;
+mod pipeline_writing;
 mod ppl;
 mod run;
 mod streams;
