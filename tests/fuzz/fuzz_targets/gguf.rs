@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use bho_engine::{CancelToken, Storage};
-use bho_fuzz::{Fill, Hostile, pardon_other_crates, patch, scratch, try_model, try_tokenizer};
+use bho_fuzz::{
+    Fill, Hostile, pardon_other_crates, patch, scratch, tally, try_model, try_tokenizer,
+};
 use bho_kernels::I2sLayout;
 use bho_models::gguf::{GgufFile, GgufValue};
 use bho_models::{ConvertOptions, DecoderTokenizer, audit, convert};
@@ -340,7 +342,9 @@ fn walk(value: GgufValue<'_>) -> usize {
 
 fuzz_target!(init: pardon_other_crates(), |input: Input| {
     let bytes = input.bytes();
-    let Ok(file) = GgufFile::parse("fuzz", Storage::Heap(bytes.into())) else { return };
+    let file = GgufFile::parse("fuzz", Storage::Heap(bytes.into()));
+    tally("file", file.is_ok());
+    let Ok(file) = file else { return };
     assert!(file.metadata().map(|(_, value)| walk(value)).sum::<usize>() <= file.as_bytes().len());
     let arm = file.clone().with_i2s_layout(I2sLayout::Arm);
     for (name, tensor) in file.tensors() {
@@ -359,9 +363,14 @@ fuzz_target!(init: pardon_other_crates(), |input: Input| {
     }
     let _ = file.config();
     let _ = file.chat_template();
-    let Ok(built) = file.tokenizer() else { return };
+    let built = file.tokenizer();
+    tally("tokenizer", built.is_ok());
+    let Ok(built) = built else { return };
     let tokenizer = DecoderTokenizer::from_json("fuzz", &built.json, 1 << 20).unwrap();
     try_tokenizer(&tokenizer, "ab <s> é\n a12");
+    if !file.tensors().contains_key("token_embd.weight") {
+        return;
+    }
     // Whatever it is converted to runs.
     let folder = scratch();
     let path = folder.join("model.gguf");
@@ -369,7 +378,9 @@ fuzz_target!(init: pardon_other_crates(), |input: Input| {
     let _ = audit(&path);
     let result = folder.join("result");
     let options = ConvertOptions { force: true, ..ConvertOptions::default() };
-    if convert(&path, &result, &options, &CancelToken::new(), &mut |_| {}).is_ok() {
+    let converted = convert(&path, &result, &options, &CancelToken::new(), &mut |_| {});
+    tally("converted", converted.is_ok());
+    if converted.is_ok() {
         try_model(&result, true);
     }
 });

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use bho_engine::{CancelToken, Storage};
 use bho_fuzz::checkpoint::{Checkpoint, Damage, SINGLE, sound};
 use bho_fuzz::json::{Edit, edit};
-use bho_fuzz::{pardon_other_crates, scratch, try_model};
+use bho_fuzz::{pardon_other_crates, scratch, tally, try_model};
 use bho_models::{ConvertOptions, Package, Weights, audit, convert};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -113,11 +113,15 @@ fuzz_target!(init: prepare(), |input: Input| {
     let folder = scratch().join("model");
     model.write(&folder, &damage);
     let path = if model.converted { folder.join(SINGLE) } else { folder.clone() };
-    let _ = audit(&path);
+    let audited = audit(&path);
+    tally("audited", audited.is_ok());
+    tally("sound by audit", audited.is_ok_and(|audit| !audit.is_severe()));
     try_model(&path, false);
     let result = folder.join("result");
     let options = ConvertOptions::default();
-    if convert(&path, &result, &options, &CancelToken::new(), &mut |_| {}).is_ok() {
+    let converted = convert(&path, &result, &options, &CancelToken::new(), &mut |_| {});
+    tally("converted", converted.is_ok());
+    if converted.is_ok() {
         let is_decoder = model.json.values().any(|json| {
             json.get("architectures").is_some_and(|a| !a.to_string().contains("Bert"))
         });

@@ -5,8 +5,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use bho_fuzz::Hostile;
 use bho_fuzz::json::{Edit, edit};
+use bho_fuzz::{Hostile, tally};
 use bho_models::{ChatInput, ChatTemplate};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::{arbitrary, fuzz_target};
@@ -254,7 +254,9 @@ fuzz_target!(|input: Input| {
     let source = match &input.source {
         Source::Raw(text) | Source::Built(Template(text)) => text,
     };
-    let template = match ChatTemplate::parse("fuzz", source) {
+    let template = ChatTemplate::parse("fuzz", source);
+    tally("parsed", template.is_ok());
+    let template = match template {
         Ok(template) => template,
         Err(error) => return assert!(!error.to_string().contains("panic"), "{error}"),
     };
@@ -276,6 +278,7 @@ fuzz_target!(|input: Input| {
         extra: given["extra"].as_object(),
         now: Some(UNIX_EPOCH),
     });
+    tally("rendered", rendered.is_ok());
     match rendered {
         Ok(text) => assert!(text.len() <= MAX_OUTPUT),
         Err(error) => assert!(!error.to_string().contains("panic"), "{error}"),

@@ -312,7 +312,7 @@ pub fn sound(scratch: &Path) -> Vec<Checkpoint> {
         llama("BF16", false, true),
         llama("BF16", true, false),
         decoder("BitNetForCausalLM", "BF16", false, true),
-        decoder("Qwen3Model", "BF16", true, true),
+        decoder("Qwen3Model", "BF16", false, true),
         bert("BertModel", 0),
         bert("BertForSequenceClassification", 3),
     ];

@@ -4,7 +4,9 @@
 pub mod checkpoint;
 pub mod json;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use bho_engine::decoder::{KvKind, Scorer};
 use bho_engine::{CancelToken, Compute};
@@ -192,5 +194,20 @@ pub fn try_model(path: &Path, must: bool) {
         }
         let _ = encoder.classify(&[("ab", Some("a"))], &cancel);
         let _ = encoder.tag(&["a b"], &cancel);
+    }
+}
+
+/// With `BHO_FUZZ_STATS` set, counts how many inputs come past a check: none or all would mean that what lies
+/// behind it, or in it, is not tried.
+pub fn tally(check: &'static str, passed: bool) {
+    static COUNTS: Mutex<BTreeMap<&str, [u64; 2]>> = Mutex::new(BTreeMap::new());
+    if std::env::var_os("BHO_FUZZ_STATS").is_some() {
+        let mut counts = COUNTS.lock().unwrap();
+        let [all, past] = counts.entry(check).or_default();
+        *all += 1;
+        *past += u64::from(passed);
+        if all.is_power_of_two() {
+            eprintln!("{check}: {past} of {all}");
+        }
     }
 }
