@@ -47,9 +47,9 @@ aarch64:
 sanitize *args:
     .ci/sanitize {{args}}
 
-# Fuzz each target for so many seconds (nightly)
-fuzz seconds="30" *targets:
-    .ci/fuzz {{seconds}} {{targets}}
+# Fuzz each target for so many seconds, or as CI does (nightly)
+fuzz seconds="" *targets:
+    .ci/fuzz "{{seconds}}" {{targets}}
 
 # The minimum supported toolchain still compiles everything
 msrv:

@@ -2,35 +2,14 @@
 //! One suite for every backend this machine can run, against the plain-loop oracle.
 //! The vector maths has its own, `vecmath.rs`.
 
+mod common;
+
 use bho_kernels::{
     Dequant, F32Matrix, Int8Matrix, Kernels, QuantRows, TernaryMatrix, available, by_name, oracle,
 };
 use proptest::prelude::*;
 
-/// A small deterministic generator (splitmix64).
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn int8(&mut self) -> i8 {
-        self.next() as i8
-    }
-    fn trit(&mut self) -> i8 {
-        (self.next() % 3) as i8 - 1
-    }
-    fn float(&mut self, scale: f32) -> f32 {
-        ((self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
-    }
-    fn floats(&mut self, n: usize, scale: f32) -> Vec<f32> {
-        (0..n).map(|_| self.float(scale)).collect()
-    }
-}
+use common::Rng;
 
 fn ternary(k: &dyn Kernels, w: &[i8], x: &[i8], rows: usize, cols: usize) -> Vec<i64> {
     let packed = TernaryMatrix::pack(rows, cols, w).unwrap();

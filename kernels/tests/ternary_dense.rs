@@ -1,30 +1,15 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The dense ternary format and every backend's product with it, against the plain-loop oracle.
 
+mod common;
+
 use bho_kernels::{
     DenseTernaryMatrix, DenseTernaryView, Dequant, KernelError, Kernels, QuantRows, TernaryMatrix,
     TernaryView, available, by_name, oracle,
 };
 use proptest::prelude::*;
 
-/// A small deterministic generator (splitmix64).
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn int8s(&mut self, n: usize) -> Vec<i8> {
-        (0..n).map(|_| self.next() as i8).collect()
-    }
-    fn trits(&mut self, n: usize) -> Vec<i8> {
-        (0..n).map(|_| (self.next() % 3) as i8 - 1).collect()
-    }
-}
+use common::Rng;
 
 fn gemm(k: &dyn Kernels, w: DenseTernaryView<'_>, x: &[i8]) -> Vec<i64> {
     let x = QuantRows::from_int8(x, w.cols()).unwrap();

@@ -2,6 +2,8 @@
 //! Vector maths of every backend this machine can run: the same bits everywhere, within the stated
 //! bounds of plain loops in 64-bit floats, and nothing panics at the extremes.
 
+mod common;
+
 use std::f32::consts::PI;
 
 use bho_kernels::{
@@ -9,24 +11,7 @@ use bho_kernels::{
     f16, oracle,
 };
 
-/// A small deterministic generator (splitmix64).
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn float(&mut self, scale: f32) -> f32 {
-        ((self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
-    }
-    fn floats(&mut self, n: usize, scale: f32) -> Vec<f32> {
-        (0..n).map(|_| self.float(scale)).collect()
-    }
-}
+use common::Rng;
 
 /// Every length around the edges of 16 lanes, and some large ones.
 fn lengths() -> impl Iterator<Item = usize> {

@@ -7,6 +7,7 @@
 
 mod guarded;
 mod json;
+mod slice;
 pub(crate) mod strftime;
 mod values;
 

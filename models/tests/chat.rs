@@ -56,6 +56,8 @@ fn errors_say_what_and_where() {
     assert!(render("\n\n{% if %}").unwrap_err().starts_with("t: line 3: "));
     assert!(render("{{ messages[9].role }}").unwrap_err().contains("undefined"));
     assert!(render("{% set n = 2 %}{{ 1 < n < 3 }}").unwrap_err().contains("chained comparisons"));
+    assert!(render("{{ 4 is divisibleby(0) }}").unwrap_err().contains("division by 0"));
+    assert!(render("{{ range(1, 9223372036854775807, -1) }}").unwrap_err().contains("2^40"));
     assert!(render("{{ strftime_now('%Q') }}").unwrap_err().contains("directive"));
     assert_eq!(render("{% generation -%} a {%- endgeneration %}b{{ '%}' }}").unwrap(), "ab%}");
 }
@@ -120,6 +122,28 @@ fn templates_that_grow_without_end_are_stopped() {
         let result = render(&source);
         assert!(result.is_err(), "{what}: {} bytes", result.unwrap().len());
         assert!(start.elapsed() < Duration::from_secs(60), "{what} took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn slices_are_those_of_python() {
+    for (expression, expected) in [
+        ("'abcde'[1:3]", "bc"),
+        ("'abcde'[3:0:-1]", "dcb"),
+        ("'abé'[::-1]", "éba"),
+        ("''[::-1]", ""),
+        ("[][::-1]", "[]"),
+        ("[1][1:][::-1]", "[]"),
+        ("[1, 2, 3][-2:]", "[2, 3]"),
+        ("(1, 2, 3)[:1]", "(1,)"),
+        ("[1, 2][-9223372036854775807:9223372036854775807:9223372036854775807]", "[1]"),
+        ("4 is divisibleby(-1)", "True"),
+    ] {
+        assert_eq!(
+            render(&format!("{{{{ {expression} }}}}")).as_deref(),
+            Ok(expected),
+            "{expression}"
+        );
     }
 }
 

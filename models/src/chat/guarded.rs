@@ -16,6 +16,7 @@ use minijinja::{Environment, Error, Expression, State, Value, filters, functions
 use serde_json::Value as Json;
 
 use super::json::to_json;
+use super::slice::slice;
 use super::strftime::strftime;
 use super::values::{Budget, invalid, text, width};
 
@@ -153,7 +154,7 @@ pub(super) fn environment(longest_literal: usize, now: SystemTime) -> Environmen
     env.add_function("~", move |a: Value, b: Value| {
         Ok::<_, Error>(text(&a, &shared)? + &text(&b, &shared)?)
     });
-    env.add_function("range", functions::range);
+    env.add_function("range", range);
     env.add_function("dict", functions::dict);
     env.add_function("namespace", functions::namespace);
     env.add_function("raise_exception", |message: String| Err::<Value, _>(invalid(message)));
@@ -161,6 +162,24 @@ pub(super) fn environment(longest_literal: usize, now: SystemTime) -> Environmen
     add_filters(&mut env, &budget);
     add_tests(&mut env, &budget);
     env
+}
+
+/// minijinja's own, which overflows far out.
+fn range(lower: isize, upper: Option<isize>, step: Option<isize>) -> Result<Value, Error> {
+    let far = |n: &isize| n.unsigned_abs() > 1 << 40;
+    if far(&lower) || upper.as_ref().is_some_and(far) || step.as_ref().is_some_and(far) {
+        return Err(invalid("range: a bound or step is beyond 2^40"));
+    }
+    functions::range(lower, upper, step)
+}
+
+/// minijinja's own, which panics on 0 and may on -1.
+fn is_divisibleby(value: &Value, by: &Value) -> Result<bool, Error> {
+    match i128::try_from(by.clone()) {
+        Ok(0) => Err(invalid("divisibleby: division by 0")),
+        Ok(-1) => Ok(tests::is_divisibleby(value, &Value::from(1))),
+        _ => Ok(tests::is_divisibleby(value, by)),
+    }
 }
 
 /// One of [`OPERATORS`], paid for.
@@ -175,9 +194,7 @@ fn operate(operator: usize, args: &[Value], budget: &Budget) -> Result<Value, Er
             };
             budget.charge(times(a, b).max(times(b, a)))?;
         }
-        // minijinja 3.0.5 panics when an empty list is sliced backwards.
-        "[:]" if a.len() == Some(0) => return Ok(a.clone()),
-        "[:]" => budget.charge(width(a).saturating_mul(4))?,
+        "[:]" => return slice(a, &args[1..], budget),
         "[]" => budget.charge(a.as_str().map_or(0, str::len))?,
         _ => match (a.as_str(), b.as_str()) {
             (Some(a), Some(b)) if OPERATORS[operator].0 != "in" => {
@@ -316,7 +333,7 @@ fn add_tests(env: &mut Environment<'_>, budget: &Arc<Budget>) {
     });
     env.add_test("odd", tests::is_odd);
     env.add_test("even", tests::is_even);
-    env.add_test("divisibleby", tests::is_divisibleby);
+    env.add_test("divisibleby", is_divisibleby);
     env.add_test("true", tests::is_true);
     env.add_test("false", tests::is_false);
     env.add_test("lower", tests::is_lower);

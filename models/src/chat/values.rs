@@ -11,7 +11,7 @@ use minijinja::{Error, ErrorKind, Value};
 const MAX_DEPTH: usize = 64;
 
 /// What looking at one value costs, in bytes of text that could be copied meanwhile.
-const ITEM: usize = 32;
+pub(super) const ITEM: usize = 32;
 
 /// Work that a rendering may still do: bytes copied or looked at, items visited.
 #[derive(Debug)]

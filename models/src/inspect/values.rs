@@ -44,7 +44,9 @@ fn safetensor(file: &Weights, name: &str, tensor: &Tensor, findings: &mut Findin
         // Whole tiles: their padding has codes too.
         let view = match tensor.shape[..] {
             [panels, tiles, TILE_BYTES] => {
-                TernaryView::new(panels * PANEL, tiles * TERNARY_TILE_COLS, bytes)
+                let (rows, cols) =
+                    (panels.saturating_mul(PANEL), tiles.saturating_mul(TERNARY_TILE_COLS));
+                TernaryView::new(rows, cols, bytes)
             }
             // Packed as transformers does: the same two bits, in another order.
             _ => TernaryView::new(PANEL, TERNARY_TILE_COLS * (bytes.len() / TILE_BYTES), {

@@ -3,8 +3,7 @@
 //!
 //! Normalizers rewrite text, and in a chain they multiply: forty steps that replace `a` by `aa`
 //! would make a terabyte of one letter. WordPiece tries every substring of a word, in cubic time.
-//! A file that would do either is refused before the `tokenizers` crate sees it. The table of a
-//! `Precompiled` normalizer is not read here and counts as Unicode's own.
+//! A file that would do either is refused before the `tokenizers` crate sees it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -78,8 +77,10 @@ fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
                 pattern => content.len().div_ceil(pattern).max(1),
             }
         }
-        (None, Some("NFKC" | "NFKD" | "Precompiled")) => COMPATIBILITY,
-        (None, _) if map.contains_key("precompiled_charsmap") => COMPATIBILITY,
+        (None, Some("NFKC" | "NFKD")) => COMPATIBILITY,
+        (None, _) if map.contains_key("precompiled_charsmap") => {
+            charsmap(text("precompiled_charsmap").unwrap_or_default())?
+        }
         _ => OTHER,
     };
     *growth = growth.saturating_mul(factor);
@@ -87,6 +88,43 @@ fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
         return Err(format!("its steps could make a text {MAX_GROWTH} times as long, or more"));
     }
     Ok(())
+}
+
+/// Most bytes that SentencePiece's table of a `Precompiled` normalizer makes of one: the length of a trie in bytes
+/// (u32), the trie, and texts that end in 0. Like Unicode's own, the longest are taken to stand for three bytes.
+fn charsmap(base64: &str) -> Result<usize, String> {
+    let bytes = decode(base64).ok_or("precompiled_charsmap is not base64")?;
+    let texts = bytes.split_first_chunk().and_then(|(trie, rest)| {
+        // The crate would make room for what it says before it looks.
+        rest.get(usize::try_from(u32::from_le_bytes(*trie)).ok()?..)
+    });
+    let Some(texts) = texts else {
+        return Err("precompiled_charsmap is shorter than it says".into());
+    };
+    let longest = texts.split(|&byte| byte == 0).map(<[u8]>::len).max();
+    Ok(longest.unwrap_or(0).div_ceil(3).max(COMPATIBILITY))
+}
+
+/// Standard base64 (RFC 4648, §4); what the last digits have beyond whole bytes is dropped.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let (mut bytes, mut bits, mut held) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
+    for digit in text.trim_end_matches('=').bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -104,9 +142,26 @@ mod tests {
         // BERT; XLM-R and its small descendants.
         normalizers(&[json!({ "type": "BertNormalizer" })]).unwrap();
         let spaces = json!({ "type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " " });
-        normalizers(&[json!({ "type": "Precompiled", "precompiled_charsmap": "" }), spaces])
-            .unwrap();
+        // A trie of one unit, one text.
+        let table = json!({ "type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAABhYgA=" });
+        normalizers(&[table, spaces]).unwrap();
         check(r#"{"model": {"max_input_chars_per_word": 100}}"#).unwrap();
+    }
+
+    #[test]
+    fn tables_that_lie_or_make_much_of_little_are_refused() {
+        let table = |base64: &str| json!({ "type": "Precompiled", "precompiled_charsmap": base64 });
+        // A trie of 4 GiB; one byte more than there is; no length; no base64.
+        for lie in ["/////w==", "BQAAAAAAAAA=", "AAA=", "", "*"] {
+            let error = normalizers(&[table(lie)]).unwrap_err();
+            assert!(error.contains("precompiled_charsmap"), "{error}");
+        }
+        // No trie, and about 3 KiB of text; then 3 bytes more.
+        let text = |n: usize| table(&format!("AAAAAGFh{}", "YWFh".repeat(n)));
+        let bytes = decode(text(1)["precompiled_charsmap"].as_str().unwrap()).unwrap();
+        assert_eq!(bytes, b"\0\0\0\0aaaaa");
+        normalizers(&[text(1023)]).unwrap();
+        assert!(normalizers(&[text(1024)]).unwrap_err().contains("1024 times"));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! GGUF files from any bytes, and from keys and tensors that are nearly right: an error, or a file of which
-//! everything can be asked; rows are finite, and a tokenizer that is built loads.
+//! everything can be asked; rows are finite, a tokenizer that is built loads, and what is converted runs.
 #![no_main]
 
 use std::collections::BTreeMap;
 
-use bho_engine::Storage;
-use bho_fuzz::{Fill, Hostile};
+use bho_engine::{CancelToken, Storage};
+use bho_fuzz::{
+    Fill, Hostile, pardon_other_crates, patch, scratch, tally, try_model, try_tokenizer,
+};
 use bho_kernels::I2sLayout;
 use bho_models::gguf::{GgufFile, GgufValue};
+use bho_models::{ConvertOptions, DecoderTokenizer, audit, convert};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,8 +22,34 @@ const MAX_ELEMENTS: usize = 1 << 16;
 enum Input {
     /// Behind the magic and a version, anything.
     Raw(Vec<u8>),
-    Built(Option<Tokenizer>, Vec<Key>, Vec<Tensor>, Fill, u16, Vec<(u16, u8)>),
+    Built(Box<Built>),
 }
+
+#[derive(Debug, Arbitrary)]
+struct Built {
+    tokenizer: Option<Tokenizer>,
+    /// With a tokenizer, the other parts of a decoder.
+    model: Option<Model>,
+    keys: Vec<Key>,
+    tensors: Vec<Tensor>,
+    fill: Fill,
+    /// Bytes of data behind that of the model.
+    data: u16,
+    patches: Vec<(u16, u8)>,
+}
+
+/// Keys and tensors of a decoder of one layer.
+#[derive(Debug, Arbitrary)]
+struct Model {
+    /// One of [`ARCHITECTURES`].
+    architecture: u8,
+    /// Matrices in Q8_0, else in F32.
+    quantized: bool,
+    /// Whether the output has weights of its own.
+    head: bool,
+}
+
+const ARCHITECTURES: [&str; 4] = ["llama", "bitnet-b1.58", "bitnet", "bitnet-25"];
 
 /// Keys of a tokenizer that agree with each other.
 #[derive(Debug, Arbitrary)]
@@ -176,46 +205,127 @@ impl Tokenizer {
     }
 }
 
+impl Model {
+    /// Hidden size, and that inside the feed-forward part.
+    fn sizes(&self) -> (usize, usize) {
+        if self.quantized { (32, 64) } else { (8, 12) }
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (String, (u32, Vec<u8>))> {
+        let architecture = self.name();
+        let (hidden, ffn) = self.sizes();
+        let numbers = [
+            ("block_count", 1),
+            ("context_length", 64),
+            ("embedding_length", hidden),
+            ("feed_forward_length", ffn),
+            ("attention.head_count", 2),
+            ("attention.head_count_kv", 1),
+        ];
+        let key = move |name: &str| format!("{architecture}.{name}");
+        let epsilon = key("attention.layer_norm_rms_epsilon");
+        let numbers = numbers.map(|(name, n)| (key(name), (4, (n as u32).to_le_bytes().to_vec())));
+        numbers.into_iter().chain([
+            (epsilon, (6, 1e-5f32.to_le_bytes().to_vec())),
+            ("general.architecture".to_owned(), (8, string(architecture))),
+        ])
+    }
+
+    fn name(&self) -> &'static str {
+        ARCHITECTURES[usize::from(self.architecture) % ARCHITECTURES.len()]
+    }
+
+    /// Names, dimensions, types and bytes.
+    fn tensors(&self, vocab: usize) -> Vec<(String, Vec<usize>, u32, Vec<u8>)> {
+        let (hidden, ffn) = self.sizes();
+        let mut all = vec![("token_embd", vec![hidden, vocab]), ("output_norm", vec![hidden])];
+        if self.head {
+            all.push(("output", vec![hidden, vocab]));
+        }
+        all.extend([
+            ("blk.0.attn_norm", vec![hidden]),
+            ("blk.0.ffn_norm", vec![hidden]),
+            ("blk.0.attn_q", vec![hidden, hidden]),
+            ("blk.0.attn_k", vec![hidden, hidden / 2]),
+            ("blk.0.attn_v", vec![hidden, hidden / 2]),
+            ("blk.0.attn_output", vec![hidden, hidden]),
+            ("blk.0.ffn_gate", vec![hidden, ffn]),
+            ("blk.0.ffn_up", vec![hidden, ffn]),
+            ("blk.0.ffn_down", vec![ffn, hidden]),
+        ]);
+        if self.name() != "llama" {
+            all.push(("blk.0.attn_sub_norm", vec![hidden]));
+            all.push(("blk.0.ffn_sub_norm", vec![ffn]));
+        }
+        let tensor = |(name, dims): (&str, Vec<usize>)| {
+            let codes = Fill::Random(name.len() as u64).bytes(dims.iter().product());
+            let (kind, bytes) = if self.quantized && dims.len() == 2 {
+                // A scale of 2^-6 for 32 values.
+                (8, codes.chunks(32).flat_map(|c| [&[0, 0x24], c].concat()).collect())
+            } else {
+                let value = |b: u8| (f32::from(b) / 128.0 - 0.99).to_le_bytes();
+                (0, codes.into_iter().flat_map(value).collect())
+            };
+            (format!("{name}.weight"), dims, kind, bytes)
+        };
+        all.into_iter().map(tensor).collect()
+    }
+}
+
 impl Input {
     fn bytes(&self) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
-        let (tokenizer, keys, tensors, fill, data, patches) = match self {
+        let Built { tokenizer, model, keys, tensors, fill, data, patches } = match self {
             Self::Raw(bytes) => return [out, bytes.clone()].concat(),
-            Self::Built(t, k, n, f, d, p) => (t, k, n, f, d, p),
+            Self::Built(built) => &**built,
         };
-        let mut entries: BTreeMap<String, (u32, Vec<u8>)> = keys
-            .iter()
-            .map(|Key { name, value }| {
-                let name = usize::from(*name) % (NAMES.len() + 4);
-                let other = || format!("key.{name}");
-                (NAMES.get(name).map_or_else(other, |name| (*name).into()), value.bytes())
-            })
-            .collect();
         let agreeing = tokenizer.iter().flat_map(Tokenizer::keys);
-        entries.extend(agreeing.map(|(name, value)| (name.to_owned(), value)));
-        out.extend((tensors.len() as u64).to_le_bytes());
+        let mut entries: BTreeMap<String, (u32, Vec<u8>)> =
+            agreeing.map(|(name, value)| (name.to_owned(), value)).collect();
+        let model = model.as_ref().filter(|_| tokenizer.is_some());
+        entries.extend(model.iter().flat_map(|model| model.keys()));
+        for Key { name, value } in keys {
+            let name = usize::from(*name) % (NAMES.len() + 4);
+            let name = NAMES.get(name).map_or_else(|| format!("key.{name}"), |name| (*name).into());
+            entries.insert(name, value.bytes());
+        }
+        let vocab = entries.get("tokenizer.ggml.tokens").map_or(0, |(_, array)| {
+            array.get(4..12).map_or(0, |n| u64::from_le_bytes(n.try_into().unwrap()) as usize)
+        });
+        let parts = model.map_or_else(Vec::new, |model| model.tensors(vocab.min(256)));
+        out.extend(((parts.len() + tensors.len()) as u64).to_le_bytes());
         out.extend((entries.len() as u64).to_le_bytes());
         for (name, (kind, bytes)) in entries {
             out.extend(string(&name));
             out.extend(kind.to_le_bytes());
             out.extend(bytes);
         }
-        for (i, tensor) in tensors.iter().enumerate() {
-            out.extend(string(&format!("tensor.{i}")));
-            out.extend((tensor.dims.len() as u32).to_le_bytes());
-            for (i, dim) in tensor.dims.iter().enumerate() {
-                let times = if i == 0 && tensor.whole_blocks { 256 } else { 1 };
-                out.extend((dim.0 as u64).wrapping_mul(times).to_le_bytes());
-            }
-            out.extend(u32::from(tensor.kind % 40).to_le_bytes());
-            out.extend((tensor.offset.0 as u64).wrapping_mul(32).to_le_bytes());
+        let mut tensor = |name: &str, dims: &[u64], kind: u32, offset: u64| {
+            out.extend(string(name));
+            out.extend((dims.len() as u32).to_le_bytes());
+            dims.iter().for_each(|dim| out.extend(dim.to_le_bytes()));
+            out.extend(kind.to_le_bytes());
+            out.extend(offset.to_le_bytes());
+        };
+        let mut whole = Vec::new();
+        for (name, dims, kind, bytes) in &parts {
+            let dims: Vec<_> = dims.iter().map(|&dim| dim as u64).collect();
+            tensor(name, &dims, *kind, whole.len() as u64);
+            whole.extend(bytes);
+            whole.resize(whole.len().next_multiple_of(32), 0);
+        }
+        for (i, Tensor { kind, dims, whole_blocks, offset }) in tensors.iter().enumerate() {
+            let times = |i: usize| if i == 0 && *whole_blocks { 256 } else { 1 };
+            let dims =
+                dims.iter().enumerate().map(|(i, dim)| (dim.0 as u64).wrapping_mul(times(i)));
+            let dims: Vec<_> = dims.collect();
+            let kind = (kind % 40).into();
+            tensor(&format!("tensor.{i}"), &dims, kind, (offset.0 as u64).wrapping_mul(32));
         }
         out.resize(out.len().next_multiple_of(32), 0);
+        out.extend(whole);
         out.extend(fill.bytes((*data).into()));
-        for (at, byte) in patches {
-            let at = usize::from(*at) % out.len();
-            out[at] = *byte;
-        }
+        patch(&mut out, patches);
         out
     }
 }
@@ -230,9 +340,11 @@ fn walk(value: GgufValue<'_>) -> usize {
     }
 }
 
-fuzz_target!(|input: Input| {
+fuzz_target!(init: pardon_other_crates(), |input: Input| {
     let bytes = input.bytes();
-    let Ok(file) = GgufFile::parse("fuzz", Storage::Heap(bytes.into())) else { return };
+    let file = GgufFile::parse("fuzz", Storage::Heap(bytes.into()));
+    tally("file", file.is_ok());
+    let Ok(file) = file else { return };
     assert!(file.metadata().map(|(_, value)| walk(value)).sum::<usize>() <= file.as_bytes().len());
     let arm = file.clone().with_i2s_layout(I2sLayout::Arm);
     for (name, tensor) in file.tensors() {
@@ -251,8 +363,24 @@ fuzz_target!(|input: Input| {
     }
     let _ = file.config();
     let _ = file.chat_template();
-    if let Ok(built) = file.tokenizer() {
-        let tokenizer = tokenizers::Tokenizer::from_bytes(&built.json).unwrap();
-        tokenizer.encode("ab <s> é\n a12", true).unwrap();
+    let built = file.tokenizer();
+    tally("tokenizer", built.is_ok());
+    let Ok(built) = built else { return };
+    let tokenizer = DecoderTokenizer::from_json("fuzz", &built.json, 1 << 20).unwrap();
+    try_tokenizer(&tokenizer, "ab <s> é\n a12");
+    if !file.tensors().contains_key("token_embd.weight") {
+        return;
+    }
+    // Whatever it is converted to runs.
+    let folder = scratch();
+    let path = folder.join("model.gguf");
+    std::fs::write(&path, file.as_bytes()).unwrap();
+    let _ = audit(&path);
+    let result = folder.join("result");
+    let options = ConvertOptions { force: true, ..ConvertOptions::default() };
+    let converted = convert(&path, &result, &options, &CancelToken::new(), &mut |_| {});
+    tally("converted", converted.is_ok());
+    if converted.is_ok() {
+        try_model(&result, true);
     }
 });

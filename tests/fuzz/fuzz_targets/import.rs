@@ -66,14 +66,14 @@ impl Format {
         }
     }
 
-    /// Bytes of a tensor, by the documentation of the formats.
+    /// Bytes of a tensor, by the documentation of the formats; `u128::MAX` for more than that.
     fn len(self, rows: usize, cols: usize) -> u128 {
         let (inputs, bytes) = self.block();
         let row = (cols / inputs) as u128 * bytes as u128;
         match self {
-            Self::HfMultiply(_) | Self::HfDivide(_) => row * rows.div_ceil(4) as u128,
-            Self::I2sX86 | Self::I2sArm => row * rows as u128 + 32,
-            Self::Tq1_0 | Self::Tq2_0 => row * rows as u128,
+            Self::HfMultiply(_) | Self::HfDivide(_) => row.saturating_mul(rows.div_ceil(4) as u128),
+            Self::I2sX86 | Self::I2sArm => row.saturating_mul(rows as u128).saturating_add(32),
+            Self::Tq1_0 | Self::Tq2_0 => row.saturating_mul(rows as u128),
         }
     }
 
