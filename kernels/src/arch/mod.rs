@@ -27,7 +27,11 @@ mod neon;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon_dotprod;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_f16;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon_i8mm;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_int4;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_cpu;
@@ -291,7 +295,13 @@ pub(crate) fn prefetch<T>(values: &[T], ahead: usize) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(at.cast());
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing: it may point anywhere.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{}]", in(reg) at,
+            options(nomem, nostack, preserves_flags));
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
 }
 

@@ -18,16 +18,39 @@ pub(crate) type Line = [u8; TILE_BYTES];
 /// The inputs of one group, in blocks of four.
 pub(crate) type Quads = [[i8; 4]; INT4_GROUP / 4];
 
+const NO_INPUTS: Quads = [[0; 4]; INT4_GROUP / 4];
+
 /// Tokens that share one pass over a panel.
 const TOKENS: usize = 4;
 
 /// How far ahead of the multiplications weights are fetched, in bytes: DRAM answers after some 100 ns.
 const PREFETCH_BYTES: usize = 2304;
 
+/// One group of inputs: of the 16 rows of a panel and of `T` tokens.
+pub(crate) struct Group<'a, const T: usize> {
+    pub(crate) codes: &'a [Line; GROUP_LINES],
+    pub(crate) scales: Lanes,
+    pub(crate) x: [&'a Quads; T],
+    /// Where sums of codes start: what they are too large by is taken off, `-8 · Σ x`.
+    pub(crate) starts: [i32; T],
+}
+
 /// Sums over one group: plain loops, or the instructions a backend has.
 ///
 /// A value of the type is the proof that its instructions may run.
 pub(crate) trait GroupDot: Copy {
+    /// `acc[t, r] += scale[r] · (start[t] + Σ_k code[r, k] · x[t, k])`: the sum is exact, the product
+    /// is rounded before it is added.
+    #[inline(always)]
+    fn add<const T: usize>(self, group: &Group<'_, T>, acc: &mut [Lanes; T]) {
+        for t in 0..T {
+            let sums = self.dot(group.codes, group.x[t]);
+            for l in 0..LANES {
+                acc[t][l] += (group.starts[t] + sums[l]) as f32 * group.scales[l];
+            }
+        }
+    }
+
     /// `Σ_k code[r, k] · x[k]` of 16 rows, exact.
     #[inline(always)]
     fn dot(self, lines: &[Line; GROUP_LINES], x: &Quads) -> [i32; LANES] {
@@ -61,14 +84,13 @@ pub(crate) fn int4_linear(
     KernelError::check("output", x.rows() * w.rows(), y.len())?;
     KernelError::check("bias", w.rows(), bias.map_or(w.rows(), <[f32]>::len))?;
     KernelError::check("zero points of activations", 0, usize::from(x.has_zeros()))?;
-    // What codes are too large by, per group: 8 · Σ x.
     let groups = x.padded_row_len() / INT4_GROUP;
-    let mut offsets = Vec::with_capacity(x.rows() * groups);
+    let mut starts = Vec::with_capacity(x.rows() * groups);
     for t in 0..x.rows() {
         let row = x.padded_row(t).chunks_exact(INT4_GROUP);
-        offsets.extend(row.map(|group| 8 * group.iter().map(|&v| i32::from(v)).sum::<i32>()));
+        starts.extend(row.map(|group| -8 * group.iter().map(|&v| i32::from(v)).sum::<i32>()));
     }
-    let layer = Layer { w, x, groups, offsets: &offsets, bias };
+    let layer = Layer { w, x, groups, starts: &starts, bias };
     for panel in 0..w.panels() {
         let mut t = 0;
         while t < x.rows() {
@@ -89,8 +111,8 @@ struct Layer<'a> {
     x: RowsView<'a>,
     /// Groups of a row, the last tile's included.
     groups: usize,
-    /// `[tokens, groups]`.
-    offsets: &'a [i32],
+    /// `[tokens, groups]`; see [`Group::starts`].
+    starts: &'a [i32],
     bias: Option<&'a [f32]>,
 }
 
@@ -107,10 +129,10 @@ impl Layer<'_> {
     ) -> usize {
         let tiles = self.w.panel(panel);
         let mut x: [&[Quads]; T] = [&[]; T];
-        let mut offsets: [&[i32]; T] = [&[]; T];
+        let mut starts: [&[i32]; T] = [&[]; T];
         for i in 0..T {
             x[i] = &self.x.padded_row(t + i).as_chunks().0.as_chunks().0[..2 * tiles.len()];
-            offsets[i] = &self.offsets[(t + i) * self.groups..][..2 * tiles.len()];
+            starts[i] = &self.starts[(t + i) * self.groups..][..2 * tiles.len()];
         }
         let mut acc = [[0f32; LANES]; T];
         for (n, tile) in tiles.iter().enumerate() {
@@ -121,13 +143,12 @@ impl Layer<'_> {
             for half in 0..2 {
                 let Some(codes) = lines[half * GROUP_LINES..].first_chunk() else { break };
                 let scales = halves.widen(&scales(&lines[2 * GROUP_LINES], half));
-                let g = 2 * n + half;
+                let mut group = Group { codes, scales, x: [&NO_INPUTS; T], starts: [0; T] };
                 for i in 0..T {
-                    let sums = dots.dot(codes, &x[i][g]);
-                    for l in 0..LANES {
-                        acc[i][l] += (sums[l] - offsets[i][g]) as f32 * scales[l];
-                    }
+                    group.x[i] = &x[i][2 * n + half];
+                    group.starts[i] = starts[i][2 * n + half];
                 }
+                dots.add(&group, &mut acc);
             }
         }
         for i in 0..T {
