@@ -69,7 +69,7 @@ pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
 /// `$features` are the target features of the backend (none for the baseline), and `$halves` is
-/// its `vecmath::HalfLanes`, if it has instructions for f16, `$dots` its `vecmath::GroupDot`. `$few_dense` multiplies few
+/// its `vecmath::HalfLanes`, if it has instructions for f16, `$dots` its `vecmath::int4::GroupDot`. `$few_dense` multiplies few
 /// tokens by dense ternary weights as they are, if the backend can; else they are unpacked for
 /// `ternary`. Each method checks shapes in safe code and enters one function compiled with those
 /// features.

@@ -39,7 +39,8 @@ impl HalfLanes for Fcvt {
                         options(pure, nomem, nostack));
                     asm!("fcvtl2 {:v}.4s, {:v}.8h", out(vreg) high, in(vreg) h,
                         options(pure, nomem, nostack));
-                    vst1q_f32_x2(out.as_mut_ptr(), float32x4x2_t(low, high));
+                    vst1q_f32(out.as_mut_ptr(), low);
+                    vst1q_f32(out[4..].as_mut_ptr(), high);
                 }
             }
             out

@@ -9,7 +9,7 @@ use super::convert::HalfLanes;
 use super::{LANES, Lanes};
 use crate::error::KernelError;
 use crate::formats::{
-    GROUP_LINES, INT4_GROUP, INT4_TILE_BYTES, Int4View, PANEL, RowsView, TILE_BYTES,
+    GROUP_LINES, INT4_GROUP, INT4_TILE_BYTES, INT4_TILE_COLS, Int4View, PANEL, RowsView, TILE_BYTES,
 };
 
 /// Four inputs of the 16 rows of a panel, twice: in the low and in the high halves of bytes.
@@ -18,37 +18,50 @@ pub(crate) type Line = [u8; TILE_BYTES];
 /// The inputs of one group, in blocks of four.
 pub(crate) type Quads = [[i8; 4]; INT4_GROUP / 4];
 
-const NO_INPUTS: Quads = [[0; 4]; INT4_GROUP / 4];
-
 /// Tokens that share one pass over a panel.
 const TOKENS: usize = 4;
 
 /// How far ahead of the multiplications weights are fetched, in bytes: DRAM answers after some 100 ns.
 const PREFETCH_BYTES: usize = 2304;
 
-/// One group of inputs: of the 16 rows of a panel and of `T` tokens.
-pub(crate) struct Group<'a, const T: usize> {
-    pub(crate) codes: &'a [Line; GROUP_LINES],
-    pub(crate) scales: Lanes,
-    pub(crate) x: [&'a Quads; T],
-    /// Where sums of codes start: what they are too large by is taken off, `-8 · Σ x`.
-    pub(crate) starts: [i32; T],
+/// One panel of 16 rows and `T` tokens; all slices have one item a tile.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a, const T: usize> {
+    pub(crate) tiles: &'a [[u8; INT4_TILE_BYTES]],
+    /// The inputs of the two groups of a tile.
+    pub(crate) x: [&'a [[Quads; 2]]; T],
+    /// What the codes of the two groups are too large by is taken off: `-8 · Σ x`.
+    pub(crate) starts: [&'a [[i32; 2]]; T],
 }
 
-/// Sums over one group: plain loops, or the instructions a backend has.
+/// Sums over groups and panels: plain loops, or the instructions a backend has.
 ///
 /// A value of the type is the proof that its instructions may run.
 pub(crate) trait GroupDot: Copy {
-    /// `acc[t, r] += scale[r] · (start[t] + Σ_k code[r, k] · x[t, k])`: the sum is exact, the product
-    /// is rounded before it is added.
+    /// `Σ_g scale[r, g] · (start[t, g] + Σ_{k in g} code[r, k] · x[t, k])` of 16 rows: the sum of a
+    /// group is exact, its product is rounded before it is added, groups follow in their order.
     #[inline(always)]
-    fn add<const T: usize>(self, group: &Group<'_, T>, acc: &mut [Lanes; T]) {
-        for t in 0..T {
-            let sums = self.dot(group.codes, group.x[t]);
-            for l in 0..LANES {
-                acc[t][l] += (group.starts[t] + sums[l]) as f32 * group.scales[l];
+    fn panel<const T: usize>(self, halves: impl HalfLanes, panel: Panel<'_, T>) -> [Lanes; T] {
+        let Panel { tiles, mut x, mut starts } = panel;
+        for i in 0..T {
+            (x[i], starts[i]) = (&x[i][..tiles.len()], &starts[i][..tiles.len()]);
+        }
+        let mut acc = [[0f32; LANES]; T];
+        for n in 0..tiles.len() {
+            prefetch(&tiles[n]);
+            let groups = groups(&tiles[n]);
+            for half in 0..2 {
+                let (codes, scales) = &groups[half];
+                let scales = halves.widen(scales);
+                for i in 0..T {
+                    let (sums, start) = (self.dot(codes, &x[i][n][half]), starts[i][n][half]);
+                    for l in 0..LANES {
+                        acc[i][l] += (sums[l] + start) as f32 * scales[l];
+                    }
+                }
             }
         }
+        acc
     }
 
     /// `Σ_k code[r, k] · x[k]` of 16 rows, exact.
@@ -70,6 +83,27 @@ pub(crate) trait GroupDot: Copy {
 
 impl GroupDot for super::PlainLanes {}
 
+/// Asks for the weights that come after `tile`, in this panel or the next.
+#[inline(always)]
+pub(crate) fn prefetch(tile: &[u8; INT4_TILE_BYTES]) {
+    for line in 0..INT4_TILE_BYTES / TILE_BYTES {
+        crate::arch::prefetch(tile, PREFETCH_BYTES + line * TILE_BYTES);
+    }
+}
+
+/// Codes and scales of the two groups of a tile.
+#[inline(always)]
+pub(crate) fn groups(tile: &[u8; INT4_TILE_BYTES]) -> [(&[Line; GROUP_LINES], [f16; LANES]); 2] {
+    let (lines, _) = tile.as_chunks::<TILE_BYTES>();
+    let (halves, _) = lines.as_chunks::<GROUP_LINES>();
+    let mut scales = [[f16::ZERO; LANES]; 2];
+    let bytes = lines[2 * GROUP_LINES].as_chunks().0;
+    for (scale, bytes) in scales.as_flattened_mut().iter_mut().zip(bytes) {
+        *scale = f16::from_le_bytes(*bytes);
+    }
+    [(&halves[0], scales[0]), (&halves[1], scales[1])]
+}
+
 /// `y[t, r] = x_scale[t] · Σ_g scale[r, g] · Σ_{k in g} w[r, k] · x[t, k] + bias[r]`.
 #[inline(always)]
 pub(crate) fn int4_linear(
@@ -84,13 +118,14 @@ pub(crate) fn int4_linear(
     KernelError::check("output", x.rows() * w.rows(), y.len())?;
     KernelError::check("bias", w.rows(), bias.map_or(w.rows(), <[f32]>::len))?;
     KernelError::check("zero points of activations", 0, usize::from(x.has_zeros()))?;
-    let groups = x.padded_row_len() / INT4_GROUP;
-    let mut starts = Vec::with_capacity(x.rows() * groups);
+    let tiles = x.padded_row_len() / INT4_TILE_COLS;
+    let mut starts = Vec::with_capacity(x.rows() * tiles);
     for t in 0..x.rows() {
-        let row = x.padded_row(t).chunks_exact(INT4_GROUP);
-        starts.extend(row.map(|group| -8 * group.iter().map(|&v| i32::from(v)).sum::<i32>()));
+        for tile in x.padded_row(t).as_chunks::<INT4_GROUP>().0.as_chunks::<2>().0 {
+            starts.push(tile.map(|group| -8 * group.iter().map(|&v| i32::from(v)).sum::<i32>()));
+        }
     }
-    let layer = Layer { w, x, groups, starts: &starts, bias };
+    let layer = Layer { w, x, tiles, starts: &starts, bias };
     for panel in 0..w.panels() {
         let mut t = 0;
         while t < x.rows() {
@@ -109,10 +144,10 @@ pub(crate) fn int4_linear(
 struct Layer<'a> {
     w: Int4View<'a>,
     x: RowsView<'a>,
-    /// Groups of a row, the last tile's included.
-    groups: usize,
-    /// `[tokens, groups]`; see [`Group::starts`].
-    starts: &'a [i32],
+    /// Tiles of a row.
+    tiles: usize,
+    /// `[tokens, tiles]`; see [`Panel::starts`].
+    starts: &'a [[i32; 2]],
     bias: Option<&'a [f32]>,
 }
 
@@ -127,32 +162,15 @@ impl Layer<'_> {
         t: usize,
         y: &mut [f32],
     ) -> usize {
-        let tiles = self.w.panel(panel);
-        let mut x: [&[Quads]; T] = [&[]; T];
-        let mut starts: [&[i32]; T] = [&[]; T];
+        let (tiles, count) = (self.w.panel(panel), self.tiles);
+        let mut these = Panel { tiles, x: [&[]; T], starts: [&[]; T] };
         for i in 0..T {
-            x[i] = &self.x.padded_row(t + i).as_chunks().0.as_chunks().0[..2 * tiles.len()];
-            starts[i] = &self.starts[(t + i) * self.groups..][..2 * tiles.len()];
+            these.x[i] = self.x.padded_row(t + i).as_chunks().0.as_chunks().0.as_chunks().0;
+            these.starts[i] = &self.starts[(t + i) * count..][..count];
         }
-        let mut acc = [[0f32; LANES]; T];
-        for (n, tile) in tiles.iter().enumerate() {
-            for line in 0..INT4_TILE_BYTES / TILE_BYTES {
-                crate::arch::prefetch(tile, PREFETCH_BYTES + line * TILE_BYTES);
-            }
-            let (lines, _) = tile.as_chunks::<TILE_BYTES>();
-            for half in 0..2 {
-                let Some(codes) = lines[half * GROUP_LINES..].first_chunk() else { break };
-                let scales = halves.widen(&scales(&lines[2 * GROUP_LINES], half));
-                let mut group = Group { codes, scales, x: [&NO_INPUTS; T], starts: [0; T] };
-                for i in 0..T {
-                    group.x[i] = &x[i][2 * n + half];
-                    group.starts[i] = starts[i][2 * n + half];
-                }
-                dots.add(&group, &mut acc);
-            }
-        }
+        let sums = dots.panel(halves, these);
         for i in 0..T {
-            self.put(panel, t + i, &acc[i], y);
+            self.put(panel, t + i, &sums[i], y);
         }
         T
     }
@@ -167,14 +185,4 @@ impl Layer<'_> {
             *out = sums[l] * scale + self.bias.map_or(0.0, |bias| bias[row0 + l]);
         }
     }
-}
-
-/// The scales of one group in their line.
-#[inline(always)]
-fn scales(line: &Line, half: usize) -> [f16; LANES] {
-    let mut scales = [f16::ZERO; LANES];
-    for (scale, bytes) in scales.iter_mut().zip(line[half * 2 * LANES..].as_chunks().0) {
-        *scale = f16::from_le_bytes(*bytes);
-    }
-    scales
 }
