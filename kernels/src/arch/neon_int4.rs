@@ -29,7 +29,7 @@ use core::arch::asm;
 use super::neon::{four_times, load, load_x};
 use super::neon_dotprod::sdot;
 use crate::formats::PANEL;
-use crate::vecmath::int4::{GroupDot, Line, Panel, groups, prefetch};
+use crate::vecmath::int4::{GroupDot, Line, Panel, group, prefetch};
 use crate::vecmath::{HalfLanes, Lanes};
 
 /// Proof of NEON: only a function compiled with it can make one.
@@ -152,9 +152,8 @@ fn smlal_rows<const T: usize>(
     let mut acc = [[vdupq_n_f32(0.0); 4]; T];
     for n in 0..tiles.len() {
         prefetch(&tiles[n]);
-        let groups = groups(&tiles[n]);
         for half in 0..2 {
-            let (lines, scales) = &groups[half];
+            let (lines, scales) = group(&tiles[n], half);
             let mut sums = [[[vdupq_n_s16(0); 2]; 4]; T];
             four_times!(LINE, {
                 let w: [[int8x16_t; 2]; 4] =
@@ -175,7 +174,7 @@ fn smlal_rows<const T: usize>(
                     }
                 }
             });
-            let scales = halves.widen(scales);
+            let scales = halves.widen(&scales);
             for t in 0..T {
                 let start = vdupq_n_s32(starts[t][n][half]);
                 for q in 0..4 {
@@ -202,10 +201,9 @@ fn sdot_rows<const T: usize>(
     let mut acc = [[vdupq_n_f32(0.0); 4]; T];
     for n in 0..tiles.len() {
         prefetch(&tiles[n]);
-        let groups = groups(&tiles[n]);
         for half in 0..2 {
-            let (lines, scales) = &groups[half];
-            let scales = halves.widen(scales);
+            let (lines, scales) = group(&tiles[n], half);
+            let scales = halves.widen(&scales);
             let x: [[int8x16_t; 2]; T] = core::array::from_fn(|t| {
                 let (x, _) = x[t][n][half].as_flattened().as_chunks();
                 [load_x(&x[0]), load_x(&x[1])]

@@ -49,10 +49,9 @@ pub(crate) trait GroupDot: Copy {
         let mut acc = [[0f32; LANES]; T];
         for n in 0..tiles.len() {
             prefetch(&tiles[n]);
-            let groups = groups(&tiles[n]);
             for half in 0..2 {
-                let (codes, scales) = &groups[half];
-                let scales = halves.widen(scales);
+                let (codes, scales) = group(&tiles[n], half);
+                let scales = halves.widen(&scales);
                 for i in 0..T {
                     let (sums, start) = (self.dot(codes, &x[i][n][half]), starts[i][n][half]);
                     for l in 0..LANES {
@@ -91,17 +90,19 @@ pub(crate) fn prefetch(tile: &[u8; INT4_TILE_BYTES]) {
     }
 }
 
-/// Codes and scales of the two groups of a tile.
+/// Codes and scales of the first or second group of a tile.
 #[inline(always)]
-pub(crate) fn groups(tile: &[u8; INT4_TILE_BYTES]) -> [(&[Line; GROUP_LINES], [f16; LANES]); 2] {
+pub(crate) fn group(
+    tile: &[u8; INT4_TILE_BYTES],
+    half: usize,
+) -> (&[Line; GROUP_LINES], [f16; LANES]) {
     let (lines, _) = tile.as_chunks::<TILE_BYTES>();
-    let (halves, _) = lines.as_chunks::<GROUP_LINES>();
-    let mut scales = [[f16::ZERO; LANES]; 2];
-    let bytes = lines[2 * GROUP_LINES].as_chunks().0;
-    for (scale, bytes) in scales.as_flattened_mut().iter_mut().zip(bytes) {
+    let mut scales = [f16::ZERO; LANES];
+    let bytes = lines[2 * GROUP_LINES][half * 2 * LANES..].as_chunks().0;
+    for (scale, bytes) in scales.iter_mut().zip(bytes) {
         *scale = f16::from_le_bytes(*bytes);
     }
-    [(&halves[0], scales[0]), (&halves[1], scales[1])]
+    (&lines.as_chunks().0[half], scales)
 }
 
 /// `y[t, r] = x_scale[t] · Σ_g scale[r, g] · Σ_{k in g} w[r, k] · x[t, k] + bias[r]`.
