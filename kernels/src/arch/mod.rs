@@ -37,9 +37,7 @@ mod scalar;
 mod x86_cpu;
 
 use crate::backend::Kernels;
-use crate::formats::{
-    AlignedBytes, DenseTernaryView, PANEL, TERNARY_TILE_COLS, TILE_BYTES, TernaryView,
-};
+use crate::formats::{AlignedBytes, DenseTernaryView, PANEL, TernaryView};
 
 /// Gives the backend if this CPU can run it.
 pub(crate) type Detect = fn() -> Option<&'static dyn Kernels>;
@@ -272,7 +270,7 @@ fn unpacked(
     w: DenseTernaryView<'_>,
     mut ternary: impl FnMut(TernaryView<'_>, usize) -> Ran,
 ) -> Ran {
-    let panel_bytes = w.cols().div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+    let panel_bytes = TernaryView::panel_bytes(w.cols());
     // Whole groups of those that backends read side by side.
     let step = (UNPACKED_BYTES / panel_bytes).max(1).next_multiple_of(4);
     let mut tiles = AlignedBytes::default();
