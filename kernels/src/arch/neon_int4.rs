@@ -20,8 +20,9 @@
 //! | 2 | 141 | 79 |
 //! | 4 | 141 | 72 |
 //!
-//! 64 of the former are `smlal`, 32 of the latter `sdot`. With NEON alone a pass takes two tokens,
-//! whose narrow sums take 16 registers; some of their floats, and of four tokens with `sdot`, are spilled.
+//! 64 of the former are `smlal` (or `smull`, the first), 32 of the latter `sdot`. With NEON alone a
+//! pass takes two tokens, whose narrow sums take 16 registers. A few floats of those, and of four
+//! tokens with `sdot`, are spilled.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
