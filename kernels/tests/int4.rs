@@ -82,17 +82,25 @@ fn every_backend_gives_the_documented_sums_at_every_edge() {
 
 #[test]
 fn worst_case_magnitudes_do_not_wrap() {
-    let (rows, cols) = (PANEL, 4096);
-    for (code, input) in [(0x00, -128i8), (0xff, -128), (0xff, 127), (0x0f, -128), (0xf0, 127)] {
+    let (rows, cols) = (PANEL + 1, 4096);
+    // Extremes of one sign, and of another in every other block.
+    let inputs = [[-128; 8], [127; 8], [-128, -128, -128, -128, 127, 127, 127, 127]];
+    for code in [0x00, 0xff, 0x0f, 0xf0] {
         let mut weights = random(rows, cols, 1);
         for tile in weights.chunks_exact_mut(TILE) {
             tile[..8 * TILE_BYTES].fill(code);
         }
         let w = Int4View::new(rows, cols, &weights).unwrap();
-        let x = QuantRows::from_int8(&vec![input; 3 * cols], cols).unwrap();
-        let expected = bits(&oracle(w, &x, None));
-        for k in available() {
-            assert_eq!(bits(&linear(k, w, &x, None)), expected, "{}", k.name());
+        for input in inputs {
+            // Every number of tokens that share a pass, and a pass after another.
+            for tokens in 1..=5 {
+                let x = QuantRows::from_int8(&input.repeat(tokens * cols / 8), cols).unwrap();
+                let expected = bits(&oracle(w, &x, None));
+                for k in available() {
+                    let found = bits(&linear(k, w, &x, None));
+                    assert_eq!(found, expected, "{}: {code:02x}, {input:?}, {tokens}", k.name());
+                }
+            }
         }
     }
 }
@@ -125,7 +133,7 @@ proptest! {
     #[test]
     fn any_bytes_of_the_right_length_are_multiplied_alike(
         bytes in proptest::collection::vec(any::<u8>(), TILE),
-        x in proptest::collection::vec(any::<i8>(), 2 * 50),
+        x in (1..=6usize).prop_flat_map(|tokens| proptest::collection::vec(any::<i8>(), tokens * 50)),
     ) {
         let w = Int4View::new(11, 50, &bytes).unwrap();
         let x = QuantRows::from_int8(&x, 50).unwrap();

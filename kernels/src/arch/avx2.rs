@@ -22,7 +22,7 @@ use super::blocked::{Block, Rows, Sums, Unpacked, blocked, with_tokens};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TernaryView};
 use crate::sink::Sink;
-use crate::vecmath::{GroupDot, Line, Quads};
+use crate::vecmath::int4::{GroupDot, Line, Quads};
 
 struct Avx2;
 

@@ -20,7 +20,7 @@ use super::blocked::{Block, Blocks, Rows, Sums, Unpacked, blocked, with_tokens};
 use crate::backend::Kernels;
 use crate::formats::{Int8View, PANEL, RowsView, TILE_BYTES, TernaryView};
 use crate::sink::Sink;
-use crate::vecmath::{GroupDot, Line, Quads};
+use crate::vecmath::int4::{GroupDot, Line, Quads};
 
 struct Avx512Vnni;
 

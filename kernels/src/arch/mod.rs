@@ -27,15 +27,17 @@ mod neon;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon_dotprod;
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_f16;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod neon_i8mm;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon_int4;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86_cpu;
 
 use crate::backend::Kernels;
-use crate::formats::{
-    AlignedBytes, DenseTernaryView, PANEL, TERNARY_TILE_COLS, TILE_BYTES, TernaryView,
-};
+use crate::formats::{AlignedBytes, DenseTernaryView, PANEL, TernaryView};
 
 /// Gives the backend if this CPU can run it.
 pub(crate) type Detect = fn() -> Option<&'static dyn Kernels>;
@@ -65,7 +67,7 @@ pub(crate) struct Ran(pub(crate) &'static str, pub(crate) &'static str);
 /// Implements [`Kernels`] for `$backend` from `ternary` and `int8` inner loops in scope.
 ///
 /// `$features` are the target features of the backend (none for the baseline), and `$halves` is
-/// its `vecmath::HalfLanes`, if it has instructions for f16, `$dots` its `vecmath::GroupDot`. `$few_dense` multiplies few
+/// its `vecmath::HalfLanes`, if it has instructions for f16, `$dots` its `vecmath::int4::GroupDot`. `$few_dense` multiplies few
 /// tokens by dense ternary weights as they are, if the backend can; else they are unpacked for
 /// `ternary`. Each method checks shapes in safe code and enters one function compiled with those
 /// features.
@@ -268,7 +270,7 @@ fn unpacked(
     w: DenseTernaryView<'_>,
     mut ternary: impl FnMut(TernaryView<'_>, usize) -> Ran,
 ) -> Ran {
-    let panel_bytes = w.cols().div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+    let panel_bytes = TernaryView::panel_bytes(w.cols());
     // Whole groups of those that backends read side by side.
     let step = (UNPACKED_BYTES / panel_bytes).max(1).next_multiple_of(4);
     let mut tiles = AlignedBytes::default();
@@ -291,7 +293,13 @@ pub(crate) fn prefetch<T>(values: &[T], ahead: usize) {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(at.cast());
     };
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch reads nothing: it may point anywhere.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{}]", in(reg) at,
+            options(nomem, nostack, preserves_flags));
+    };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     cfg!(target_feature = "neon").then_some(&Neon as _)
 }
 
-super::kernels!(Neon, "neon", "neon");
+super::kernels!(Neon, "neon", "neon"; super::neon_f16::Fcvt => super::neon_int4::Smlal);
 
 /// Tokens that share one pass over half a panel: 4 x 2 x 2 sums, which leaves registers for codes.
 const TOKENS: usize = 4;

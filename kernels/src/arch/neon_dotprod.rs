@@ -47,7 +47,9 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     has!("neon", "dotprod").then_some(&NeonDotprod as _)
 }
 
-super::kernels!(NeonDotprod, "neon_dotprod", "neon,dotprod");
+super::kernels!(
+    NeonDotprod, "neon_dotprod", "neon,dotprod"; super::neon_f16::Fcvt => super::neon_int4::Sdot
+);
 
 /// Tokens that share one pass over half a panel: 8 x 2 sums hide the latency of `sdot` and leave
 /// registers for as many activations.
@@ -63,7 +65,11 @@ const TILES_PER_SHIFT: usize = 1 << 14;
 /// `sum[i] += Σ_j codes[4i + j] · x[4 · QUAD + j]`.
 #[target_feature(enable = "neon,dotprod")]
 #[inline]
-fn sdot<const QUAD: i32>(mut sum: int32x4_t, codes: int8x16_t, x: int8x16_t) -> int32x4_t {
+pub(super) fn sdot<const QUAD: i32>(
+    mut sum: int32x4_t,
+    codes: int8x16_t,
+    x: int8x16_t,
+) -> int32x4_t {
     // SAFETY: works on registers alone; the function's features hold the instruction.
     unsafe {
         asm!("sdot {:v}.4s, {:v}.16b, {:v}.4b[{}]",

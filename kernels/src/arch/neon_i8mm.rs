@@ -44,7 +44,9 @@ pub(crate) fn detect() -> Option<&'static dyn Kernels> {
     has!("neon", "dotprod", "i8mm").then_some(&NeonI8mm as _)
 }
 
-super::kernels!(NeonI8mm, "neon_i8mm", "neon,dotprod,i8mm");
+super::kernels!(
+    NeonI8mm, "neon_i8mm", "neon,dotprod,i8mm"; super::neon_f16::Fcvt => super::neon_int4::Sdot
+);
 
 /// Tokens that share one pass over a panel: 3 pairs x 8 pairs of rows leave just enough registers.
 const TOKENS: usize = 6;

@@ -29,6 +29,8 @@ pub struct F16View<'a> {
     panels: &'a [u8],
 }
 
+super::packed!(F16Matrix, F16View, panels, "f16", [MAX_DIM, 1, F16_LINE_BYTES]);
+
 impl F16Matrix {
     /// Packs `[rows, cols]` row-major weights, each rounded to the nearest.
     ///
@@ -45,57 +47,9 @@ impl F16Matrix {
         }
         Ok(Self { rows, cols, panels })
     }
-
-    /// The borrowed form the kernels take.
-    pub fn view(&self) -> F16View<'_> {
-        F16View { rows: self.rows, cols: self.cols, panels: &self.panels }
-    }
-
-    /// The packed bytes, as a file stores them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.panels
-    }
 }
 
 impl<'a> F16View<'a> {
-    /// Bytes that `[rows, cols]` weights take packed.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for a zero or absurd dimension.
-    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
-        KernelError::dimension("f16 rows", MAX_DIM, rows)?;
-        KernelError::dimension("f16 columns", MAX_DIM, cols)?;
-        (rows.div_ceil(PANEL) * F16_LINE_BYTES).checked_mul(cols).ok_or(KernelError::Dimension {
-            what: "f16 size",
-            max: usize::MAX,
-            found: rows,
-        })
-    }
-
-    /// Wraps packed bytes without copying them.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
-    pub fn new(rows: usize, cols: usize, panels: &'a [u8]) -> Result<Self, KernelError> {
-        KernelError::check("f16 bytes", Self::packed_len(rows, cols)?, panels.len())?;
-        Ok(Self { rows, cols, panels })
-    }
-
-    /// Output rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Panels of 16 rows, the last one possibly padded.
-    pub fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-
     /// One panel, 16 weights for each input.
     pub(crate) fn panel(&self, index: usize) -> &'a [[u8; F16_LINE_BYTES]] {
         &self.panels.as_chunks().0[index * self.cols..][..self.cols]

@@ -42,6 +42,8 @@ pub struct Int4View<'a> {
     tiles: &'a [u8],
 }
 
+super::packed!(Int4Matrix, Int4View, tiles, "int4", [MAX_DIM, INT4_TILE_COLS, INT4_TILE_BYTES]);
+
 impl Int4Matrix {
     /// Quantizes `[rows, cols]` row-major weights: each group by the scale, of a few around its
     /// largest magnitude, that leaves the smallest squared error.
@@ -52,7 +54,7 @@ impl Int4Matrix {
         let bytes = Int4View::packed_len(rows, cols)?;
         KernelError::check("weights", rows * cols, weights.len())?;
         let mut tiles = AlignedBytes::new(bytes, 0x88);
-        let panel_bytes = cols.div_ceil(INT4_TILE_COLS) * INT4_TILE_BYTES;
+        let panel_bytes = Int4View::panel_bytes(cols);
         let no_scales = vec![0; TILE_BYTES];
         for tile in tiles.chunks_exact_mut(INT4_TILE_BYTES) {
             tile[2 * GROUP_LINES * TILE_BYTES..].copy_from_slice(&no_scales);
@@ -78,16 +80,6 @@ impl Int4Matrix {
             }
         }
         Ok(Self { rows, cols, tiles })
-    }
-
-    /// The borrowed form the kernels take.
-    pub fn view(&self) -> Int4View<'_> {
-        Int4View { rows: self.rows, cols: self.cols, tiles: &self.tiles }
-    }
-
-    /// The packed bytes, as a file stores them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.tiles
     }
 }
 
@@ -133,42 +125,6 @@ fn best_scale(group: &[f32]) -> f16 {
 }
 
 impl<'a> Int4View<'a> {
-    /// Bytes that `[rows, cols]` weights take packed.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for a zero or absurd dimension.
-    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
-        KernelError::dimension("int4 rows", MAX_DIM, rows)?;
-        KernelError::dimension("int4 columns", MAX_DIM, cols)?;
-        (rows.div_ceil(PANEL) * INT4_TILE_BYTES)
-            .checked_mul(cols.div_ceil(INT4_TILE_COLS))
-            .ok_or(KernelError::Dimension { what: "int4 size", max: usize::MAX, found: rows })
-    }
-
-    /// Wraps packed bytes without copying them.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
-    pub fn new(rows: usize, cols: usize, tiles: &'a [u8]) -> Result<Self, KernelError> {
-        KernelError::check("int4 bytes", Self::packed_len(rows, cols)?, tiles.len())?;
-        Ok(Self { rows, cols, tiles })
-    }
-
-    /// Output rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Panels of 16 rows, the last one possibly padded.
-    pub fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-
     /// The tiles of one panel.
     pub(crate) fn panel(&self, index: usize) -> &'a [[u8; INT4_TILE_BYTES]] {
         let tiles = self.cols.div_ceil(INT4_TILE_COLS);

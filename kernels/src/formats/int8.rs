@@ -30,6 +30,14 @@ pub struct Int8View<'a> {
     blocks: &'a [u8],
 }
 
+super::packed!(
+    Int8Matrix,
+    Int8View,
+    blocks,
+    "int8",
+    [Int8View::MAX_COLS, INT8_BLOCK_COLS, TILE_BYTES]
+);
+
 impl Int8Matrix {
     /// Packs `[rows, cols]` row-major weights.
     ///
@@ -38,7 +46,7 @@ impl Int8Matrix {
     pub fn pack(rows: usize, cols: usize, weights: &[i8]) -> Result<Self, KernelError> {
         let bytes = Int8View::packed_len(rows, cols)?;
         KernelError::check("int8 weights", rows * cols, weights.len())?;
-        let panel_bytes = cols.div_ceil(INT8_BLOCK_COLS) * TILE_BYTES;
+        let panel_bytes = Int8View::panel_bytes(cols);
         let mut blocks = AlignedBytes::new(bytes, 128);
         for (r, row) in weights.chunks_exact(cols).enumerate() {
             let panel = &mut blocks[r / PANEL * panel_bytes..][..panel_bytes];
@@ -73,61 +81,15 @@ impl Int8Matrix {
         }
         Ok((Self::pack(rows, cols, &quantized)?, scales))
     }
-
-    /// The borrowed form the kernels take.
-    pub fn view(&self) -> Int8View<'_> {
-        Int8View { rows: self.rows, cols: self.cols, blocks: &self.blocks }
-    }
-
-    /// The packed bytes, as a file stores them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.blocks
-    }
 }
 
 impl<'a> Int8View<'a> {
     /// Most inputs: `255 · 128 · 2^16 < 2^31`, so no 32-bit sum can wrap.
     pub const MAX_COLS: usize = 1 << 16;
 
-    /// Bytes that `[rows, cols]` weights take packed.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for a zero or absurd dimension.
-    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
-        KernelError::dimension("int8 rows", MAX_DIM, rows)?;
-        KernelError::dimension("int8 columns", Self::MAX_COLS, cols)?;
-        (rows.div_ceil(PANEL) * TILE_BYTES)
-            .checked_mul(cols.div_ceil(INT8_BLOCK_COLS))
-            .ok_or(KernelError::Dimension { what: "int8 size", max: usize::MAX, found: rows })
-    }
-
-    /// Wraps packed bytes without copying them.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
-    pub fn new(rows: usize, cols: usize, blocks: &'a [u8]) -> Result<Self, KernelError> {
-        KernelError::check("int8 bytes", Self::packed_len(rows, cols)?, blocks.len())?;
-        Ok(Self { rows, cols, blocks })
-    }
-
-    /// Output rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Panels of 16 rows, the last one possibly padded.
-    pub fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-
     /// The blocks of one panel, 64 bytes for every 4 inputs.
     pub fn panel(&self, index: usize) -> &'a [u8] {
-        let bytes = self.cols.div_ceil(INT8_BLOCK_COLS) * TILE_BYTES;
+        let bytes = Self::panel_bytes(self.cols);
         &self.blocks[index * bytes..][..bytes]
     }
 

@@ -38,3 +38,67 @@ pub const TILE_BYTES: usize = 64;
 
 /// Largest number of rows or columns of any matrix here; keeps every size far from overflow.
 pub const MAX_DIM: usize = 1 << 24;
+
+/// Implements what all packed formats share for `$matrix` and `$view`, whose bytes are `$field`: panels
+/// of [`PANEL`] rows of tiles of `$cols` inputs in `$bytes`. Errors call the format `$name`; `$max` is
+/// the most inputs.
+macro_rules! packed {
+    ($matrix:ident, $view:ident, $field:ident, $name:literal, [$max:expr, $cols:expr, $bytes:expr]) => {
+        impl $matrix {
+            /// The borrowed form the kernels take.
+            pub fn view(&self) -> $view<'_> {
+                $view { rows: self.rows, cols: self.cols, $field: &self.$field }
+            }
+
+            /// The packed bytes, as a file stores them.
+            pub fn as_bytes(&self) -> &[u8] {
+                &self.$field
+            }
+        }
+
+        impl<'a> $view<'a> {
+            /// Bytes that `[rows, cols]` weights take packed.
+            ///
+            /// # Errors
+            /// [`KernelError::Dimension`] for a zero or absurd dimension.
+            pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
+                KernelError::dimension(concat!($name, " rows"), MAX_DIM, rows)?;
+                KernelError::dimension(concat!($name, " columns"), $max, cols)?;
+                let size = rows.div_ceil(PANEL).checked_mul(Self::panel_bytes(cols));
+                let what = concat!($name, " size");
+                size.ok_or(KernelError::Dimension { what, max: usize::MAX, found: rows })
+            }
+
+            /// Wraps packed bytes without copying them.
+            ///
+            /// # Errors
+            /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
+            pub fn new(rows: usize, cols: usize, $field: &'a [u8]) -> Result<Self, KernelError> {
+                let bytes = Self::packed_len(rows, cols)?;
+                KernelError::check(concat!($name, " bytes"), bytes, $field.len())?;
+                Ok(Self { rows, cols, $field })
+            }
+
+            /// Bytes of a panel; `cols` is at most [`MAX_DIM`].
+            pub(crate) fn panel_bytes(cols: usize) -> usize {
+                cols.div_ceil($cols) * $bytes
+            }
+
+            /// Output rows.
+            pub fn rows(&self) -> usize {
+                self.rows
+            }
+
+            /// Inputs.
+            pub fn cols(&self) -> usize {
+                self.cols
+            }
+
+            /// Panels of 16 rows, the last one possibly padded.
+            pub fn panels(&self) -> usize {
+                self.rows.div_ceil(PANEL)
+            }
+        }
+    };
+}
+use packed;

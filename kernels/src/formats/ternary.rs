@@ -26,12 +26,23 @@ pub struct TernaryMatrix {
 }
 
 /// Ternary weights `[rows, cols]` over packed bytes that live elsewhere, such as a mapped file.
+///
+/// Wrapping them reads no codes: a code 3 in a hostile file acts as weight +2, which is wrong data
+/// but never out of bounds. [`TernaryView::check_codes`] finds it.
 #[derive(Debug, Clone, Copy)]
 pub struct TernaryView<'a> {
     rows: usize,
     cols: usize,
     tiles: &'a [u8],
 }
+
+super::packed!(
+    TernaryMatrix,
+    TernaryView,
+    tiles,
+    "ternary",
+    [MAX_DIM, TERNARY_TILE_COLS, TILE_BYTES]
+);
 
 impl TernaryMatrix {
     /// Packs `[rows, cols]` row-major weights in {-1, 0, +1}.
@@ -46,7 +57,7 @@ impl TernaryMatrix {
             return Err(KernelError::Code { offset });
         }
         let mut tiles = AlignedBytes::new(bytes, ZERO_BYTE);
-        let panel_bytes = cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+        let panel_bytes = TernaryView::panel_bytes(cols);
         let panels = weights.chunks(PANEL * cols).zip(tiles.chunks_exact_mut(panel_bytes));
         for (weights, tiles) in panels {
             let Ok(()) = pack_panel(weights.len() / cols, cols, tiles, |r, k, codes| {
@@ -63,16 +74,6 @@ impl TernaryMatrix {
     pub(crate) fn from_tiles(rows: usize, cols: usize, tiles: AlignedBytes) -> Self {
         debug_assert_eq!(TernaryView::packed_len(rows, cols), Ok(tiles.len()));
         Self { rows, cols, tiles }
-    }
-
-    /// The borrowed form the kernels take.
-    pub fn view(&self) -> TernaryView<'_> {
-        TernaryView { rows: self.rows, cols: self.cols, tiles: &self.tiles }
-    }
-
-    /// The packed bytes, as a file stores them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.tiles
     }
 }
 
@@ -114,31 +115,6 @@ pub(crate) fn pack_panel<E>(
 }
 
 impl<'a> TernaryView<'a> {
-    /// Bytes that `[rows, cols]` weights take packed.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for a zero or absurd dimension.
-    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
-        KernelError::dimension("ternary rows", MAX_DIM, rows)?;
-        KernelError::dimension("ternary columns", MAX_DIM, cols)?;
-        // Each factor is at most 2^20, so the product fits where usize has 64 bits.
-        (rows.div_ceil(PANEL) * TILE_BYTES)
-            .checked_mul(cols.div_ceil(TERNARY_TILE_COLS))
-            .ok_or(KernelError::Dimension { what: "ternary size", max: usize::MAX, found: rows })
-    }
-
-    /// Wraps packed bytes without copying them.
-    ///
-    /// Codes are not read here: a code 3 in a hostile file acts as weight +2, which is wrong data
-    /// but never out of bounds. [`TernaryView::check_codes`] finds it.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
-    pub fn new(rows: usize, cols: usize, tiles: &'a [u8]) -> Result<Self, KernelError> {
-        KernelError::check("ternary bytes", Self::packed_len(rows, cols)?, tiles.len())?;
-        Ok(Self { rows, cols, tiles })
-    }
-
     /// Reads every byte and reports the first that holds the unused code 3.
     ///
     /// # Errors
@@ -150,24 +126,9 @@ impl<'a> TernaryView<'a> {
         }
     }
 
-    /// Output rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Panels of 16 rows, the last one possibly padded.
-    pub fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-
     /// The tiles of one panel, 64 bytes for every 16 inputs.
     pub fn panel(&self, index: usize) -> &'a [u8] {
-        let bytes = self.cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+        let bytes = Self::panel_bytes(self.cols);
         &self.tiles[index * bytes..][..bytes]
     }
 

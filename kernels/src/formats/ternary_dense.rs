@@ -17,7 +17,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{AlignedBytes, MAX_DIM, PANEL, TERNARY_TILE_COLS, TILE_BYTES};
+use super::{AlignedBytes, MAX_DIM, PANEL, TILE_BYTES};
 use super::{TernaryMatrix, TernaryView};
 use crate::error::KernelError;
 
@@ -112,6 +112,14 @@ fn unpack_panel(dense: &[u8], tiles: &mut [u8]) {
     }
 }
 
+super::packed!(
+    DenseTernaryMatrix,
+    DenseTernaryView,
+    tiles,
+    "dense ternary",
+    [MAX_DIM, DENSE_TERNARY_TILE_COLS, TILE_BYTES]
+);
+
 impl DenseTernaryMatrix {
     /// Packs `[rows, cols]` row-major weights in {-1, 0, +1}.
     ///
@@ -129,69 +137,17 @@ impl DenseTernaryMatrix {
         w.check_codes()?;
         let (rows, cols) = (w.rows(), w.cols());
         let mut tiles = AlignedBytes::new(DenseTernaryView::packed_len(rows, cols)?, 0);
-        for (p, dense) in tiles.chunks_exact_mut(panel_bytes(cols)).enumerate() {
+        for (p, dense) in tiles.chunks_exact_mut(DenseTernaryView::panel_bytes(cols)).enumerate() {
             pack_panel(w.panel(p), dense);
         }
         Ok(Self { rows, cols, tiles })
     }
-
-    /// The borrowed form the kernels take.
-    pub fn view(&self) -> DenseTernaryView<'_> {
-        DenseTernaryView { rows: self.rows, cols: self.cols, tiles: &self.tiles }
-    }
-
-    /// The packed bytes, as a file would store them.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.tiles
-    }
-}
-
-fn panel_bytes(cols: usize) -> usize {
-    cols.div_ceil(DENSE_TERNARY_TILE_COLS) * TILE_BYTES
 }
 
 impl<'a> DenseTernaryView<'a> {
-    /// Bytes that `[rows, cols]` weights take packed.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`] for a zero or absurd dimension.
-    pub fn packed_len(rows: usize, cols: usize) -> Result<usize, KernelError> {
-        KernelError::dimension("ternary rows", MAX_DIM, rows)?;
-        KernelError::dimension("ternary columns", MAX_DIM, cols)?;
-        rows.div_ceil(PANEL).checked_mul(panel_bytes(cols)).ok_or(KernelError::Dimension {
-            what: "ternary size",
-            max: usize::MAX,
-            found: rows,
-        })
-    }
-
-    /// Wraps packed bytes without copying them. Any bytes of the right length are good.
-    ///
-    /// # Errors
-    /// [`KernelError::Dimension`], or [`KernelError::Shape`] when the length does not fit.
-    pub fn new(rows: usize, cols: usize, tiles: &'a [u8]) -> Result<Self, KernelError> {
-        KernelError::check("dense ternary bytes", Self::packed_len(rows, cols)?, tiles.len())?;
-        Ok(Self { rows, cols, tiles })
-    }
-
-    /// Output rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Inputs.
-    pub fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Panels of 16 rows, the last one possibly padded.
-    pub fn panels(&self) -> usize {
-        self.rows.div_ceil(PANEL)
-    }
-
     /// The tiles of one panel, 64 bytes for every 20 inputs.
     pub fn panel(&self, index: usize) -> &'a [u8] {
-        let bytes = panel_bytes(self.cols);
+        let bytes = Self::panel_bytes(self.cols);
         &self.tiles[index * bytes..][..bytes]
     }
 
@@ -228,7 +184,7 @@ impl<'a> DenseTernaryView<'a> {
         tiles: &'t mut AlignedBytes,
     ) -> TernaryView<'t> {
         let rows = self.rows.min(PANEL * panels.end) - PANEL * panels.start;
-        let bytes = self.cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES;
+        let bytes = TernaryView::panel_bytes(self.cols);
         tiles.reshape(panels.len() * bytes);
         for (p, tiles) in panels.zip(tiles.chunks_exact_mut(bytes)) {
             unpack_panel(self.panel(p), tiles);

@@ -30,10 +30,7 @@ pub use hf_packed::HfScale;
 pub use i2_s::I2sLayout;
 
 use crate::error::KernelError;
-use crate::formats::{
-    AlignedBytes, PACK_COLS, PANEL, TERNARY_TILE_COLS, TILE_BYTES, TernaryMatrix, TernaryView,
-    pack_panel,
-};
+use crate::formats::{AlignedBytes, PACK_COLS, PANEL, TernaryMatrix, TernaryView, pack_panel};
 
 /// Code of weight 0.
 const ZERO: u8 = 1;
@@ -308,7 +305,7 @@ impl<'a> ForeignTernary<'a> {
     }
 
     fn panel_bytes(&self) -> usize {
-        self.cols.div_ceil(TERNARY_TILE_COLS) * TILE_BYTES
+        TernaryView::panel_bytes(self.cols)
     }
 
     fn panel_rows(&self, index: usize) -> usize {

@@ -9,7 +9,7 @@ mod activation;
 mod attention;
 mod convert;
 mod exp;
-mod int4;
+pub(crate) mod int4;
 mod kv;
 mod linear;
 mod norm;
@@ -19,12 +19,10 @@ mod rope;
 
 pub(crate) use activation::{add, gelu_erf, gelu_tanh, mul, relu, relu_squared, silu, tanh};
 pub(crate) use attention::attention;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 pub(crate) use convert::HalfLanes;
 pub(crate) use convert::{PlainLanes, bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 pub(crate) use int4::int4_linear;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use int4::{GroupDot, Line, Quads};
 pub use kv::{KvColumns, KvRows};
 pub(crate) use kv::{kv_scores, kv_values};
 pub(crate) use linear::{f16_linear, f32_linear};
