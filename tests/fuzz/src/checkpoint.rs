@@ -90,18 +90,16 @@ fn decoder(class: &str, dtype: &str, packed: bool, tied: bool) -> Checkpoint {
             tensors.add(&format!("{layer}{name}.norm.weight"), dtype, &[cols]);
         }
     }
-    let norms: &[(&str, usize)] = match class {
-        "BitNetForCausalLM" => &[
-            ("input_layernorm", HIDDEN),
-            ("post_attention_layernorm", HIDDEN),
-            ("self_attn.attn_sub_norm", HIDDEN),
-            ("mlp.ffn_sub_norm", FFN),
-        ],
+    let mut norms = vec![("input_layernorm", HIDDEN), ("post_attention_layernorm", HIDDEN)];
+    norms.extend(match class {
+        "BitNetForCausalLM" => {
+            &[("self_attn.attn_sub_norm", HIDDEN), ("mlp.ffn_sub_norm", FFN)][..]
+        }
         "Qwen3Model" => &[("self_attn.q_norm", HIDDEN / 2), ("self_attn.k_norm", HIDDEN / 2)],
-        _ => &[("input_layernorm", HIDDEN), ("post_attention_layernorm", HIDDEN)],
-    };
+        _ => &[],
+    });
     for (name, dim) in norms {
-        tensors.add(&format!("{layer}{name}.weight"), dtype, &[*dim]);
+        tensors.add(&format!("{layer}{name}.weight"), dtype, &[dim]);
     }
     tensors.add(&format!("{prefix}norm.weight"), dtype, &[HIDDEN]);
     tensors.add(&format!("{prefix}embed_tokens.weight"), dtype, &[VOCAB, HIDDEN]);
@@ -184,7 +182,7 @@ fn bert(class: &str, labels: usize) -> Checkpoint {
     let config = json!({
         "architectures": [class], "model_type": "bert", "hidden_act": "gelu", "hidden_size": HIDDEN,
         "intermediate_size": FFN, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": VOCAB,
-        "max_position_embeddings": 16, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "num_labels": labels,
+        "max_position_embeddings": 16, "type_vocab_size": 2, "layer_norm_eps": 1e-12, "num_labels": labels.max(1),
     });
     let vocab = json!({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4, "##a": 5, "e": 6});
     let tokenizer = json!({
@@ -205,14 +203,16 @@ fn bert(class: &str, labels: usize) -> Checkpoint {
 
 /// What is wrong with the first file of weights, beside what its header says.
 #[derive(Debug, Default, Arbitrary)]
-pub struct Damage {
+pub enum Damage {
+    #[default]
+    None,
     /// Length of the header that the file states.
-    length: Option<Hostile>,
+    Length(Hostile),
     /// Spaces behind the header, which move the data.
-    spaces: u8,
+    Spaces(u8),
     /// Bytes cut off the end, or put there.
-    tail: i8,
-    patches: Vec<(u16, u8)>,
+    Tail(i8),
+    Patches(Vec<(u16, u8)>),
 }
 
 impl Checkpoint {
@@ -258,9 +258,8 @@ impl Checkpoint {
                     }
                 }
             }
-            let fresh = Damage::default();
-            fs::write(dir.join(name), file(&header, data, if i == 0 { damage } else { &fresh }))
-                .unwrap();
+            let damage = if i == 0 { damage } else { &Damage::None };
+            fs::write(dir.join(name), file(&header, data, damage)).unwrap();
         }
         if !self.converted {
             for (name, value) in &self.json {
@@ -274,12 +273,21 @@ impl Checkpoint {
 fn file(header: &Value, data: &[u8], damage: &Damage) -> Vec<u8> {
     let mut header = header.to_string();
     // So that the data is aligned.
-    let padded = (header.len() + 8).next_multiple_of(64) - 8 + usize::from(damage.spaces % 64);
+    let mut padded = (header.len() + 8).next_multiple_of(64) - 8;
+    if let Damage::Spaces(spaces) = damage {
+        padded += usize::from(*spaces);
+    }
     header.push_str(&" ".repeat(padded - header.len()));
-    let length = damage.length.map_or(header.len(), |n| n.0) as u64;
-    let mut bytes = [&length.to_le_bytes()[..], header.as_bytes(), data].concat();
-    bytes.resize(bytes.len().saturating_add_signed(damage.tail.into()), 0);
-    patch(&mut bytes, &damage.patches);
+    let length = match damage {
+        Damage::Length(length) => length.0,
+        _ => padded,
+    };
+    let mut bytes = [&(length as u64).to_le_bytes()[..], header.as_bytes(), data].concat();
+    match damage {
+        Damage::Tail(tail) => bytes.resize(bytes.len().saturating_add_signed((*tail).into()), 0),
+        Damage::Patches(patches) => patch(&mut bytes, patches),
+        _ => {}
+    }
     bytes
 }
 

@@ -11,7 +11,7 @@ use crate::Hostile;
 pub struct Edit {
     /// Which child to go to, level by level; what has none ends the way.
     path: [u8; 4],
-    /// Levels gone, of four.
+    /// How many levels less one; the whole document for 255.
     depth: u8,
     change: Change,
 }
@@ -49,7 +49,8 @@ pub fn edit(document: &mut Value, edits: &[Edit], snippets: &[&str]) {
             Change::Copy(from) => at(document, from).clone(),
             _ => Value::Null,
         };
-        let place = at(document, &path[..usize::from(depth % 5)]);
+        let levels = if *depth == 255 { 0 } else { 1 + usize::from(depth % 4) };
+        let place = at(document, &path[..levels]);
         match change {
             Change::Remove(n) => match place {
                 Value::Array(items) if !items.is_empty() => {
