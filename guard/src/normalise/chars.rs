@@ -94,7 +94,14 @@ pub(crate) fn plain(c: char) -> Option<Short> {
     (fits && !short.as_str().is_empty()).then_some(short)
 }
 
-/// The ASCII letters that a character is mistaken for, by TR39's skeletons and [`LOOKALIKES`].
+/// Whether UTS #39 itself takes a character for ASCII letters; [`LOOKALIKES`] are read so only beside real ones.
+pub(crate) fn is_strict_lookalike(c: char) -> bool {
+    !LOOKALIKES.iter().any(|(from, _)| *from == c)
+        && may_look_latin(c)
+        && skeleton(c.encode_utf8(&mut [0; 4])).all(|part| part.is_ascii_alphabetic())
+}
+
+/// The ASCII letters that a character is mistaken for, by the skeletons of UTS #39 and [`LOOKALIKES`].
 pub(crate) fn latin_lookalike(c: char) -> Option<Short> {
     if !may_look_latin(c) {
         return None;

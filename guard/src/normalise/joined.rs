@@ -32,9 +32,12 @@ pub(crate) fn join(text: &str) -> Option<Edit> {
         }
         at = end;
     }
-    if !runs.iter().any(|run| run.cells.len() >= MIN_CELLS && (!run.digits || run.fits)) {
+    let long = |run: &Run| run.cells.len() >= MIN_CELLS;
+    if !runs.iter().any(|run| long(run) && (!run.digits || run.fits)) {
         return None;
     }
+    // Beside a word that was spaced out, groups of digits were spaced out with it.
+    let words = runs.iter().any(|run| long(run) && !run.digits);
     let mut editor = Editor::new(text);
     // Rows of digits one above the other are a table.
     let table = |i: usize, j: usize| {
@@ -46,7 +49,7 @@ pub(crate) fn join(text: &str) -> Option<Edit> {
             && text[a.end()..b.start()].trim_matches([' ', '|', '\t', ',', ']', '[', ';']) == "\n"
     };
     for (i, run) in runs.iter().enumerate() {
-        if run.digits && (!run.fits || table(i, i + 1) || i > 0 && table(i, i - 1)) {
+        if run.digits && (!run.fits && !words || table(i, i + 1) || i > 0 && table(i, i - 1)) {
             continue;
         }
         run.write(&mut editor);
@@ -207,15 +210,29 @@ impl Run {
     }
 }
 
-/// Where to cut a row of letters into known words: all of it, or nothing. Work per letter is bounded by [`MAX_WORD`].
+/// Where to cut a row of characters into known words: before which of them. Work per letter is bounded by [`MAX_WORD`].
 fn cuts(word: &[Cell]) -> Vec<bool> {
-    let letters: Vec<u8> =
+    let bytes: Vec<u8> =
         word.iter().map(|cell| u8::try_from(cell.c).unwrap_or(0).to_ascii_lowercase()).collect();
-    if word.len() <= 4
-        || !letters.iter().all(u8::is_ascii_alphabetic)
-        || readings(&letters) & PLAIN != 0
-    {
-        return Vec::new();
+    let mut cuts = vec![false; bytes.len()];
+    let mut start = 0;
+    for stretch in bytes.split(|b| !b.is_ascii_alphabetic()) {
+        cut_letters(stretch, &mut cuts[start..start + stretch.len()]);
+        start += stretch.len() + 1;
+    }
+    // Where words were cut, signs end them too.
+    if cuts.contains(&true) {
+        for i in 1..bytes.len() {
+            cuts[i] |= matches!(bytes[i - 1], b'.' | b',' | b'!' | b'?');
+        }
+    }
+    cuts
+}
+
+/// Cuts a row of letters: all of it, or not at all.
+fn cut_letters(letters: &[u8], cuts: &mut [bool]) {
+    if letters.len() <= 4 || readings(letters) & PLAIN != 0 {
+        return;
     }
     // Least cost to reach each place: a known word costs one, a letter that is in none costs four.
     let mut best: Vec<(usize, usize)> = vec![(0, 0)];
@@ -231,16 +248,18 @@ fn cuts(word: &[Cell]) -> Vec<bool> {
         }
         best.push(here);
     }
-    let mut cuts = vec![false; letters.len()];
+    let mut path = Vec::new();
     let mut at = letters.len();
     let mut unknown = 0;
     while at > 0 {
         let from = best[at].1;
         unknown += usize::from(best[at].0 == best[from].0 + 4);
-        cuts[from] = true;
+        path.push(from);
         at = from;
     }
-    if 4 * unknown > letters.len() { Vec::new() } else { cuts }
+    if 4 * unknown <= letters.len() {
+        path.into_iter().filter(|&at| at > 0).for_each(|at| cuts[at] = true);
+    }
 }
 
 #[cfg(test)]

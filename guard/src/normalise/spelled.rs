@@ -16,8 +16,9 @@ const MAX_SPACES: usize = 3;
 pub(crate) fn write_out(text: &str) -> Option<Edit> {
     let mut editor = Editor::new(text);
     let mut digits = Digits::default();
-    // Behind the `@` of an address whose dots are still to come.
+    // Behind the `@` of an address whose dots are still to come, and the end of the label behind the last dot.
     let mut in_address = 0..0;
+    let mut label = 0;
     for word in Words::new(text) {
         if word.start < editor.done() {
             continue;
@@ -42,8 +43,14 @@ pub(crate) fn write_out(text: &str) -> Option<Edit> {
                 in_address = at.end..dots;
                 editor.replace(at, "@");
             }
-        } else if in_address.contains(&word.start) || follows_at(text, &word) {
-            editor.replace(with_spaces(text, &word), ".");
+        } else {
+            let dot = with_spaces(text, &word);
+            if in_address.contains(&word.start) || dot.start == label || follows_at(text, &dot) {
+                let more = text.as_bytes()[dot.end..].iter();
+                label =
+                    dot.end + more.take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+                editor.replace(dot, ".");
+            }
         }
     }
     digits.write(&mut editor);
@@ -155,11 +162,10 @@ fn spoken(text: &str, at: &Range<usize>) -> Option<usize> {
 /// "ann@example dot org": a dot in words behind an address that has its `@`.
 fn follows_at(text: &str, dot: &Range<usize>) -> bool {
     const REACH: usize = 64;
-    let whole = with_spaces(text, dot);
-    if !joins(text, &whole) {
+    if !joins(text, dot) {
         return false;
     }
-    let bytes = &text.as_bytes()[..whole.start];
+    let bytes = &text.as_bytes()[..dot.start];
     let token = &bytes[bytes.len().saturating_sub(REACH)..];
     let start = token.iter().rposition(u8::is_ascii_whitespace).map_or(0, |i| i + 1);
     token[start..].contains(&b'@')

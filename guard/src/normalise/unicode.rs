@@ -10,7 +10,9 @@ use std::ops::Range;
 
 use unicode_script::{Script, UnicodeScript};
 
-use super::chars::{digit, is_accent, is_invisible, is_mark, latin_lookalike, plain};
+use super::chars::{
+    digit, is_accent, is_invisible, is_mark, is_strict_lookalike, latin_lookalike, plain,
+};
 use super::view::{Edit, Editor};
 use crate::text::{char_after, char_before};
 
@@ -84,6 +86,7 @@ impl Scripts {
                     Some(script) if script != c.script() => scripts.mixed = true,
                     _ => scripts.other = Some(c.script()),
                 }
+                scripts.all_alike &= is_strict_lookalike(c);
             } else {
                 scripts.all_alike = false;
             }
@@ -169,17 +172,17 @@ fn reads_as_ascii(c: char) -> bool {
                 || plain(c).is_some_and(|s| s.as_str().ends_with(|c: char| c.is_alphanumeric())))
 }
 
-/// Whether more letters are ASCII than are not.
+/// Whether more letters stand in words with Latin letters than in words without any, lookalikes not counted.
 fn is_mostly_latin(text: &str) -> bool {
-    let (mut ascii, mut other) = (0usize, 0usize);
-    for c in text.chars() {
-        if c.is_ascii_alphabetic() {
-            ascii += 1;
-        } else if !c.is_ascii() && c.is_alphabetic() {
-            other += 1;
+    let (mut latin, mut other) = (0usize, 0usize);
+    for word in text.split(|c: char| !in_word(c)).filter(|word| !word.is_empty()) {
+        if word.bytes().any(|b| b.is_ascii_alphabetic()) {
+            latin += word.len();
+        } else if word.chars().any(|c| c.is_alphabetic() && !is_strict_lookalike(c)) {
+            other += word.len();
         }
     }
-    ascii > other
+    latin > other
 }
 
 #[cfg(test)]
