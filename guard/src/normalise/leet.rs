@@ -17,6 +17,9 @@ pub(crate) fn read(text: &str) -> Option<Edit> {
         let start = at + offset;
         let len = bytes[start..].iter().take_while(|b| in_token(**b)).count();
         at = start + len;
+        if in_row(bytes, start, at) {
+            continue;
+        }
         // A sign at either end is more often punctuation: "now!" is no "nowi".
         let trimmed =
             bytes[start..at].iter().rev().take_while(|b| matches!(b, b'!' | b'|' | b'+')).count();
@@ -32,6 +35,13 @@ pub(crate) fn read(text: &str) -> Option<Edit> {
 
 fn in_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'@' | b'$' | b'!' | b'|' | b'+')
+}
+
+/// Whether a token stands in a row parted by colons, as the bytes of an address or a fingerprint do.
+fn in_row(bytes: &[u8], start: usize, end: usize) -> bool {
+    let before = matches!(bytes[..start], [.., b, b':'] if b.is_ascii_alphanumeric());
+    let after = matches!(bytes[end..], [b':', b, ..] if b.is_ascii_alphanumeric());
+    before || after
 }
 
 /// A space and a letter, or what may be one, stand before.

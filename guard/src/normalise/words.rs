@@ -38,8 +38,9 @@ const DIGITS: &[(&str, u8)] = &[
     ("siete", b'7'), ("ocho", b'8'), ("nueve", b'9'),
 ];
 
+// Not "point": "at this point in" is no address.
 const ATS: &[&str] = &["at", "arroba", "arobase", "chiocciola"];
-const DOTS: &[&str] = &["dot", "punkt", "punto", "point", "ponto"];
+const DOTS: &[&str] = &["dot", "punkt", "punto"];
 
 #[rustfmt::skip]
 const COMMON: &str = "\
