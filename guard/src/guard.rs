@@ -153,7 +153,7 @@ impl Guard {
         let mut seen = Covered::default();
         findings.iter().for_each(|finding| seen.add(finding));
         let mut more = Vec::new();
-        normalise::for_each(text, |view| {
+        normalise::for_each(text, |view| -> Result<(), GuardError> {
             more.clear();
             self.detect(view.text(), mode, cancelled, |d| d.reads_views(), &mut more)?;
             more.sort_by(order);

@@ -78,14 +78,13 @@ fn write(run: &[(usize, char, Carrier)], editor: &mut Editor<'_>) {
         if bytes.len() < MIN_CHARS || !text.chars().all(shown) {
             continue;
         }
-        let start = run[0].0;
-        editor.replace(start..start, " ");
+        editor.insert(run[0].0..end(0), " ");
         for (i, c) in text.char_indices() {
             let last = (i + c.len_utf8()) * each - 1;
             editor.replace(run[i * each].0..end(last), c.encode_utf8(&mut [0; 4]));
         }
         editor.drop_to(end(run.len() - 1));
-        editor.replace(editor.done()..editor.done(), " ");
+        editor.insert(run[run.len() - 1].0..end(run.len() - 1), " ");
         return;
     }
 }

@@ -162,6 +162,13 @@ impl<'t> Editor<'t> {
         self.changed = true;
     }
 
+    /// Adds text that stands for nothing, a space around what was hidden; it maps to `beside`.
+    pub(crate) fn insert(&mut self, beside: Range<usize>, with: &str) {
+        self.copy_to(beside.start);
+        self.push(beside.start, with, beside.len());
+        self.changed = true;
+    }
+
     /// Drops what stands before `to`.
     pub(crate) fn drop_to(&mut self, to: usize) {
         if self.done < to {
