@@ -28,7 +28,24 @@ const PII: &[(&str, &str, &str, &str)] = &[
     ("ssn", "The SSN of the client is ", "219-09-9999", " and no other."),
     ("ip", "The login came from ", "203.0.113.7", " last night."),
     ("ip", "Her IP address is ", "198.51.100.23", " at the moment."),
+    ("uk_nhs", "The patient has the NHS number ", "943 476 5919", " and an appointment."),
+    ("uk_nino", "His national insurance number is ", "AB 12 34 56 C", " as you know."),
+    ("de_tax_id", "The German tax number (Steuer-ID) is ", "86 095 742 719", " for the form."),
+    ("fr_nir", "Her French social security number is ", "2 69 05 49 588 157 80", " please."),
+    ("es_dni", "My DNI is ", "12345678Z", " as in the form."),
+    ("in_aadhaar", "My Aadhaar number is ", "2341 2341 2346", " please."),
+    ("us_itin", "Her ITIN is ", "912-90-3456", " if you need it."),
+    ("us_routing", "The routing number of the bank is ", "021000021", " please."),
+    ("birth_date", "She was born on ", "May 12, 1980", " in Rome."),
+    ("address", "They live at ", "12 High Street", " and they like it."),
+    ("mac", "The address of the network card is ", "00:1b:44:11:3a:b7", " as you see."),
 ];
+
+/// The fixtures of the types that this guard has detectors for.
+fn pii() -> Vec<(&'static str, &'static str, &'static str, &'static str)> {
+    let known = bho_guard::known_pii_types();
+    PII.iter().filter(|(kind, ..)| known.iter().any(|k| k.key() == *kind)).copied().collect()
+}
 
 #[rustfmt::skip]
 const ATTACKS: &[&str] = &[
@@ -388,7 +405,7 @@ fn measure() -> Vec<Row> {
         .iter()
         .map(|(name, place, disguise)| {
             let mut row = Row { name, pii: 0, attacks: 0, missed: Vec::new() };
-            for (kind, before, secret, after) in PII {
+            for (kind, before, secret, after) in pii() {
                 let (text, span) = match place {
                     Where::Text => (disguise(&format!("{before}{secret}{after}")), None),
                     Where::Secret => {
@@ -421,10 +438,10 @@ fn disguised_findings_are_kept() {
     let rows = measure();
     println!(
         "| technique | personal data, of {} | attacks, of {} | kept |\n|---|---|---|---|",
-        PII.len(),
+        pii().len(),
         ATTACKS.len()
     );
-    let all = PII.len() + ATTACKS.len();
+    let all = pii().len() + ATTACKS.len();
     let mut short = Vec::new();
     for row in &rows {
         let kept = row.pii + row.attacks;
@@ -446,7 +463,7 @@ fn disguised_findings_are_kept() {
 #[test]
 fn spelled_addresses_are_kept() {
     let guard = guard();
-    let addresses = PII.iter().filter(|(kind, ..)| *kind == "email");
+    let addresses = pii().into_iter().filter(|(kind, ..)| *kind == "email");
     for (_, before, secret, after) in addresses {
         for (at, dot) in [
             ("[at]", "[dot]"),

@@ -10,6 +10,8 @@ use super::words::{MAX_WORD, PLAIN, readings};
 
 /// Most spaces between two words of a run.
 const MAX_GAP: usize = 4;
+/// So many letters or digits of which each follows the one before are a list.
+const MIN_LIST: usize = 4;
 /// A longer run is taken in parts, so that memory beside the text is bounded.
 const MAX_CELLS: usize = 4096;
 /// A row of digits alone is joined only if a number of that many digits could mean someone.
@@ -169,8 +171,8 @@ impl Run {
         }
         let digits = letters == 0;
         // "A B C D" and "1 2 3 4" are lists.
-        let rising = cells.windows(2).filter(|w| w[1].c as u32 == w[0].c as u32 + 1).count();
-        if 2 * rising >= cells.len() {
+        let rising = cells.windows(2).all(|w| w[1].c as u32 == w[0].c as u32 + 1);
+        if rising && cells.len() >= MIN_LIST {
             return None;
         }
         Some(Self { cells: cells.to_vec(), digits, fits: NUMBER.contains(&numbers) })
@@ -215,9 +217,18 @@ fn cuts(word: &[Cell]) -> Vec<bool> {
     let bytes: Vec<u8> =
         word.iter().map(|cell| u8::try_from(cell.c).unwrap_or(0).to_ascii_lowercase()).collect();
     let mut cuts = vec![false; bytes.len()];
+    // An address is one word, whatever it is made of.
+    if bytes.contains(&b'@') {
+        return cuts;
+    }
     let mut start = 0;
     for stretch in bytes.split(|b| !b.is_ascii_alphabetic()) {
-        cut_letters(stretch, &mut cuts[start..start + stretch.len()]);
+        let here = &mut cuts[start..start + stretch.len()];
+        cut_letters(stretch, here);
+        // "12HighStreet": what is words has a word's beginning too.
+        if start > 0 && here.contains(&true) {
+            cuts[start] = true;
+        }
         start += stretch.len() + 1;
     }
     // Where words were cut, signs end them too.

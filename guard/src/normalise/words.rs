@@ -55,7 +55,9 @@ const COMMON: &str = "\
     email mail mailto address phone telephone mobile cell call fax number numbers card credit debit visa mastercard amex \
     payment pay bank account iban transfer ssn social security passport licence license driver drivers id identity tax \
     insurance birth born birthday date customer client patient server host ip login password username user key token secret \
-    street road city name www http https com org net";
+    nhs nino dob national nationality steuer dni nie nir aadhaar medicare itin ein routing swift bic patient health taxpayer \
+    french german network mac wallet bitcoin postcode zip avenue lane live lives street road city name \
+    january february march april june july august september october november december www http https com org net";
 
 /// What is known of a lower-case ASCII word: the readings in which it is a word, by the constants of this module.
 pub(crate) fn readings(word: &[u8]) -> u8 {
