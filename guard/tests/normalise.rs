@@ -20,11 +20,11 @@ fn check(text: &str, view: &View) -> Result<(), String> {
     for pair in all.windows(2).step_by(step) {
         let span = view.span(pair[0]..pair[1]);
         if text.get(span.clone()).is_none_or(str::is_empty) {
-            return Err(format!("{:?} -> {span:?}", pair));
+            return Err(format!("{pair:?} -> {span:?}"));
         }
         let ordered = !matches!(view.via(), Via::Reversed | Via::Overrides | Via::Flipped);
         if ordered && !text.contains(['\u{202e}', 'ɐ', 'ǝ', 'ɹ']) && span.start < before {
-            return Err(format!("{:?} -> {span:?} before {before}", pair));
+            return Err(format!("{pair:?} -> {span:?} before {before}"));
         }
         before = span.start;
         let empty = view.span(pair[0]..pair[0]);

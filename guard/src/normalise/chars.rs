@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Single characters: what is invisible, what is a digit, which Latin letter something looks like.
 
+use std::sync::LazyLock;
+
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 use unicode_security::confusable_detection::skeleton;
 
@@ -15,10 +17,10 @@ const ZEROS: &[u32] = &[
     0x1E5F1, 0x1E950, 0x1FBF0,
 ];
 
-/// What a letter of another script, a small capital or a turned one is read as where TR39 has no ASCII letter for it.
+/// What a letter of another script, a small capital or a turned one is read as where UTS #39 has no ASCII letter for it.
 #[rustfmt::skip]
 const LOOKALIKES: &[(char, &str)] = &[
-    // Small capitals, to which TR39 leads the Cyrillic and Greek letters of that shape.
+    // Small capitals, to which UTS #39 leads the Cyrillic and Greek letters of that shape.
     ('ᴀ', "a"), ('ʙ', "b"), ('ᴄ', "c"), ('ᴅ', "d"), ('ᴇ', "e"), ('ꜰ', "f"), ('ɢ', "g"), ('ʜ', "h"), ('ɪ', "i"), ('ᴊ', "j"),
     ('ᴋ', "k"), ('ʟ', "l"), ('ᴍ', "m"), ('ɴ', "n"), ('ᴏ', "o"), ('ᴘ', "p"), ('ǫ', "q"), ('ꞯ', "q"), ('ʀ', "r"), ('ꜱ', "s"),
     ('ᴛ', "t"), ('ᴜ', "u"), ('ᴠ', "v"), ('ᴡ', "w"), ('ʏ', "y"), ('ᴢ', "z"), ('ʍ', "m"), ('ɯ', "w"), ('ɾ', "r"),
@@ -94,43 +96,71 @@ pub(crate) fn plain(c: char) -> Option<Short> {
     (fits && !short.as_str().is_empty()).then_some(short)
 }
 
+/// What a character is mistaken for.
+#[derive(Debug, Clone, Copy)]
+struct Alike {
+    letters: Short,
+    /// By UTS #39 itself, not by [`LOOKALIKES`].
+    strict: bool,
+}
+
+/// Characters up to here are looked up; most that are asked about are.
+const LISTED: u32 = 0x2E00;
+
+static ALIKE: LazyLock<Vec<Option<Alike>>> =
+    LazyLock::new(|| (0..LISTED).map(|code| find_alike(char::from_u32(code)?)).collect());
+
+fn alike(c: char) -> Option<Alike> {
+    match ALIKE.get(c as usize) {
+        Some(alike) => *alike,
+        None => find_alike(c),
+    }
+}
+
 /// Whether UTS #39 itself takes a character for ASCII letters; [`LOOKALIKES`] are read so only beside real ones.
 pub(crate) fn is_strict_lookalike(c: char) -> bool {
-    !LOOKALIKES.iter().any(|(from, _)| *from == c)
-        && may_look_latin(c)
-        && skeleton(c.encode_utf8(&mut [0; 4])).all(|part| part.is_ascii_alphabetic())
+    alike(c).is_some_and(|alike| alike.strict)
 }
 
 /// The ASCII letters that a character is mistaken for, by the skeletons of UTS #39 and [`LOOKALIKES`].
 pub(crate) fn latin_lookalike(c: char) -> Option<Short> {
+    alike(c).map(|alike| alike.letters)
+}
+
+fn find_alike(c: char) -> Option<Alike> {
     if !may_look_latin(c) {
         return None;
     }
     let listed = |c: char| LOOKALIKES.iter().find(|(from, _)| *from == c).map(|(_, to)| *to);
     if let Some(known) = listed(c) {
-        return Some(Short::from(known));
+        return Some(Alike { letters: Short::from(known), strict: false });
     }
-    let mut buffer = [0; 4];
     let mut short = Short::default();
-    for part in skeleton(c.encode_utf8(&mut buffer)) {
+    let mut strict = true;
+    for part in skeleton(c.encode_utf8(&mut [0; 4])) {
         if is_accent(part) {
+            strict = false;
             continue;
         }
         let fits = match listed(part) {
-            Some(letter) => letter.chars().all(|l| short.push(l)),
+            Some(letter) => {
+                strict = false;
+                letter.chars().all(|l| short.push(l))
+            }
             None => part.is_ascii_alphabetic() && short.push(part),
         };
         if !fits {
             return None;
         }
     }
-    match short.as_str() {
-        "" => None,
-        // TR39 writes m as rn, and gives capital I and small l the same prototype.
-        "rn" => Some(Short::of('m')),
-        "l" if c.is_uppercase() => Some(Short::of('I')),
-        _ => Some(short),
-    }
+    let letters = match short.as_str() {
+        "" => return None,
+        // UTS #39 writes m as rn, and gives capital I and small l the same prototype.
+        "rn" => Short::of('m'),
+        "l" if c.is_uppercase() => Short::of('I'),
+        _ => short,
+    };
+    Some(Alike { letters, strict })
 }
 
 /// Scripts whose letters stand in for Latin ones. Others have lookalikes in UTS #39 too (Arabic alef for l), but nobody
@@ -145,7 +175,7 @@ fn may_look_latin(c: char) -> bool {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Short {
     bytes: [u8; 4],
-    len: usize,
+    len: u8,
 }
 
 impl Short {
@@ -162,9 +192,9 @@ impl Short {
     }
 
     fn push(&mut self, c: char) -> bool {
-        let room = self.len < self.bytes.len() && c.is_ascii();
+        let room = usize::from(self.len) < self.bytes.len() && c.is_ascii();
         if room {
-            self.bytes[self.len] = c as u8;
+            self.bytes[usize::from(self.len)] = c as u8;
             self.len += 1;
         }
         room
@@ -172,7 +202,7 @@ impl Short {
 
     pub(crate) fn as_str(&self) -> &str {
         // Only ASCII is ever pushed.
-        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
     }
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn turn_back(text: &str) -> Option<Edit> {
 }
 
 fn unturned(c: char) -> Option<char> {
-    if c.is_ascii() {
+    // Most text outside ASCII has none of them, and the list is long.
+    if c.is_ascii() || matches!(c, '\u{3400}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}') {
         return None;
     }
     TURNED.iter().find(|(from, _)| *from == c).map(|(_, to)| *to)

@@ -85,6 +85,8 @@ fn is_format(c: char) -> bool {
         | '\u{e0020}'..='\u{e007f}')
 }
 
+/// They ask for the text or the emoji form of the character before them.
+const SELECTORS: [char; 2] = ['\u{fe0e}', '\u{fe0f}'];
 /// The longest emoji sequences have ten characters.
 const MAX_EMOJI: usize = 10;
 
@@ -104,11 +106,31 @@ fn name_emoji(text: &str) -> Option<Edit> {
                 editor.replace(at..at + len, &format!(" {name} "));
                 at += len;
             }
-            None => at += text[at..].chars().next().map_or(1, char::len_utf8),
+            None => {
+                let len = text[at..].chars().next().map_or(1, char::len_utf8);
+                if text[at..].starts_with(SELECTORS) {
+                    // It asked for a form of what is no emoji, or was not needed.
+                    editor.replace(at..at + len, "");
+                }
+                at += len;
+            }
         }
     }
     editor.finish()
 }
+
+/// Skin tones and hair, which are no emoji by themselves.
+const COMPONENTS: &[(char, &str)] = &[
+    ('🏻', "light skin tone"),
+    ('🏼', "medium-light skin tone"),
+    ('🏽', "medium skin tone"),
+    ('🏾', "medium-dark skin tone"),
+    ('🏿', "dark skin tone"),
+    ('🦰', "red hair"),
+    ('🦱', "curly hair"),
+    ('🦲', "bald"),
+    ('🦳', "white hair"),
+];
 
 /// The longest emoji that `text` begins with.
 fn emoji_at(text: &str) -> Option<(usize, String)> {
@@ -126,9 +148,14 @@ fn emoji_at(text: &str) -> Option<(usize, String)> {
         ends[count] = i + c.len_utf8();
         count += 1;
     }
-    ends[..count].iter().rev().find_map(|&end| {
+    let whole = ends[..count].iter().rev().find_map(|&end| {
         let emoji = emojis::get(&text[..end]).filter(|_| !text[..end].is_ascii())?;
         Some((end, words(emoji.name())))
+    });
+    // What changes an emoji before it may stand alone too.
+    whole.or_else(|| {
+        let (_, name) = COMPONENTS.iter().find(|(component, _)| *component == first)?;
+        Some((first.len_utf8(), (*name).to_owned()))
     })
 }
 
@@ -137,9 +164,10 @@ fn is_emoji_part(c: char) -> bool {
     matches!(c, '\u{200d}' | '\u{fe0f}' | '\u{20e3}' | '\u{2190}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '\u{e0020}'..='\u{e007f}')
 }
 
-/// A short name as words: "flag: Peru" is "Peru", "waving hand: light skin tone" is "waving hand light skin tone".
+/// A short name as words: "flag: Peru" is "Peru", "kiss: man, man" is "kiss man man".
 fn words(name: &str) -> String {
-    name.strip_prefix("flag: ").unwrap_or(name).replace(": ", " ")
+    let words = name.strip_prefix("flag: ").unwrap_or(name);
+    words.chars().filter(|c| !matches!(c, ':' | ',' | '“' | '”')).collect()
 }
 
 fn name_links(text: &str) -> Option<Edit> {
@@ -196,6 +224,7 @@ mod tests {
             ("1\u{fe0f}\u{20e3} 1 © ❤\u{fe0f}", "keycap 1 1 copyright red heart"),
             ("see http://x.org/y?z, ok http:// https", "see link ok http:// https"),
             ("\u{1100}\u{1161}\u{11a8}", "각"),
+            ("ℹ\u{fe0f} 👨\u{200d}❤\u{fe0f}\u{200d}👨 🇵🇪", "i couple with heart man man Peru"),
         ] {
             assert_eq!(model_view(text).text(), want, "{text:?}");
         }
