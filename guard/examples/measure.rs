@@ -4,7 +4,7 @@
 //! Each line is `{"text": ..., "label": ...}`, where the label 0 or "benign" is a negative and any other, or none, a
 //! positive. Prints, per file, how many of each label are blocked, and the throughput. A file that is no `.jsonl` is one
 //! benign text. With `--detectors`, prints the throughput of each detector by itself. With `--show 0|1`, prints the texts
-//! of that label that were judged wrongly.
+//! of that label that were judged wrongly. With `--views`, prints what the normaliser's views add to the findings instead.
 
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use bho_guard::{DetectContext, Guard, Mode, Policy, detectors};
 fn main() {
     let mut show = None;
     let mut each = false;
+    let mut views = false;
     let mut files = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -20,6 +21,8 @@ fn main() {
             show = args.next().and_then(|s| s.parse::<u64>().ok());
         } else if arg == "--detectors" {
             each = true;
+        } else if arg == "--views" {
+            views = true;
         } else {
             files.push(arg);
         }
@@ -50,6 +53,10 @@ fn main() {
         } else {
             vec![(content, 0)]
         };
+        if views {
+            show_views(&guard, &file, &rows);
+            continue;
+        }
         let mut counts = [[0usize; 2]; 2];
         let mut redacted = 0;
         let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
@@ -90,4 +97,31 @@ fn main() {
             bytes as f64 / 1e6 / seconds,
         );
     }
+}
+
+/// What the normaliser adds: texts that have views, and each finding over the default thresholds that only a view shows.
+fn show_views(guard: &Guard, file: &str, rows: &[(String, u64)]) {
+    let (mut with_views, mut view_bytes, mut added) = (0, 0, 0);
+    for (text, _) in rows {
+        let views = bho_guard::normalise::views(text);
+        with_views += usize::from(!views.is_empty());
+        view_bytes += views.iter().map(|view| view.text().len()).sum::<usize>();
+        let verdict =
+            guard.check("measure", text, Mode::Input).expect("built-in detectors do not fail");
+        for finding in &verdict.findings {
+            let Some(via) = finding.via.filter(|_| finding.score >= 0.6) else {
+                continue;
+            };
+            added += 1;
+            let hit = text[finding.span.clone()].replace('\n', " / ");
+            let hit: String = hit.chars().take(160).collect();
+            println!("  {via}: {:?} {} {:.2} {hit}", finding.category, finding.rule, finding.score);
+        }
+    }
+    let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
+    println!(
+        "{file}: {} texts, {with_views} with views, {:.2} bytes of views a byte, {added} findings through views",
+        rows.len(),
+        view_bytes as f64 / bytes.max(1) as f64,
+    );
 }

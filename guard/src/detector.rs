@@ -24,6 +24,12 @@ pub trait Detector: Send + Sync {
         &[]
     }
 
+    /// Whether it also reads the normaliser's views of a text, which is asked of every detector of patterns. One that
+    /// runs a model answers no and reads [`model_view`](crate::model_view) of the text itself.
+    fn reads_views(&self) -> bool {
+        true
+    }
+
     /// Appends what it finds in `text` to `out`, in any order.
     ///
     /// `ctx` was made for this very `text`. Findings may be of any score; the policy's thresholds decide.

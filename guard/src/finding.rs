@@ -4,6 +4,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::normalise::Via;
+
 /// A kind of personal data, named as in `policies.redactions` of a pipeline.
 ///
 /// A detector declares its own types as constants, so a new kind of PII needs no change outside the detector's file.
@@ -85,6 +87,8 @@ pub struct Finding {
     pub detector: &'static str,
     /// Which of the detector's rules or labels decided, e.g. `instruction_override`.
     pub rule: &'static str,
+    /// The disguise it was under: which step of the normaliser brought it to light; none for what stands there plainly.
+    pub via: Option<Via>,
 }
 
 impl Finding {
@@ -97,7 +101,14 @@ impl Finding {
         detector: &'static str,
         rule: &'static str,
     ) -> Self {
-        Self { category: Category::Pii(kind), span, score: score.clamp(0.0, 1.0), detector, rule }
+        Self {
+            category: Category::Pii(kind),
+            span,
+            score: score.clamp(0.0, 1.0),
+            detector,
+            rule,
+            via: None,
+        }
     }
 }
 

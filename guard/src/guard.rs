@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The guard itself: runs the detectors, applies the policy, writes the card.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
+use crate::normalise;
 use crate::policy::Policy;
 use crate::redact::{self, Target};
 use crate::templates;
@@ -145,28 +148,52 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
-        let ctx = DetectContext::with_cancel(text, mode, cancelled);
         let mut findings = Vec::new();
-        for detector in self.detectors.iter() {
+        self.detect(text, mode, cancelled, |_| true, &mut findings)?;
+        let mut seen = Covered::default();
+        findings.iter().for_each(|finding| seen.add(finding));
+        let mut more = Vec::new();
+        normalise::for_each(text, |view| -> Result<(), GuardError> {
+            more.clear();
+            self.detect(view.text(), mode, cancelled, |d| d.reads_views(), &mut more)?;
+            more.sort_by(order);
+            for mut finding in more.drain(..) {
+                finding.span = view.span(finding.span);
+                finding.via = Some(view.via());
+                // What was seen plainly, or under a simpler disguise, stays as it was found.
+                if !seen.covers(&finding) {
+                    seen.add(&finding);
+                    findings.push(finding);
+                }
+            }
+            Ok(())
+        })?;
+        findings.sort_by(order);
+        let card = self.decide(node, text, mode, &findings);
+        Ok(Verdict { card, findings })
+    }
+
+    /// Runs the detectors that `which` picks over one text.
+    fn detect(
+        &self,
+        text: &str,
+        mode: Mode,
+        cancelled: &(dyn Fn() -> bool + Sync),
+        which: impl Fn(&dyn Detector) -> bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        let ctx = DetectContext::with_cancel(text, mode, cancelled);
+        for detector in self.detectors.iter().filter(|d| which(d.as_ref())) {
             ctx.check_cancelled()?;
             let first = findings.len();
-            detector.detect(text, &ctx, &mut findings)?;
+            detector.detect(text, &ctx, findings)?;
             for finding in &findings[first..] {
                 if let Some(reason) = fault(finding, text) {
                     return Err(GuardError::BadFinding { detector: detector.name(), reason });
                 }
             }
         }
-        findings.sort_by(|a, b| {
-            (a.span.start, a.span.end, a.detector, a.rule).cmp(&(
-                b.span.start,
-                b.span.end,
-                b.detector,
-                b.rule,
-            ))
-        });
-        let card = self.decide(node, text, mode, &findings);
-        Ok(Verdict { card, findings })
+        Ok(())
     }
 
     fn decide(&self, node: &str, text: &str, mode: Mode, findings: &[Finding]) -> ModerationCard {
@@ -217,9 +244,13 @@ impl Guard {
             }
             let _ = write!(
                 why,
-                "blocked: {label} {:.2} >= {limit:.2} ({}, {})",
+                "blocked: {label} {:.2} >= {limit:.2} ({}, {}",
                 finding.score, finding.detector, finding.rule
             );
+            if let Some(via) = finding.via {
+                let _ = write!(why, ", seen through {via}");
+            }
+            why.push(')');
         }
         let cause = blocks.first().map(|(finding, _, _)| finding.category);
         if cause.is_some() {
@@ -260,6 +291,40 @@ impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<_> = self.detectors.iter().map(|d| d.name()).collect();
         f.debug_struct("Guard").field("policy", &self.policy).field("detectors", &names).finish()
+    }
+}
+
+fn order(a: &Finding, b: &Finding) -> Ordering {
+    let key = |f: &Finding| (f.span.start, f.span.end, f.detector, f.rule, f.via);
+    key(a).cmp(&key(b))
+}
+
+/// What has been found of each category, to tell what a view adds.
+#[derive(Default)]
+struct Covered {
+    /// By category: spans by their start, none within another of the same or a higher score.
+    spans: BTreeMap<Category, BTreeMap<usize, (usize, f32)>>,
+}
+
+impl Covered {
+    /// Whether a finding of the same category, at least as sure, holds the whole of this one.
+    ///
+    /// Only the nearest that begins at or before it is asked: spans of one category hardly ever overlap, and a
+    /// needless second finding does no harm.
+    fn covers(&self, finding: &Finding) -> bool {
+        let near = self
+            .spans
+            .get(&finding.category)
+            .and_then(|spans| spans.range(..=finding.span.start).next_back());
+        near.is_some_and(|(_, &(end, score))| finding.span.end <= end && finding.score <= score)
+    }
+
+    fn add(&mut self, finding: &Finding) {
+        let spans = self.spans.entry(finding.category).or_default();
+        let here = spans.entry(finding.span.start).or_insert((finding.span.end, finding.score));
+        if (finding.score, finding.span.end) > (here.1, here.0) {
+            *here = (finding.span.end, finding.score);
+        }
     }
 }
 

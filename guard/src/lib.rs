@@ -28,6 +28,7 @@ pub mod detectors;
 mod error;
 mod finding;
 mod guard;
+pub mod normalise;
 mod policy;
 mod redact;
 mod settings;
@@ -39,6 +40,7 @@ pub use detector::{DetectContext, Detector, Signal};
 pub use error::GuardError;
 pub use finding::{Category, Finding, PiiType};
 pub use guard::{Capability, Guard, GuardBuilder, Verdict};
+pub use normalise::{Via, View, model_view};
 pub use policy::{Policy, PolicyFault, SafeTemplates, Thresholds, known_pii_types};
 pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,

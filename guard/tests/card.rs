@@ -37,6 +37,7 @@ impl Detector for Toxic {
                 score: self.0,
                 detector: "toxic",
                 rule: "insult",
+                via: None,
             });
         }
         Ok(())

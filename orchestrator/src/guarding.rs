@@ -556,6 +556,7 @@ mod tests {
                 score: 0.9,
                 detector: "bad_word",
                 rule: "list",
+                via: None,
             }));
             Ok(())
         }

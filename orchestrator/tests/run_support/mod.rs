@@ -117,6 +117,7 @@ impl Detector for BadWord {
             score: 0.9,
             detector: "bad_word",
             rule: "list",
+            via: None,
         }));
         Ok(())
     }

@@ -17,6 +17,8 @@ mod matcher;
 mod mention;
 mod rules;
 
+pub(crate) use rules::words;
+
 use std::ops::Range;
 
 use crate::detector::{DetectContext, Detector, Signal};
@@ -204,6 +206,7 @@ impl JailbreakDetector {
             score,
             detector: self.name(),
             rule: top.family.name(),
+            via: None,
         })
     }
 }

@@ -228,6 +228,13 @@ pub(super) struct Rules {
     pub(super) denials: WordSet,
 }
 
+/// Every word of the rules and their classes, some more than once: the normaliser's measure of what is text.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    let atoms = RULES.iter().flat_map(|(_, _, pattern)| pattern.split([' ', '|']));
+    let atoms = atoms.filter(|atom| !atom.starts_with(['<', '.', '~']));
+    CLASSES.iter().flat_map(|(_, words)| words.split_whitespace()).chain(atoms)
+}
+
 /// How many rules there are, markers included.
 pub(super) fn count() -> usize {
     RULES.len() + markers::COUNT

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! One cheap scan that says which steps could change a text at all.
+
+use super::words::{AT, DIGIT, DOT, Key, PLAIN, REVERSED, ROT13};
+
+/// Fewer single letters in a row are not a word that was spaced out.
+pub(crate) const MIN_CELLS: usize = 5;
+/// Letters and digits in a row that may be an encoding.
+pub(crate) const MIN_RUN: usize = 12;
+/// Fewer bytes in pairs of hexadecimal digits are none of a text.
+pub(crate) const MIN_PAIRS: usize = 6;
+/// Fewer digits in words are no number that anybody looks for.
+pub(crate) const MIN_DIGIT_WORDS: usize = 7;
+/// Fewer words that make sense in rot13 or backwards only are chance.
+pub(crate) const MIN_TURNED: usize = 3;
+
+/// What a text may hold. Each is necessary for its step to change anything, none is sufficient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Triggers {
+    /// Characters outside ASCII.
+    pub(crate) unicode: bool,
+    /// Control characters other than white space.
+    pub(crate) control: bool,
+    /// `%41`, `&#65;`, `\x41`: the characters they begin with.
+    pub(crate) escape: bool,
+    /// A long run of letters and digits, or pairs of hexadecimal digits.
+    pub(crate) encoded: bool,
+    /// Single letters in a row.
+    pub(crate) spaced: bool,
+    /// The words "at" and "dot" in some form, or many digits in words.
+    pub(crate) spelled: bool,
+    /// A token of letters and of what stands for letters.
+    pub(crate) leet: bool,
+    /// Words in rot13.
+    pub(crate) rot13: bool,
+    /// Words backwards.
+    pub(crate) reversed: bool,
+}
+
+impl Triggers {
+    pub(crate) fn any(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// One pass over the bytes.
+    pub(crate) fn scan(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut seen = Self::default();
+        let (mut cells, mut pairs, mut digit_words) = (0, 0, 0);
+        let (mut rot13, mut reversed) = (0usize, 0usize);
+        let mut addressed = false;
+        let mut at = 0;
+        while at < bytes.len() {
+            let b = bytes[at];
+            if !b.is_ascii_alphanumeric() {
+                match b {
+                    0x80.. => seen.unicode = true,
+                    b'%' | b'&' | b'\\' => seen.escape = true,
+                    b'@' | b'$' | b'!' | b'|' | b'+' => {
+                        seen.leet |= bytes.get(at + 1).is_some_and(u8::is_ascii_alphabetic);
+                        if b == b'@' {
+                            addressed = true;
+                            // "moc.elpmaxe@nna" has no other word to give it away.
+                            seen.reversed |= reads_backwards(&bytes[..at]);
+                        }
+                    }
+                    b'\t' | b'\n' | b'\r' | b' ' => {}
+                    ..0x20 | 0x7f => seen.control = true,
+                    _ => {}
+                }
+                at += 1;
+                continue;
+            }
+            let start = at;
+            let mut key = Key::default();
+            let (mut digits, mut hex) = (0, 0);
+            while let Some(&b) = bytes.get(at).filter(|b| b.is_ascii_alphanumeric()) {
+                key.push(b);
+                digits += usize::from(b.is_ascii_digit());
+                hex += usize::from(b.is_ascii_hexdigit());
+                at += 1;
+            }
+            let len = at - start;
+            if len == 1 {
+                cells += 1;
+                seen.spaced |= cells >= MIN_CELLS;
+                (pairs, digit_words) = (0, 0);
+                continue;
+            }
+            cells = 0;
+            pairs = if len == 2 && hex == 2 { pairs + 1 } else { 0 };
+            seen.encoded |= pairs >= MIN_PAIRS || len >= MIN_RUN;
+            seen.leet |= digits > 0 && digits < len;
+            if digits > 0 {
+                continue;
+            }
+            let known = key.readings();
+            digit_words = if known & DIGIT == 0 { 0 } else { digit_words + 1 };
+            seen.spelled |= digit_words >= MIN_DIGIT_WORDS;
+            if known & AT != 0 {
+                let before = bytes[..start].iter().rev().find(|b| **b != b' ');
+                seen.spelled |= before
+                    .is_some_and(|b| matches!(b, b'[' | b'(' | b'{' | b'<' | b'_' | b'-' | b'*'));
+                addressed = true;
+            }
+            seen.spelled |= known & DOT != 0 && addressed;
+            if known & PLAIN == 0 && len > 2 {
+                rot13 += usize::from(known & ROT13 != 0);
+                reversed += usize::from(known & REVERSED != 0);
+            }
+        }
+        // A long text has chance hits; what counts is how near to each other they stand, and the step looks at that.
+        seen.rot13 = rot13 >= MIN_TURNED;
+        seen.reversed |= reversed >= MIN_TURNED;
+        seen
+    }
+}
+
+/// Whether an address that ends here began with a top-level domain backwards, as in `moc.elpmaxe@`.
+fn reads_backwards(before: &[u8]) -> bool {
+    const REACH: usize = 64;
+    let tail = &before[before.len().saturating_sub(REACH)..];
+    let start = tail.iter().rposition(u8::is_ascii_whitespace).map_or(0, |i| i + 1);
+    super::turned::is_backward_domain(&tail[start..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_has_none() {
+        for text in [
+            "",
+            "Please meet me at noon; the report is due on Monday at 10:30.",
+            "Point of order: 3 of 4 members voted, one two three.",
+            "No way, said Ann. I saw a cat (see fig. 2).",
+            "call 415-555-0100 or so",
+        ] {
+            assert!(!Triggers::scan(text).any(), "{text}: {:?}", Triggers::scan(text));
+        }
+    }
+
+    #[test]
+    fn each_disguise_is_noticed() {
+        let seen = |text: &str| Triggers::scan(text);
+        assert!(seen("é").unicode);
+        assert!(seen("a\u{8}b").control);
+        assert!(seen("%40").escape && seen("&#64;").escape && seen("\\x40").escape);
+        assert!(seen("am9obkBleGFtcGxlLmNvbQ==").encoded && seen("6a 6f 68 6e 40 78").encoded);
+        assert!(seen("i g n o r e").spaced && seen("i.g.n.o.r.e").spaced);
+        assert!(seen("ann [at] example").spelled && seen("ann at example dot org").spelled);
+        assert!(seen("one two three four five six seven").spelled);
+        assert!(seen("1gnore").leet && seen("p@ssword").leet);
+        assert!(seen("vtaber nyy cerivbhf").rot13);
+        assert!(seen("snoitcurtsni suoiverp lla erongi").reversed);
+        assert!(seen("moc.elpmaxe@nna").reversed);
+    }
+}
