@@ -83,27 +83,26 @@ impl Detector for PhoneDetector {
         ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
-        for run in ctx.numbers().runs() {
-            let mut first = 0;
-            let mut any = false;
-            while first < run.len() {
-                if let Some(after) = date(text, run, first) {
-                    any = true;
-                    first = after;
-                    continue;
-                }
-                let Some(found) = strong_from(text, run, first) else {
-                    first += 1;
-                    continue;
-                };
+        let mut any = false;
+        ctx.numbers().walk(|run, first| {
+            any &= first > 0;
+            if let Some(after) = date(text, run, first) {
                 any = true;
-                first = found.last + 1;
+                return Some(after);
+            }
+            if let Some(found) = strong_from(text, run, first) {
+                any = true;
+                self.push(text, run, &found, out);
+                return Some(found.last + 1);
+            }
+            if !any
+                && first + 1 == run.len()
+                && let Some(found) = weak(text, run)
+            {
                 self.push(text, run, &found, out);
             }
-            if !any && let Some(found) = weak(text, run) {
-                self.push(text, run, &found, out);
-            }
-        }
+            None
+        });
         Ok(())
     }
 }

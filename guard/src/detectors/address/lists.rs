@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Words of postal addresses, lower-case unless said otherwise.
+
+/// Ends of English street names.
+#[rustfmt::skip]
+pub(super) const STREET: &[&str] = &[
+    "street", "st", "avenue", "ave", "av", "boulevard", "blvd", "road", "rd", "lane", "ln", "drive", "dr", "court", "ct", "place",
+    "pl", "square", "sq", "terrace", "ter", "crescent", "cres", "close", "way", "parkway", "pkwy", "highway", "hwy", "circle",
+    "cir", "trail", "trl", "alley", "row", "mews", "gardens", "grove", "walk", "loop", "plaza", "turnpike", "bypass",
+    "esplanade", "promenade", "broadway",
+];
+
+/// What a French street name begins with, after the house number.
+#[rustfmt::skip]
+pub(super) const RUE: &[&str] = &[
+    "rue", "avenue", "av", "boulevard", "bd", "place", "chemin", "allée", "allées", "impasse", "quai", "route", "cours", "square",
+    "passage",
+];
+
+/// What a street name begins with that the house number follows: Spanish, Italian, Portuguese, Polish.
+#[rustfmt::skip]
+pub(super) const CALLE: &[&str] = &[
+    "calle", "avenida", "avda", "plaza", "paseo", "camino", "carretera", "via", "viale", "piazza", "corso", "vicolo", "largo",
+    "strada", "rua", "travessa", "alameda", "ulica", "ul", "c",
+];
+
+/// Ends of one-word street names that the house number follows: German, Dutch, Nordic.
+#[rustfmt::skip]
+pub(super) const STRASSE: &[&str] = &[
+    "straße", "strasse", "str", "weg", "platz", "gasse", "allee", "damm", "straat", "laan", "gracht", "plein", "kade", "dijk",
+    "singel", "steeg", "gatan", "vägen", "gade", "veien", "vegen", "katu",
+];
+
+/// Small words inside street names.
+pub(super) const PARTICLES: &[&str] = &[
+    "de", "du", "des", "la", "le", "les", "del", "di", "da", "do", "dos", "das", "della", "delle",
+    "dei", "van", "der", "den", "von", "el", "los", "las", "y", "e", "et",
+];
+
+/// Compass points beside a street name.
+pub(super) const COMPASS: &[&str] =
+    &["n", "s", "e", "w", "ne", "nw", "se", "sw", "north", "south", "east", "west"];
+
+/// What a part of a house is called.
+pub(super) const UNIT: &[&str] = &[
+    "apt",
+    "apartment",
+    "suite",
+    "ste",
+    "unit",
+    "flat",
+    "floor",
+    "fl",
+    "room",
+    "rm",
+    "wohnung",
+    "appt",
+    "piso",
+];
+
+/// States and territories of the United States, in upper case (USPS Publication 28, appendix B).
+#[rustfmt::skip]
+pub(super) const STATES: &[&str] = &[
+    "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "DC", "FL", "GA", "HI", "ID", "IL", "IN", "IA", "KS", "KY", "LA", "ME", "MD",
+    "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ", "NM", "NY", "NC", "ND", "OH", "OK", "OR", "PA", "PR", "RI", "SC",
+    "SD", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY", "GU", "VI", "AS", "MP",
+];
+
+/// Postcode areas of the United Kingdom, in upper case (Royal Mail).
+#[rustfmt::skip]
+pub(super) const AREAS: &[&str] = &[
+    "AB", "AL", "B", "BA", "BB", "BD", "BH", "BL", "BN", "BR", "BS", "BT", "CA", "CB", "CF", "CH", "CM", "CO", "CR", "CT", "CV",
+    "CW", "DA", "DD", "DE", "DG", "DH", "DL", "DN", "DT", "DY", "E", "EC", "EH", "EN", "EX", "FK", "FY", "G", "GL", "GU", "GY",
+    "HA", "HD", "HG", "HP", "HR", "HS", "HU", "HX", "IG", "IM", "IP", "IV", "JE", "KA", "KT", "KW", "KY", "L", "LA", "LD", "LE",
+    "LL", "LN", "LS", "LU", "M", "ME", "MK", "ML", "N", "NE", "NG", "NN", "NP", "NR", "NW", "OL", "OX", "PA", "PE", "PH", "PL",
+    "PO", "PR", "RG", "RH", "RM", "S", "SA", "SE", "SG", "SK", "SL", "SM", "SN", "SO", "SP", "SR", "SS", "ST", "SW", "SY", "TA",
+    "TD", "TF", "TN", "TQ", "TR", "TS", "TW", "UB", "W", "WA", "WC", "WD", "WF", "WN", "WR", "WS", "WV", "YO", "ZE",
+];
+
+/// Whether a word is in a list, in any case and whatever full stop ends it.
+pub(super) fn among(word: &str, list: &[&str]) -> bool {
+    let word = word.trim_end_matches('.');
+    if word.is_ascii() {
+        return list.iter().any(|w| w.eq_ignore_ascii_case(word));
+    }
+    let lower = word.to_lowercase();
+    list.contains(&lower.as_str())
+}
