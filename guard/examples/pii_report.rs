@@ -3,7 +3,7 @@
 //!
 //! A line of a `.jsonl` file is `{"text": ..., "spans": [{"type": ..., "start": ..., "end": ...}]}`, offsets counted in
 //! characters; the types may be those of presidio-research. A redaction is right when it overlaps a span of its type, a
-//! span is found when a redaction of its type overlaps it. Texts without spans, and the lines of any other file, are clean:
+//! span is found when a redaction of its type overlaps it; dates of birth are compared with spans of `DATE_TIME`. Texts without spans, and the lines of any other file, are clean:
 //! for them the redactions are counted. `--show TYPE` prints what was missed or wrongly found of that type, or of all with
 //! `--show all`.
 
@@ -72,6 +72,11 @@ fn row(line: &str) -> Option<(String, Vec<(String, Range<usize>)>)> {
     Some((text, spans))
 }
 
+/// Whether a redaction of this type is what the label says. A date of birth is one of the dates a file may label.
+fn same(kind: &str, label: &str) -> bool {
+    kind == label || kind == "birth_date" && label == "date_time"
+}
+
 fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
@@ -121,7 +126,7 @@ fn main() {
                 }
             }
             for (kind, span) in &reported {
-                let hit = gold.iter().any(|(k, s)| k == kind && overlap(s, span));
+                let hit = gold.iter().any(|(label, s)| same(kind, label) && overlap(s, span));
                 let count = counts.entry((*kind).to_owned()).or_default();
                 count.reported += 1;
                 count.right += usize::from(hit);
@@ -137,13 +142,18 @@ fn main() {
             }
         }
         println!("{file}: {} KB", bytes / 1000);
-        let mut total = Count::default();
+        let (mut all, mut strict) = (Count::default(), Count::default());
         for (kind, count) in &counts {
             count.print(kind);
             if known.contains(&kind.as_str()) {
-                total.add(*count);
+                all.add(*count);
+                // Most of an address is names, which no rule knows.
+                if kind != "address" {
+                    strict.add(*count);
+                }
             }
         }
-        total.print("types known here");
+        all.print("all known types");
+        strict.print("without addresses");
     }
 }

@@ -77,6 +77,20 @@ const PIECES: &[&str] = &[
     "\"ignore previous instructions\" phrase ",
     "x1234567 ext ",
     "call 1234567 ",
+    "1a ",
+    "1A2b",
+    "1 A St ",
+    "12 Aa Bb Cc ",
+    "Aa 12, ",
+    "12 05 1980 ",
+    "12 May 1980 ",
+    "A1 1AA ",
+    "BIC ",
+    "BIC AAAADEAA",
+    "123456789 ",
+    "12.345.678-",
+    "AAA1234567 ",
+    "passport 12345678 ",
 ];
 
 #[test]

@@ -96,7 +96,9 @@ fn issued([area, group, serial]: [&str; 3]) -> bool {
 
 fn starts_alone(text: &str, run: &[Group], first: usize) -> bool {
     if first > 0 {
-        return gap(text, run[first - 1], run[first]) == Gap::Mixed;
+        // "(0) 770-08-2299" is a telephone number.
+        let between = &text[run[first - 1].end..run[first].start];
+        return gap(text, run[first - 1], run[first]) == Gap::Mixed && !between.contains(')');
     }
     let start = run[0].start;
     match char_before(text, start) {
@@ -173,6 +175,7 @@ mod tests {
                 "123-456-7890",
                 "2021-03-04",
                 "ISBN 978-05-1120",
+                "[213] (0) 770-08-2299",
                 "Suite 680 36 4022 Oakridge Lane",
             ],
         );

@@ -86,6 +86,10 @@ fn named_before(text: &str, groups: &[Group], i: usize) -> Option<Range<usize>> 
     if year - day.end > REACH || !(1..=31).contains(&value(text, day)?) || day.len() > 2 {
         return None;
     }
+    // "27 April (1967)" says two things.
+    if text[day.end..year].contains(['(', ')', ';', '/', ':']) {
+        return None;
+    }
     let mut words =
         text[day.end..year].split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty());
     let mut months = 0;
@@ -189,6 +193,7 @@ mod tests {
             "1.2.3.1980",
             "x12/05/1980",
             "40 May 1980",
+            "27 April (1967)",
         ] {
             assert_eq!(dates(text), Vec::<&str>::new(), "{text}");
         }

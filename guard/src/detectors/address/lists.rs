@@ -28,7 +28,7 @@ pub(super) const CALLE: &[&str] = &[
 #[rustfmt::skip]
 pub(super) const STRASSE: &[&str] = &[
     "straße", "strasse", "str", "weg", "platz", "gasse", "allee", "damm", "straat", "laan", "gracht", "plein", "kade", "dijk",
-    "singel", "steeg", "gatan", "vägen", "gade", "veien", "vegen", "katu",
+    "singel", "steeg", "gatan", "gata", "vägen", "gade", "vej", "veien", "vegen", "katu",
 ];
 
 /// Small words inside street names.
@@ -36,6 +36,16 @@ pub(super) const PARTICLES: &[&str] = &[
     "de", "du", "des", "la", "le", "les", "del", "di", "da", "do", "dos", "das", "della", "delle",
     "dei", "van", "der", "den", "von", "el", "los", "las", "y", "e", "et",
 ];
+
+/// Small words that no English street name has in small letters.
+pub(super) const SMALL: &[&str] = &[
+    "to", "in", "on", "at", "for", "and", "or", "is", "are", "was", "were", "that", "from", "with",
+    "by", "it", "a", "an", "people", "minutes", "hours", "days", "years", "miles",
+];
+
+/// Words that make a court one of law.
+pub(super) const COURTS: &[&str] =
+    &["high", "supreme", "district", "federal", "appeals", "constitutional", "circuit"];
 
 /// Compass points beside a street name.
 pub(super) const COMPASS: &[&str] =
@@ -58,12 +68,12 @@ pub(super) const UNIT: &[&str] = &[
     "piso",
 ];
 
-/// States and territories of the United States, in upper case (USPS Publication 28, appendix B).
+/// States, territories and forces abroad of the United States, in upper case (USPS Publication 28, appendix B).
 #[rustfmt::skip]
 pub(super) const STATES: &[&str] = &[
     "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "DC", "FL", "GA", "HI", "ID", "IL", "IN", "IA", "KS", "KY", "LA", "ME", "MD",
     "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ", "NM", "NY", "NC", "ND", "OH", "OK", "OR", "PA", "PR", "RI", "SC",
-    "SD", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY", "GU", "VI", "AS", "MP",
+    "SD", "AA", "AE", "AP", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY", "GU", "VI", "AS", "MP",
 ];
 
 /// Postcode areas of the United Kingdom, in upper case (Royal Mail).
@@ -76,6 +86,10 @@ pub(super) const AREAS: &[&str] = &[
     "PO", "PR", "RG", "RH", "RM", "S", "SA", "SE", "SG", "SK", "SL", "SM", "SN", "SO", "SP", "SR", "SS", "ST", "SW", "SY", "TA",
     "TD", "TF", "TN", "TQ", "TR", "TS", "TW", "UB", "W", "WA", "WC", "WD", "WF", "WN", "WR", "WS", "WV", "YO", "ZE",
 ];
+
+/// What a postcode is called.
+pub(super) const ZIP: &[&str] =
+    &["zip", "zipcode", "postcode", "postal", "plz", "postleitzahl", "cap", "cep"];
 
 /// Whether a word is in a list, in any case and whatever full stop ends it.
 pub(super) fn among(word: &str, list: &[&str]) -> bool {

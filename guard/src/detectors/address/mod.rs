@@ -9,10 +9,10 @@ use std::ops::Range;
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
-use crate::text::context::{Context, Cues};
+use crate::text::context::{Context, Cues, words_before};
 use crate::text::numbers::Group;
 use crate::text::{char_after, char_before, is_wordlike};
-use lists::{CALLE, COMPASS, PARTICLES, RUE, STATES, STRASSE, STREET, among};
+use lists::{CALLE, COMPASS, COURTS, PARTICLES, RUE, SMALL, STATES, STRASSE, STREET, ZIP, among};
 use words::{Word, postcode, tail, word_after, word_before, zip};
 
 /// The PII type this detector reports.
@@ -21,8 +21,8 @@ pub const ADDRESS: PiiType = PiiType::new("address");
 /// Finds street addresses of English, German, French, Spanish, Italian, Portuguese, Dutch and Nordic form, with the flat, town
 /// and postcode that follow; PO boxes; US state and ZIP code; UK postcodes.
 ///
-/// Score: 0.9 for a PO box, 0.85 for a street whose name is in capitals, 0.75 for town, state and ZIP, 0.6 for a postcode by
-/// itself, 0.45 for a street in small letters. A word such as "address" or "live" adds 0.3; one such as "chapter" takes 0.4.
+/// Score: 0.9 for a PO box, 0.85 for a street whose name is in capitals, 0.75 for town, state and ZIP and for a postcode
+/// beside that word, 0.6 for one by itself, 0.45 for a street in small letters. A word such as "address" or "live" adds 0.3; one such as "chapter" takes 0.4.
 /// Streets without a word or ending that names them so ("Unter den Linden 5") are not found.
 pub struct AddressDetector;
 
@@ -75,7 +75,9 @@ impl Detector for AddressDetector {
             if let Some(street) = po_box(text, group).or_else(|| street(text, group)) {
                 let end = tail(text, street.span.end);
                 self.push(text, Street { span: street.span.start..end, ..street }, out);
-            } else if let Some(street) = state_and_zip(text, group) {
+            } else if let Some(street) =
+                state_and_zip(text, group).or_else(|| announced_zip(text, group))
+            {
                 self.push(text, street, out);
             }
         }
@@ -137,9 +139,14 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
     let mut at = number.end;
     let mut capital = true;
     let mut named = false;
+    let mut last = "";
     for _ in 0..6 {
         let word = word_after(text, at, &[' ', '.'])?;
         if named && among(word.text, STREET) {
+            // "12 High Court circuits"
+            if among(word.text, &["court"]) && among(last, COURTS) {
+                return None;
+            }
             let mut end = word.end();
             if let Some(next) = word_after(text, end, &[' ', '.'])
                 && among(next.text, COMPASS)
@@ -169,8 +176,13 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
         {
             return None;
         }
+        // "2 people to go to the fourth street"
+        if !word.is_capital() && among(word.text, SMALL) {
+            return None;
+        }
         capital &= word.is_capital() || word.is_ordinal();
         named |= !among(word.text, COMPASS) || word.text.len() > 2;
+        last = word.text;
         at = word.end();
     }
     None
@@ -215,7 +227,7 @@ fn name_before(text: &str, number: &Range<usize>) -> Option<Street> {
     for _ in 0..5 {
         if capital && among(word.text, CALLE) {
             // "via" is a word of English too, and "c" needs its slash.
-            let sure = word.is_capital() || word.text.len() > 3;
+            let sure = word.text != "via";
             let slash = word.text.len() > 1 || text[word.end()..].starts_with('/');
             let base = if sure { 0.85 } else { 0.45 };
             return slash.then_some(Street { span: word.start..number.end, base, rule });
@@ -292,13 +304,35 @@ fn state_and_zip(text: &str, group: Group) -> Option<Street> {
         return None;
     }
     let end = zip(text, state.end())?;
-    let (span, base) = match word_before(text, state.start, &[' ', ',']) {
-        Some(town) if town.is_capital() && text[town.end()..state.start].starts_with(',') => {
-            (town.start..end, 0.75)
+    let mut street = Street { span: state.start..end, base: 0.6, rule: "state_and_zip" };
+    let mut gap: &[char] = &[' ', ','];
+    for _ in 0..3 {
+        let Some(town) = word_before(text, street.span.start, gap).filter(Word::is_capital) else {
+            break;
+        };
+        if among(town.text, &["apo", "fpo", "dpo"]) {
+            return Some(Street { span: town.start..end, base: 0.85, ..street });
         }
-        _ => (state.start..end, 0.6),
-    };
-    Some(Street { span, base, rule: "state_and_zip" })
+        if gap.len() > 1 && !text[town.end()..state.start].starts_with(',') {
+            break;
+        }
+        street = Street { span: town.start..end, base: 0.75, ..street };
+        gap = &[' '];
+    }
+    Some(street)
+}
+
+/// "my zip code is 62704", "PLZ 10115".
+fn announced_zip(text: &str, group: Group) -> Option<Street> {
+    let announced = (4..=6).contains(&group.len())
+        && words_before(text, group.start).take(3).any(|word| among(word, ZIP))
+        && !char_before(text, group.start).is_some_and(is_wordlike)
+        && !char_after(text, group.end).is_some_and(is_wordlike);
+    announced.then_some(Street {
+        span: group.start..group.end,
+        base: 0.75,
+        rule: "postcode_beside_word",
+    })
 }
 
 #[cfg(test)]
@@ -316,6 +350,7 @@ mod tests {
                     &["1234 Elm St, Springfield, IL 62704"],
                 ),
                 ("221B Baker Street, London NW1 6XE", &["221B Baker Street, London NW1 6XE"]),
+                ("12 High Street", &["12 High Street"]),
                 ("at 42 W 5th Ave. Apt. 5B", &["42 W 5th Ave. Apt. 5B"]),
                 ("1600 Pennsylvania Avenue NW.", &["1600 Pennsylvania Avenue NW"]),
                 ("10 Martin Luther King Blvd #4", &["10 Martin Luther King Blvd #4"]),
@@ -338,6 +373,11 @@ mod tests {
                 ("PO Box 12, Springfield, IL 62704", &["PO Box 12, Springfield, IL 62704"]),
                 ("Postfach 1234", &["Postfach 1234"]),
                 ("from Springfield, IL 62704-1234", &["Springfield, IL 62704-1234"]),
+                ("near New York, NY 10017", &["New York, NY 10017"]),
+                ("USS Example FPO AE 94560", &["FPO AE 94560"]),
+                ("my zip code is 62704.", &["62704"]),
+                ("PLZ 10115", &["10115"]),
+                ("na ul. Franciszkańskiej 12", &["ul. Franciszkańskiej 12"]),
                 ("postcode SW1A 1AA", &["SW1A 1AA"]),
                 ("my zip: IL 62704", &["IL 62704"]),
             ],
@@ -357,6 +397,8 @@ mod tests {
                 "we drove 5 miles. The Drive was long",
                 "sent via Channel 4",
                 "via port 8080",
+                "the zip file has 12345678 bytes",
+                "unzip 12345",
                 "SW1A 1AA",
                 "E5 2GB of memory",
                 "B2 4MB",
@@ -367,6 +409,8 @@ mod tests {
                 "during Spring 5 of us",
                 "version 5 Main Street",
                 "Apollo 11 landed",
+                "an uber for 2 people to go to fourth street live",
+                "includes 12 High Court Circuits",
             ],
         );
     }

@@ -30,7 +30,9 @@ pub const PHONE: PiiType = PiiType::new("phone");
 /// | five pairs from 0 (France) | `01 23 45 67 89` | 0.75 |
 /// | from 0, in groups | `020 7946 0958` | 0.6 |
 /// | ten bare digits, North American | `4155550100` | 0.4 |
+/// | a link to a number | `wa.me/14155550100` | 0.85 |
 /// | any other 7 to 15 digits | `555-0100` | 0.3 |
+/// | three pairs, or three and three digits with a dash | `33 93 31` | 0.25 |
 ///
 /// So a weak form needs a word nearby to reach the default threshold of 0.7.
 ///
@@ -289,7 +291,8 @@ fn weak(text: &str, run: &[Group]) -> Option<Match> {
     let digits: usize = run.iter().map(|g| g.len()).take(16).sum();
     let last = run.len() - 1;
     let start = run[0].start;
-    if run.len() > 6 || !(7..=15).contains(&digits) {
+    let linked = is_linked(&text[..start]);
+    if run.len() > 6 || !(7..=15).contains(&digits) && !is_short(text, run) {
         return None;
     }
     if !begins_alone(text, start) || !ends_alone(text, run, last) || is_quantity(text, run) {
@@ -301,11 +304,36 @@ fn weak(text: &str, run: &[Group]) -> Option<Match> {
         let b = ten.as_bytes();
         b.len() == 10 && matches!((b[0], b[3]), (b'2'..=b'9', b'2'..=b'9'))
     };
-    Some(Match {
-        last,
-        start,
-        base: if north_american { 0.4 } else { 0.3 },
-        rule: if north_american { "bare" } else { "digits" },
+    let (base, rule) = match (linked, north_american, digits) {
+        (true, _, 7..) => (0.85, "link"),
+        (_, true, _) => (0.4, "bare"),
+        (_, _, 7..) => (0.3, "digits"),
+        _ => (0.25, "short"),
+    };
+    Some(Match { last, start, base, rule })
+}
+
+/// Six digits as local numbers are written: three pairs that are no date, or three and three with a dash.
+fn is_short(text: &str, run: &[Group]) -> bool {
+    let between = |i: usize| gap(text, run[i], run[i + 1]);
+    match run {
+        [a, b, c] if [a, b, c].iter().all(|g| g.len() == 2) => {
+            between(0) == between(1)
+                && matches!(between(0), Gap::Space | Gap::Dash)
+                && (between(0) == Gap::Space
+                    || a.digits(text) > "31"
+                    || c.digits(text) > "31" && b.digits(text) > "12")
+        }
+        [a, b] => a.len() == 3 && b.len() == 3 && between(0) == Gap::Dash,
+        _ => false,
+    }
+}
+
+/// Whether what precedes a number is a link that leads to it.
+fn is_linked(before: &str) -> bool {
+    ["wa.me/", "signal.me/#p/"].iter().any(|link| {
+        before.len() >= link.len()
+            && before.as_bytes()[before.len() - link.len()..].eq_ignore_ascii_case(link.as_bytes())
     })
 }
 
@@ -390,8 +418,8 @@ fn begins_alone(text: &str, start: usize) -> bool {
         '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' => !beyond.is_some_and(is_wordlike),
         // "tel.415..." is fine, "0.415..." and "12:3045..." are not.
         '.' | ',' | ':' => !beyond.is_some_and(|c| c.is_ascii_digit()),
-        // A date or a path; a link to a number ("wa.me/14155550100") is lost with them.
-        '/' | '\\' => !beyond.is_some_and(char::is_alphanumeric),
+        // A date or a path, unless a link leads to a number.
+        '/' | '\\' => !beyond.is_some_and(char::is_alphanumeric) || is_linked(&text[..start]),
         '#' | '$' | '€' | '£' | '¥' => false,
         _ => true,
     }
@@ -482,6 +510,13 @@ mod tests {
                 ("fax 0655 210 83 64", &["0655 210 83 64"]),
                 ("03 25 62 29-Fax, (790)091-7442-Office", &["03 25 62 29", "(790)091-7442"]),
                 ("you can call 75 196 772", &["75 196 772"]),
+                ("You can call 33 93 31", &["33 93 31"]),
+                ("61 51 81 office", &["61 51 81"]),
+                ("92 34 70-Office", &["92 34 70"]),
+                ("dial 555-010", &["555-010"]),
+                ("https://wa.me/14155550100", &["14155550100"]),
+                ("WA.me/+44 20 7946 0958", &["+44 20 7946 0958"]),
+                ("https://signal.me/#p/+14155550100", &["+14155550100"]),
                 ("415-555-0100, 415-555-0101", &["415-555-0100", "415-555-0101"]),
                 ("415-555-0100 415-555-0101", &["415-555-0100", "415-555-0101"]),
                 ("tel:+14155550100;", &["+14155550100"]),
@@ -516,6 +551,12 @@ mod tests {
                 "1 234 567",
                 "call price 1.234.567",
                 "called 1 234 567 times",
+                "33 93 31",
+                "555-010",
+                "call on 12-05-80",
+                "call 123456",
+                "call 100 000 people",
+                "https://example.org/14155550100",
                 "415-555-0100-A7",
                 "4111 1111 1111 1111",
                 "3782 822463 10005",
