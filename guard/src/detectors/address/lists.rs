@@ -94,6 +94,10 @@ pub(super) const ZIP: &[&str] =
 /// Whether a word is in a list, in any case and whatever full stop ends it.
 pub(super) fn among(word: &str, list: &[&str]) -> bool {
     let word = word.trim_end_matches('.');
+    // Most of what is asked about is another number.
+    if word.as_bytes().first().is_none_or(u8::is_ascii_digit) {
+        return false;
+    }
     if word.is_ascii() {
         return list.iter().any(|w| w.eq_ignore_ascii_case(word));
     }

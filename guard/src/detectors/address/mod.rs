@@ -140,8 +140,18 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
     let mut capital = true;
     let mut named = false;
     let mut last = "";
-    for _ in 0..6 {
+    for i in 0..6 {
+        // In small letters, only a short name is told from a sentence.
+        if i > 2 && !capital {
+            return None;
+        }
         let word = word_after(text, at, &[' ', '.'])?;
+        // A full stop ends an abbreviation ("42 W. 5th St."), not a sentence nor the number of a list.
+        match text[at..word.start].trim() {
+            "" => {}
+            "." if (1..=3).contains(&last.len()) => {}
+            _ => return None,
+        }
         if named && among(word.text, STREET) {
             // "12 High Court circuits"
             if among(word.text, &["court"]) && among(last, COURTS) {
@@ -153,8 +163,7 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
                 && next.is_capital()
             {
                 end = next.end();
-            } else if named
-                && let Some(next) = word_after(text, end, &[' '])
+            } else if let Some(next) = word_after(text, end, &[' '])
                 && among(next.text, STREET)
                 && next.is_capital() == word.is_capital()
             {
@@ -167,14 +176,6 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
                 base: if capital { 0.85 } else { 0.45 },
                 rule: "street_after_number",
             });
-        }
-        // A sentence ends here: no street goes on over a full stop but for an abbreviation.
-        if text[at..word.start].contains('.')
-            && at > number.end
-            && word.start - at > 1
-            && word.start - at != 2
-        {
-            return None;
         }
         // "2 people to go to the fourth street"
         if !word.is_capital() && among(word.text, SMALL) {
@@ -243,11 +244,14 @@ fn name_before(text: &str, number: &Range<usize>) -> Option<Street> {
 
 /// Where the street begins whose name ends with `word`, if that is a German, Dutch or Nordic one.
 fn strasse(text: &str, word: Word<'_>) -> Option<usize> {
-    let lower = word.text.trim_end_matches('.').to_lowercase();
-    let stem = STRASSE.iter().find_map(|end| lower.strip_suffix(end))?;
+    let name = word.text.trim_end_matches('.');
+    let (stem, end) = STRASSE.iter().find_map(|end| {
+        let (stem, tail) = name.split_at_checked(name.len().checked_sub(end.len())?)?;
+        tail.eq_ignore_ascii_case(end).then_some((stem, *end))
+    })?;
     if stem.chars().count() >= 3 {
         // "str" ends words of other languages; as an ending it has its full stop.
-        return (!lower.ends_with("str") || word.text.ends_with('.')).then_some(word.start);
+        return (end != "str" || word.text.ends_with('.')).then_some(word.start);
     }
     let before = word_before(text, word.start, &[' '])?;
     (stem.is_empty()
@@ -409,6 +413,8 @@ mod tests {
                 "during Spring 5 of us",
                 "version 5 Main Street",
                 "Apollo 11 landed",
+                "2.  The Hanging Gardens",
+                "of 2009. Some Street View",
                 "an uber for 2 people to go to fourth street live",
                 "includes 12 High Court Circuits",
             ],

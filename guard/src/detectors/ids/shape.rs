@@ -37,6 +37,10 @@ impl Hit {
 /// What of `shape` stands at `start`, if it is no part of something longer.
 pub(super) fn at(text: &str, start: usize, shape: &str) -> Option<Hit> {
     let bytes = text.as_bytes();
+    // Half of all shapes begin with a letter, and most numbers do not.
+    if shape.starts_with('A') && bytes.get(start).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
     let mut hit = Hit { chars: [0; MAX_CHARS], len: 0, end: start, grouped: false };
     let mut first = None;
     let mut free = None;

@@ -47,7 +47,7 @@ const CUES: Cues = Cues {
         "mobil", "móvil", "celular", "cell", "cellphone", "handy", "call", "calls", "calling", "called", "dial",
         "dialing", "ring", "fax", "telefax", "sms", "whatsapp", "hotline", "helpline", "pager", "voicemail", "landline",
         "answering", "office", "ph", "anrufen", "rufnummer", "appelez", "llame", "llámame", "rappeler", "телефон",
-        "тел",
+        "тел", "contact", "desk", "message", "messages", "texted", "texting",
     ],
     negative: &[
         "order", "invoice", "id", "ids", "ref", "reference", "account", "acct", "case", "ticket", "isbn", "issn",
@@ -304,6 +304,9 @@ fn weak(text: &str, run: &[Group]) -> Option<Match> {
         let b = ten.as_bytes();
         b.len() == 10 && matches!((b[0], b[3]), (b'2'..=b'9', b'2'..=b'9'))
     };
+    let parenthesised =
+        text[..start].ends_with('(') && text[run[0].end..].starts_with(')') && run.len() > 1;
+    let start = start - usize::from(parenthesised);
     let (base, rule) = match (linked, north_american, digits) {
         (true, _, 7..) => (0.85, "link"),
         (_, true, _) => (0.4, "bare"),
@@ -364,7 +367,13 @@ fn is_quantity(text: &str, run: &[Group]) -> bool {
         && gaps.iter().all(|g| matches!(g, Gap::Dot | Gap::Space))
         && (lens[0] == 1 || dotted);
     let ipv4 = dotted && lens.len() == 4 && lens.iter().all(|n| *n <= 3);
-    let years = lens.len() == 2 && run.iter().all(year);
+    // "1278-1318": a life or a reign, as far back as people tell of.
+    let span = lens == [4, 4]
+        && gaps[0] == Gap::Dash
+        && run[0].digits(text) >= "1000"
+        && run[0].digits(text) < run[1].digits(text)
+        && run[1].digits(text) < "2100";
+    let years = span || lens.len() == 2 && run.iter().all(year);
     // An ISBN-13 in groups: prefix 978 or 979 and thirteen digits.
     let isbn = matches!(run[0].digits(text).get(..3), Some("978" | "979"))
         && lens.iter().sum::<usize>() == 13;
@@ -507,8 +516,10 @@ mod tests {
                 ("4155550100 (mobile)", &["4155550100"]),
                 ("phone: 555-0100", &["555-0100"]),
                 ("phone 6123 4567", &["6123 4567"]),
+                ("tel. (93) 280-22-27", &["(93) 280-22-27"]),
                 ("fax 0655 210 83 64", &["0655 210 83 64"]),
                 ("03 25 62 29-Fax, (790)091-7442-Office", &["03 25 62 29", "(790)091-7442"]),
+                ("stop sending messages to 785 8949", &["785 8949"]),
                 ("you can call 75 196 772", &["75 196 772"]),
                 ("You can call 33 93 31", &["33 93 31"]),
                 ("61 51 81 office", &["61 51 81"]),
@@ -561,7 +572,9 @@ mod tests {
                 "4111 1111 1111 1111",
                 "3782 822463 10005",
                 "2019-2021",
+                "Message-ID: 20210304123",
                 "call of 2019-2021",
+                "called Richard de Clare (1278\u{2013}1318)",
                 "3.14159265358979",
                 "-122.4194155",
                 "ISBN 978-3-16-148410-0",
