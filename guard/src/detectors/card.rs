@@ -34,7 +34,7 @@ const CUES: Cues = Cues {
     ],
     negative: &[
         "order", "tracking", "invoice", "id", "imei", "serial", "ticket", "reference", "ref", "isbn", "shipment", "sku",
-        "timestamp", "epoch", "uid", "uuid", "guid",
+        "timestamp", "epoch", "uid", "uuid", "guid", "aadhaar", "aadhar", "cnpj",
     ],
 };
 

@@ -10,6 +10,20 @@ pub(super) const STREET: &[&str] = &[
     "esplanade", "promenade", "broadway",
 ];
 
+/// Ends of street names that are as often the end of another name (USPS Publication 28, appendix C1).
+#[rustfmt::skip]
+pub(super) const LANDSCAPE: &[&str] = &[
+    "beach", "bend", "bluff", "bridge", "brook", "canyon", "cape", "causeway", "cliff", "common", "corner", "corners", "course",
+    "cove", "creek", "crossing", "curve", "dale", "estate", "estates", "extension", "falls", "ferry", "field", "fields", "ford",
+    "forest", "fork", "forks", "freeway", "garden", "gateway", "glen", "green", "groves", "harbor", "haven", "heights", "hill",
+    "hills", "hollow", "inlet", "island", "isle", "junction", "key", "knoll", "knolls", "lake", "lakes", "landing", "lodge",
+    "manor", "meadow", "meadows", "mill", "mills", "mission", "mount", "mountain", "oval", "park", "pass", "passage", "path",
+    "pike", "pine", "pines", "plain", "plains", "point", "points", "port", "ports", "prairie", "ranch", "rapids", "ridge",
+    "ridges", "river", "roads", "route", "run", "shore", "shores", "spring", "springs", "spur", "station", "stream", "streets",
+    "summit", "track", "trafficway", "tunnel", "union", "valley", "viaduct", "view", "views", "village", "ville", "vista",
+    "walks", "well", "wells",
+];
+
 /// What a French street name begins with, after the house number.
 #[rustfmt::skip]
 pub(super) const RUE: &[&str] = &[
@@ -21,14 +35,15 @@ pub(super) const RUE: &[&str] = &[
 #[rustfmt::skip]
 pub(super) const CALLE: &[&str] = &[
     "calle", "avenida", "avda", "plaza", "paseo", "camino", "carretera", "via", "viale", "piazza", "corso", "vicolo", "largo",
-    "strada", "rua", "travessa", "alameda", "ulica", "ul", "c",
+    "strada", "contrada", "rotonda", "rua", "travessa", "alameda", "estrada", "praça", "ladeira", "rambla", "callejón", "pasaje",
+    "pasadizo", "glorieta", "ronda", "travesía", "ulica", "ul", "aleja", "al", "plac", "pl", "osiedle", "os", "c",
 ];
 
 /// Ends of one-word street names that the house number follows: German, Dutch, Nordic.
 #[rustfmt::skip]
 pub(super) const STRASSE: &[&str] = &[
     "straße", "strasse", "str", "weg", "platz", "gasse", "allee", "damm", "straat", "laan", "gracht", "plein", "kade", "dijk",
-    "singel", "steeg", "gatan", "gata", "vägen", "gade", "vej", "veien", "vegen", "katu",
+    "singel", "steeg", "baan", "boulevard", "-ring", "-ufer", "-steig", "gatan", "gata", "vägen", "gade", "vej", "veien", "vegen", "katu",
 ];
 
 /// Small words inside street names.
@@ -73,7 +88,7 @@ pub(super) const UNIT: &[&str] = &[
 pub(super) const STATES: &[&str] = &[
     "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "DC", "FL", "GA", "HI", "ID", "IL", "IN", "IA", "KS", "KY", "LA", "ME", "MD",
     "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ", "NM", "NY", "NC", "ND", "OH", "OK", "OR", "PA", "PR", "RI", "SC",
-    "SD", "AA", "AE", "AP", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY", "GU", "VI", "AS", "MP",
+    "SD", "AA", "AE", "AP", "TN", "TX", "UT", "VT", "VA", "WA", "WV", "WI", "WY", "GU", "VI", "AS", "MP", "FM", "MH", "PW",
 ];
 
 /// Postcode areas of the United Kingdom, in upper case (Royal Mail).

@@ -12,7 +12,9 @@ use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues, words_before};
 use crate::text::numbers::Group;
 use crate::text::{char_after, char_before, is_wordlike};
-use lists::{CALLE, COMPASS, COURTS, PARTICLES, RUE, SMALL, STATES, STRASSE, STREET, ZIP, among};
+use lists::{
+    CALLE, COMPASS, COURTS, LANDSCAPE, PARTICLES, RUE, SMALL, STATES, STRASSE, STREET, ZIP, among,
+};
 use words::{Word, postcode, tail, word_after, word_before, zip};
 
 /// The PII type this detector reports.
@@ -23,7 +25,8 @@ pub const ADDRESS: PiiType = PiiType::new("address");
 ///
 /// Score: 0.9 for a PO box, 0.85 for a street whose name is in capitals, 0.75 for town, state and ZIP and for a postcode
 /// beside that word, 0.6 for one by itself, 0.45 for a street in small letters. A word such as "address" or "live" adds 0.3; one such as "chapter" takes 0.4.
-/// Streets without a word or ending that names them so ("Unter den Linden 5") are not found.
+/// A name such as "Marie Ridges" that is a street's as often as a mountain's counts like small letters; a flat or a town that
+/// follows lifts either to 0.75. Streets without a word or ending that names them so ("Unter den Linden 5") are not found.
 pub struct AddressDetector;
 
 #[rustfmt::skip]
@@ -74,7 +77,10 @@ impl Detector for AddressDetector {
             }
             if let Some(street) = po_box(text, group).or_else(|| street(text, group)) {
                 let end = tail(text, street.span.end);
-                self.push(text, Street { span: street.span.start..end, ..street }, out);
+                // A flat or a town after it confirms a street of a doubtful form.
+                let sure = end > street.span.end && street.base < 0.7;
+                let base = if sure { 0.75 } else { street.base };
+                self.push(text, Street { span: street.span.start..end, base, ..street }, out);
             } else if let Some(street) =
                 state_and_zip(text, group).or_else(|| announced_zip(text, group))
             {
@@ -124,6 +130,7 @@ fn house_number(text: &str, group: Group) -> Option<Range<usize>> {
     let letter = after.is_ascii_alphabetic();
     let end = group.end + usize::from(letter);
     let before = char_before(text, group.start);
+    let end = end + range_len(&text.as_bytes()[end..]);
     let part = |c: Option<char>| c.is_some_and(is_wordlike);
     let decimal = before
         .is_some_and(|c| matches!(c, '.' | ',' | '-' | '/' | '+' | '#' | '$' | '€' | '£' | ':'))
@@ -132,6 +139,15 @@ fn house_number(text: &str, group: Group) -> Option<Range<usize>> {
         || matches!(char_after(text, end), Some('%' | '°' | '€'));
     ((1..=5).contains(&group.len()) && !part(before) && !part(char_after(text, end)) && !decimal)
         .then_some(group.start..end)
+}
+
+/// Bytes of the rest of a house number that is one of several: "/26", "-5".
+fn range_len(rest: &[u8]) -> usize {
+    let digits = match rest {
+        [b'/' | b'-', more @ ..] => more.iter().take_while(|b| b.is_ascii_digit()).count(),
+        _ => 0,
+    };
+    if (1..=3).contains(&digits) { digits + 1 } else { 0 }
 }
 
 /// "1234 Elm Street", "42 W 5th Ave.": up to four words and the kind of street.
@@ -152,7 +168,8 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
             "." if (1..=3).contains(&last.len()) => {}
             _ => return None,
         }
-        if named && among(word.text, STREET) {
+        let landscape = named && capital && word.is_capital() && among(word.text, LANDSCAPE);
+        if named && among(word.text, STREET) || landscape {
             // "12 High Court circuits"
             if among(word.text, &["court"]) && among(last, COURTS) {
                 return None;
@@ -173,7 +190,7 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
             capital &= word.is_capital();
             return (!is_year(text, number)).then(|| Street {
                 span: number.start..end,
-                base: if capital { 0.85 } else { 0.45 },
+                base: if landscape || !capital { 0.45 } else { 0.85 },
                 rule: "street_after_number",
             });
         }
@@ -227,11 +244,11 @@ fn name_before(text: &str, number: &Range<usize>) -> Option<Street> {
     let mut capital = false;
     for _ in 0..5 {
         if capital && among(word.text, CALLE) {
-            // "via" is a word of English too, and "c" needs its slash.
+            // "via" is a word of English too, and "c" needs its slash, "al" its full stop.
             let sure = word.text != "via";
-            let slash = word.text.len() > 1 || text[word.end()..].starts_with('/');
+            let whole = word.text.len() > 2 || text[word.end()..].starts_with(['/', '.']);
             let base = if sure { 0.85 } else { 0.45 };
-            return slash.then_some(Street { span: word.start..number.end, base, rule });
+            return whole.then_some(Street { span: word.start..number.end, base, rule });
         }
         if !word.is_capital() && !among(word.text, PARTICLES) {
             return None;
@@ -373,6 +390,13 @@ mod tests {
                 ),
                 ("Rua das Flores, nº 5", &["Rua das Flores, nº 5"]),
                 ("Drottninggatan 5", &["Drottninggatan 5"]),
+                ("na al. Wiosenna 14/91", &["al. Wiosenna 14/91"]),
+                ("Andrea-Junk-Ring 18-20", &["Andrea-Junk-Ring 18-20"]),
+                (
+                    "94 Marie Ridges\nRobinsonland\nM5 4NH",
+                    &["94 Marie Ridges\nRobinsonland\nM5 4NH"],
+                ),
+                ("19 oak lane, apt 4", &["19 oak lane, apt 4"]),
                 ("P.O. Box 1234", &["P.O. Box 1234"]),
                 ("PO Box 12, Springfield, IL 62704", &["PO Box 12, Springfield, IL 62704"]),
                 ("Postfach 1234", &["Postfach 1234"]),
@@ -413,6 +437,9 @@ mod tests {
                 "during Spring 5 of us",
                 "version 5 Main Street",
                 "Apollo 11 landed",
+                "the 3 Rocky Mountain states",
+                "va al Bar 5",
+                "Via Roma 12/05/1980",
                 "2.  The Hanging Gardens",
                 "of 2009. Some Street View",
                 "an uber for 2 people to go to fourth street live",
