@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use bho_guard::{Guard, Mode, Policy};
+use bho_guard::{Guard, Mode, PiiType, Policy};
 use serde_json::Value;
 
 #[derive(Default, Clone, Copy)]
@@ -56,8 +56,11 @@ fn key(label: &str) -> String {
     .to_owned()
 }
 
-/// A row's text and its spans in bytes.
-fn row(line: &str) -> Option<(String, Vec<(String, Range<usize>)>)> {
+/// The type and place, in bytes, of a labelled span.
+type Span = (String, Range<usize>);
+
+/// A row's text and its spans.
+fn row(line: &str) -> Option<(String, Vec<Span>)> {
     let row: Value = serde_json::from_str(line).ok()?;
     let text = row.get("text")?.as_str()?.to_owned();
     let bytes: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
@@ -94,7 +97,7 @@ fn main() {
     }
     let shown = |kind: &str| show.as_deref().is_some_and(|s| s == "all" || s == kind);
     let guard = Guard::new(Policy::default()).expect("the default policy is valid");
-    let known: Vec<&str> = bho_guard::known_pii_types().into_iter().map(|k| k.key()).collect();
+    let known: Vec<&str> = bho_guard::known_pii_types().into_iter().map(PiiType::key).collect();
     for file in files {
         let content = match std::fs::read_to_string(&file) {
             Ok(content) => content,

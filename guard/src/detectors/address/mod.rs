@@ -119,9 +119,24 @@ impl AddressDetector {
 /// A house number and the street before or after it.
 fn street(text: &str, group: Group) -> Option<Street> {
     let number = house_number(text, group)?;
-    name_after(text, &number)
-        .or_else(|| rue_after(text, &number))
-        .or_else(|| name_before(text, &number))
+    let after = || name_after(text, &number).or_else(|| rue_after(text, &number));
+    match beside_numbers(text, &number) {
+        (true, true) => None,
+        (true, false) => after(),
+        (false, true) => name_before(text, &number),
+        (false, false) => after().or_else(|| name_before(text, &number)),
+    }
+}
+
+/// Whether another number stands right before it and right after it, one character between: a row of numbers is no
+/// address. (An ordinal after it is: "42 5th Street".)
+fn beside_numbers(text: &str, number: &Range<usize>) -> (bool, bool) {
+    let bytes = text.as_bytes();
+    let before = number.start.checked_sub(2).is_some_and(|i| bytes[i].is_ascii_digit());
+    let rest = bytes.get(number.end + 1..).unwrap_or_default();
+    let digits = rest.iter().take(5).take_while(|b| b.is_ascii_digit()).count();
+    let after = digits > 0 && !rest.get(digits).is_some_and(u8::is_ascii_alphabetic);
+    (before, after)
 }
 
 /// One to five digits with a letter at most, no part of another number: "12", "12a", "12 bis" is read with the street.
@@ -188,7 +203,7 @@ fn name_after(text: &str, number: &Range<usize>) -> Option<Street> {
                 end = next.end();
             }
             capital &= word.is_capital();
-            return (!is_year(text, number)).then(|| Street {
+            return (!is_year(text, number)).then_some(Street {
                 span: number.start..end,
                 base: if landscape || !capital { 0.45 } else { 0.85 },
                 rule: "street_after_number",
@@ -290,6 +305,9 @@ fn is_year(text: &str, number: &Range<usize>) -> bool {
 
 /// "P.O. Box 123", "Postfach 12 34", "Postbus 12".
 fn po_box(text: &str, group: Group) -> Option<Street> {
+    if beside_numbers(text, &(group.start..group.end)).0 {
+        return None;
+    }
     let word = word_before(text, group.start, &[' ', '#', ':'])?;
     let before = || word_before(text, word.start, &[' ']);
     let start = match word.text {
@@ -320,10 +338,10 @@ fn po_box(text: &str, group: Group) -> Option<Street> {
 
 /// "Springfield, IL 62704", and "IL 62704" with less.
 fn state_and_zip(text: &str, group: Group) -> Option<Street> {
-    let state = word_before(text, group.start, &[' '])?;
-    if group.len() != 5 || !STATES.contains(&state.text) {
+    if group.len() != 5 {
         return None;
     }
+    let state = word_before(text, group.start, &[' ']).filter(|w| STATES.contains(&w.text))?;
     let end = zip(text, state.end())?;
     let mut street = Street { span: state.start..end, base: 0.6, rule: "state_and_zip" };
     let mut gap: &[char] = &[' ', ','];

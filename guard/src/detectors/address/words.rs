@@ -133,13 +133,16 @@ pub(super) fn zip(text: &str, state_end: usize) -> Option<usize> {
 
 /// Where the postcode of the United Kingdom ends that begins at `start` (Royal Mail, "Programmers' guide", in upper case).
 pub(super) fn postcode(text: &str, start: usize) -> Option<usize> {
-    if char_before(text, start).is_some_and(|c| is_wordlike(c) || c == '-') {
-        return None;
-    }
     let rest = &text.as_bytes()[start..];
     let letters = rest.iter().take(3).take_while(|b| b.is_ascii_uppercase()).count();
-    let area = text.get(start..start + letters).filter(|area| AREAS.contains(area))?;
     let digit = |i: usize| rest.get(i).is_some_and(u8::is_ascii_digit);
+    if !matches!(letters, 1 | 2)
+        || !digit(letters)
+        || char_before(text, start).is_some_and(|c| is_wordlike(c) || c == '-')
+    {
+        return None;
+    }
+    let area = text.get(start..start + letters).filter(|area| AREAS.contains(area))?;
     let inward = |i: usize| {
         digit(i)
             && [i + 1, i + 2].iter().all(|&j| {
@@ -147,9 +150,6 @@ pub(super) fn postcode(text: &str, start: usize) -> Option<usize> {
             })
     };
     let outward = area.len() + 1;
-    if !digit(area.len()) {
-        return None;
-    }
     // A second digit or, in the middle of London, a letter.
     let long = rest.get(outward).is_some_and(|b| b.is_ascii_digit() || b.is_ascii_uppercase());
     [outward + usize::from(long), outward].into_iter().find_map(|out| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of Australia: tax file number, business number, Medicare card.
 
-use super::{IdDetector, IdRule, digits, uniform};
+use super::{IdDetector, IdRule, Shapes, digits, uniform};
 use crate::finding::PiiType;
 use crate::text::checksum::weighted;
 
@@ -20,7 +20,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: AU_TFN,
             rule: "tfn_mod11",
-            shapes: &["999 999 999"],
+            shapes: Shapes::new(&["999 999 999"]),
             valid: |chars| {
                 !uniform(chars) && weighted(&digits(chars), &[1, 4, 3, 7, 5, 8, 6, 9, 10]) % 11 == 0
             },
@@ -32,7 +32,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: AU_ABN,
             rule: "abn_mod89",
-            shapes: &["99 999 999 999"],
+            shapes: Shapes::new(&["99 999 999 999"]),
             valid: abn,
             bare: 0.4,
             grouped: 0.75,
@@ -42,7 +42,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: AU_MEDICARE,
             rule: "medicare_weights",
-            shapes: &["9999 99999 9", "9999 99999 9/9"],
+            shapes: Shapes::new(&["9999 99999 9", "9999 99999 9/9"]),
             valid: medicare,
             bare: 0.2,
             grouped: 0.5,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of Brazil: CPF and CNPJ.
 
-use super::{IdDetector, IdRule, uniform};
+use super::{IdDetector, IdRule, Shapes, uniform};
 use crate::finding::PiiType;
 
 /// Cadastro de Pessoas Físicas (Receita Federal: two check digits modulo 11).
@@ -17,7 +17,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: BR_CPF,
             rule: "cpf_mod11",
-            shapes: &["999.999.999-99", "999999999-99"],
+            shapes: Shapes::new(&["999.999.999-99", "999999999-99"]),
             valid: |chars| checks(chars, 11),
             bare: 0.6,
             grouped: 0.95,
@@ -27,7 +27,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: BR_CNPJ,
             rule: "cnpj_mod11",
-            shapes: &["XX.XXX.XXX/XXXX-99"],
+            shapes: Shapes::new(&["XX.XXX.XXX/XXXX-99"]),
             valid: |chars| checks(chars, 9),
             bare: 0.5,
             grouped: 0.95,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The social insurance number of Canada.
 
-use super::{IdDetector, IdRule, digits};
+use super::{IdDetector, IdRule, Shapes, digits};
 use crate::finding::PiiType;
 use crate::text::checksum::luhn;
 
@@ -15,7 +15,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: CA_SIN,
         rule: "sin_luhn",
-        shapes: &["999 999 999"],
+        shapes: Shapes::new(&["999 999 999"]),
         valid: |chars| !matches!(chars[0], b'0' | b'8') && luhn(&digits(chars)),
         bare: 0.2,
         grouped: 0.6,

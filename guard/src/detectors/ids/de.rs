@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of Germany: tax identification number, identity card, pension insurance number.
 
-use super::{IdDetector, IdRule, digits, number};
+use super::{IdDetector, IdRule, Shapes, digits, number};
 use crate::finding::PiiType;
 use crate::text::checksum::{mod_11_10, weighted};
 
@@ -32,7 +32,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DE_TAX_ID,
             rule: "tax_id_mod11_10",
-            shapes: &["99 999 999 999"],
+            shapes: Shapes::new(&["99 999 999 999"]),
             valid: tax_id,
             bare: 0.65,
             grouped: 0.75,
@@ -52,7 +52,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DE_ID_CARD,
             rule: "id_card_731",
-            shapes: &["AXXXXXXXX9"],
+            shapes: Shapes::new(&["AXXXXXXXX9"]),
             valid: |chars| serial(&chars[..9]) && check_731(chars),
             bare: 0.4,
             cues: CARD_CUES,
@@ -61,7 +61,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DE_ID_CARD,
             rule: "id_card_serial",
-            shapes: &["AXXXXXXXX"],
+            shapes: Shapes::new(&["AXXXXXXXX"]),
             valid: serial,
             cued: 0.75,
             cues: CARD_CUES,
@@ -70,7 +70,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DE_SOCIAL_SECURITY,
             rule: "pension_insurance",
-            shapes: &["99 999999 A 999", "99999999 A 999"],
+            shapes: Shapes::new(&["99 999999 A 999", "99999999 A 999"]),
             valid: pension,
             bare: 0.75,
             grouped: 0.85,

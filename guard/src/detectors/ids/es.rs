@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of Spain: DNI and NIE.
 
-use super::{IdDetector, IdRule, number};
+use super::{IdDetector, IdRule, Shapes, number};
 use crate::finding::PiiType;
 
 /// Identity number of a Spaniard (Ministerio del Interior: letter by the number modulo 23).
@@ -19,7 +19,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: ES_DNI,
             rule: "dni_letter",
-            shapes: &["99999999-A", "99.999.999-A"],
+            shapes: Shapes::new(&["99999999-A", "99.999.999-A"]),
             valid: |chars| letter(number(&chars[..8])) == chars[8],
             bare: 0.75,
             grouped: 0.8,
@@ -29,7 +29,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: ES_NIE,
             rule: "nie_letter",
-            shapes: &["A-9999999-A", "A9999999-A"],
+            shapes: Shapes::new(&["A-9999999-A", "A9999999-A"]),
             valid: nie,
             bare: 0.8,
             grouped: 0.85,

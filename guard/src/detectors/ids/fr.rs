@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The social security number of France.
 
-use super::{IdDetector, IdRule, number};
+use super::{IdDetector, IdRule, Shapes, number};
 use crate::finding::PiiType;
 
 /// Numéro d'inscription au répertoire (INSEE: sex, year, month, department, town, order, key modulo 97; 2A and 2B for Corsica).
@@ -14,7 +14,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: FR_NIR,
         rule: "nir_mod97",
-        shapes: &["9 99 99 9X 999 999 99", "999999X999999 99"],
+        shapes: Shapes::new(&["9 99 99 9X 999 999 99", "999999X999999 99"]),
         valid: nir,
         bare: 0.85,
         grouped: 0.95,

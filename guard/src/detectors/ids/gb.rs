@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of the United Kingdom: NHS number, National Insurance number.
 
-use super::{IdDetector, IdRule, digits, uniform};
+use super::{IdDetector, IdRule, Shapes, digits, uniform};
 use crate::finding::PiiType;
 use crate::text::checksum::weighted;
 
@@ -18,7 +18,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: UK_NHS,
             rule: "nhs_mod11",
-            shapes: &["999 999 9999"],
+            shapes: Shapes::new(&["999 999 9999"]),
             valid: nhs,
             bare: 0.3,
             grouped: 0.5,
@@ -28,7 +28,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: UK_NINO,
             rule: "nino_form",
-            shapes: &["AA 99 99 99 A", "AA 999999 A"],
+            shapes: Shapes::new(&["AA 99 99 99 A", "AA 999999 A"]),
             valid: nino,
             bare: 0.8,
             grouped: 0.9,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of India: Aadhaar and PAN.
 
-use super::{IdDetector, IdRule, digits};
+use super::{IdDetector, IdRule, Shapes, digits};
 use crate::finding::PiiType;
 use crate::text::checksum::verhoeff;
 
@@ -18,7 +18,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: IN_AADHAAR,
             rule: "aadhaar_verhoeff",
-            shapes: &["9999 9999 9999"],
+            shapes: Shapes::new(&["9999 9999 9999"]),
             valid: |chars| chars[0] >= b'2' && verhoeff(&digits(chars)),
             bare: 0.4,
             grouped: 0.65,
@@ -28,7 +28,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: IN_PAN,
             rule: "pan_form",
-            shapes: &["AAAAA9999A"],
+            shapes: Shapes::new(&["AAAAA9999A"]),
             valid: |chars| b"ABCFGHJLPT".contains(&chars[3]),
             bare: 0.75,
             cues: &["pan", "permanent", "tax"],

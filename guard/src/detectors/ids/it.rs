@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The tax code of Italy.
 
-use super::{IdDetector, IdRule};
+use super::{IdDetector, IdRule, Shapes};
 use crate::finding::PiiType;
 
 /// Codice fiscale (Ministero delle Finanze, D.M. 23 December 1976: check letter; digits may be letters, "omocodia").
@@ -14,7 +14,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: IT_FISCAL_CODE,
         rule: "fiscal_code_letter",
-        shapes: &["AAAAAAXXAXXAXXXA", "AAA AAA XXAXX AXXXA"],
+        shapes: Shapes::new(&["AAAAAAXXAXXAXXXA", "AAA AAA XXAXX AXXXA"]),
         valid: fiscal_code,
         bare: 0.95,
         grouped: 0.95,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Driving licence numbers. But for Great Britain's they are mere digits with a letter or two, so words must announce them.
 
-use super::{IdDetector, IdRule, number};
+use super::{IdDetector, IdRule, Shapes, number};
 use crate::finding::PiiType;
 
 /// Driving licence number (US: AAMVA's list of state formats; UK: DVLA, "Driving licence number"; EU: mostly digits).
@@ -42,7 +42,6 @@ const FORMS: &[&str] = &[
     "99999999AA",
     "999AA9999",
     "99AAA99999",
-    "X99999999",
     "99-999-9999",
     "999-999-999",
     "99 999 999",
@@ -57,7 +56,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DRIVER_LICENSE,
             rule: "state_form",
-            shapes: FORMS,
+            shapes: Shapes::new(FORMS),
             cued: 0.85,
             cues: &["license", "licence", "licenses", "licences", "permit", "number", "no", "lic"],
             also: &["driver", "drivers", "driving"],
@@ -66,7 +65,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DRIVER_LICENSE,
             rule: "announced_form",
-            shapes: FORMS,
+            shapes: Shapes::new(FORMS),
             cued: 0.8,
             cues: &[
                 "dl",
@@ -82,7 +81,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: DRIVER_LICENSE,
             rule: "dvla_form",
-            shapes: &["XXXXX999999XX9AA", "XXXXX 999999 XX9AA"],
+            shapes: Shapes::new(&["AXXXX999999XX9AA", "AXXXX 999999 XX9AA"]),
             valid: dvla,
             bare: 0.85,
             grouped: 0.85,

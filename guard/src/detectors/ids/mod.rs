@@ -24,7 +24,7 @@ use crate::detector::{DetectContext, Detector, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues, words_before};
-use shape::Hit;
+use shape::{Hit, Shapes};
 
 /// Finds the numbers of one country, or of one purpose, by its rules.
 ///
@@ -43,7 +43,7 @@ struct IdRule {
     /// The name of the rule in a finding.
     rule: &'static str,
     /// Written forms, in the notation of [`shape`].
-    shapes: &'static [&'static str],
+    shapes: Shapes,
     /// The check: all letters (upper case) and digits, without separators.
     valid: fn(&[u8]) -> bool,
     /// The score without a word nearby, without separators.
@@ -63,7 +63,7 @@ impl IdRule {
     const BASE: Self = Self {
         kind: PiiType::new("id"),
         rule: "",
-        shapes: &[],
+        shapes: Shapes::new(&[]),
         valid: |_| true,
         bare: 0.0,
         grouped: 0.0,
@@ -122,9 +122,9 @@ impl Detector for IdDetector {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         for &start in ctx.numbers().starts() {
-            for rule in self.rules {
-                if let Some(hit) =
-                    rule.shapes.iter().find_map(|shape| shape::at(text, start, shape))
+            let digits = shape::leading_digits(text, start);
+            for rule in self.rules.iter().filter(|rule| rule.shapes.may_begin_with(digits)) {
+                if let Some(hit) = rule.shapes.find(text, start)
                     && (rule.valid)(hit.chars())
                     && let score = rule.score(text, start, &hit)
                     && score > 0.0

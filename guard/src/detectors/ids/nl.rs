@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The citizen service number of the Netherlands.
 
-use super::{IdDetector, IdRule, digits, uniform};
+use super::{IdDetector, IdRule, Shapes, digits, uniform};
 use crate::finding::PiiType;
 use crate::text::checksum::weighted;
 
@@ -15,7 +15,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: NL_BSN,
         rule: "bsn_11_proof",
-        shapes: &["999999999", "9999.99.999", "999 999 999"],
+        shapes: Shapes::new(&["999999999", "9999.99.999", "999 999 999"]),
         valid: |chars| {
             !uniform(chars) && weighted(&digits(chars), &[9, 8, 7, 6, 5, 4, 3, 2, -1]) % 11 == 0
         },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Passport numbers. Most have no check digit, so a word must announce them.
 
-use super::{IdDetector, IdRule};
+use super::{IdDetector, IdRule, Shapes};
 use crate::finding::PiiType;
 
 /// Passport number (ICAO Doc 9303-4: up to nine characters; the forms are those of the issuing states).
@@ -14,7 +14,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: PASSPORT,
         rule: "passport_form",
-        shapes: &[
+        shapes: Shapes::new(&[
             // US, UK, China and most others; France; Italy, Canada, Spain, India, Germany and the Netherlands.
             "999999999",
             "99999999",
@@ -28,7 +28,7 @@ pub const DETECTOR: IdDetector = IdDetector {
             "AXXXXXXX9",
             "AXXXXXXXX9",
             "999999999A",
-        ],
+        ]),
         valid: |chars| chars.iter().filter(|b| b.is_ascii_digit()).count() >= 4,
         cued: 0.9,
         cues: &[

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The identity number of Poland.
 
-use super::{IdDetector, IdRule, digits, number};
+use super::{IdDetector, IdRule, Shapes, digits, number};
 use crate::finding::PiiType;
 use crate::text::checksum::weighted;
 
@@ -15,7 +15,7 @@ pub const DETECTOR: IdDetector = IdDetector {
     rules: &[IdRule {
         kind: PL_PESEL,
         rule: "pesel_weights",
-        shapes: &["99999999999"],
+        shapes: Shapes::new(&["99999999999"]),
         valid: pesel,
         bare: 0.5,
         cues: &["pesel"],

@@ -17,6 +17,60 @@ use crate::text::{char_after, char_before, is_wordlike};
 /// Characters of the longest identifier (a driving licence of Great Britain with its issue number: 18).
 const MAX_CHARS: usize = 24;
 
+/// No shape begins with so many digits.
+const MOST_DIGITS: usize = 31;
+
+/// The forms in which one kind of number is written.
+pub(super) struct Shapes {
+    forms: &'static [&'static str],
+    /// Bit `n`: some form may begin with exactly `n` digits. What most numbers fail is so known before a form is looked at.
+    leads: u32,
+}
+
+impl Shapes {
+    pub(super) const fn new(forms: &'static [&'static str]) -> Self {
+        let mut leads = 0;
+        let mut i = 0;
+        while i < forms.len() {
+            leads |= leads_of(forms[i].as_bytes());
+            i += 1;
+        }
+        Self { forms, leads }
+    }
+
+    /// Whether any form begins with exactly so many digits.
+    pub(super) fn may_begin_with(&self, digits: usize) -> bool {
+        self.leads >> digits.min(MOST_DIGITS) & 1 == 1
+    }
+
+    /// The first form that stands at `start`.
+    pub(super) fn find(&self, text: &str, start: usize) -> Option<Hit> {
+        self.forms.iter().find_map(|form| at(text, start, form))
+    }
+}
+
+/// How many digits a form may begin with, as bits: those before its first separator, and those before its first letter when
+/// separators are left out.
+const fn leads_of(form: &[u8]) -> u32 {
+    let (mut bits, mut digits, mut i) = (0, 0, 0);
+    while i < form.len() {
+        match form[i] {
+            b'9' => digits += 1,
+            // A letter or a digit: any number from here on.
+            b'X' => return bits | !0 << digits,
+            b'A' => return bits | 1 << digits,
+            _ => bits |= 1 << digits,
+        }
+        i += 1;
+    }
+    bits | 1 << digits
+}
+
+/// How many digits stand at `start`.
+pub(super) fn leading_digits(text: &str, start: usize) -> usize {
+    text.as_bytes()[start..].iter().take(MOST_DIGITS).take_while(|b| b.is_ascii_digit()).count()
+}
+
 /// A number that has the form of a shape.
 pub(super) struct Hit {
     chars: [u8; MAX_CHARS],
@@ -35,12 +89,8 @@ impl Hit {
 }
 
 /// What of `shape` stands at `start`, if it is no part of something longer.
-pub(super) fn at(text: &str, start: usize, shape: &str) -> Option<Hit> {
+fn at(text: &str, start: usize, shape: &str) -> Option<Hit> {
     let bytes = text.as_bytes();
-    // Half of all shapes begin with a letter, and most numbers do not.
-    if shape.starts_with('A') && bytes.get(start).is_some_and(u8::is_ascii_digit) {
-        return None;
-    }
     let mut hit = Hit { chars: [0; MAX_CHARS], len: 0, end: start, grouped: false };
     let mut first = None;
     let mut free = None;
@@ -140,6 +190,19 @@ mod tests {
         assert_eq!(hit("12 34-5", "99 99 9"), None);
         assert_eq!(hit("12.34-5a", "99.99-9A"), some("12345A", true));
         assert_eq!(hit("12-34.5a", "99.99-9A"), None);
+    }
+
+    #[test]
+    fn a_form_is_looked_at_only_where_it_may_stand() {
+        let may = |form: &'static str| {
+            (0..20).filter(|&n| leads_of(form.as_bytes()) >> n & 1 == 1).collect::<Vec<u32>>()
+        };
+        assert_eq!(may("99 999-A"), [2, 5]);
+        assert_eq!(may("A99"), [0]);
+        assert_eq!(may("999999999"), [9]);
+        assert_eq!(may("99X9")[..3], [2, 3, 4]);
+        assert_eq!(may("XX.99").len(), 20);
+        assert_eq!(leading_digits("a123b", 1), 3);
     }
 
     #[test]

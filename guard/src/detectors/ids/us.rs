@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers of the United States: ITIN, EIN, Medicare beneficiary identifier, bank routing number.
 
-use super::{IdDetector, IdRule, digits, number};
+use super::{IdDetector, IdRule, Shapes, digits, number};
 use crate::finding::PiiType;
 use crate::text::checksum::weighted;
 
@@ -22,7 +22,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: US_ITIN,
             rule: "itin_ranges",
-            shapes: &["999 99 9999"],
+            shapes: Shapes::new(&["999 99 9999"]),
             valid: itin,
             bare: 0.3,
             grouped: 0.8,
@@ -32,7 +32,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: US_EIN,
             rule: "ein_prefix",
-            shapes: &["99-9999999"],
+            shapes: Shapes::new(&["99-9999999"]),
             valid: ein,
             bare: 0.1,
             grouped: 0.4,
@@ -42,7 +42,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: US_MBI,
             rule: "mbi_form",
-            shapes: &["9AX9-AX9-AA99"],
+            shapes: Shapes::new(&["9AX9-AX9-AA99"]),
             valid: mbi,
             bare: 0.75,
             grouped: 0.9,
@@ -52,7 +52,7 @@ pub const DETECTOR: IdDetector = IdDetector {
         IdRule {
             kind: US_ROUTING,
             rule: "aba_checksum",
-            shapes: &["999999999", "9999-9999-9"],
+            shapes: Shapes::new(&["999999999", "9999-9999-9"]),
             valid: routing,
             bare: 0.2,
             grouped: 0.3,
