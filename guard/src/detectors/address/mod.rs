@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Postal addresses, as far as their form shows them: a house number beside the name of a street, PO boxes, postcodes.
 
+mod codes;
 mod lists;
 mod words;
 
@@ -9,13 +10,12 @@ use std::ops::Range;
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
-use crate::text::context::{Context, Cues, words_before};
+use crate::text::context::{Context, Cues};
 use crate::text::numbers::Group;
 use crate::text::{char_after, char_before, is_wordlike};
-use lists::{
-    CALLE, COMPASS, COURTS, LANDSCAPE, PARTICLES, RUE, SMALL, STATES, STRASSE, STREET, ZIP, among,
-};
-use words::{Word, postcode, tail, word_after, word_before, zip};
+use codes::{announced_zip, po_box, state_and_zip};
+use lists::{CALLE, COMPASS, COURTS, LANDSCAPE, PARTICLES, RUE, SMALL, STRASSE, STREET, among};
+use words::{Word, postcode, tail, word_after, word_before};
 
 /// The PII type this detector reports.
 pub const ADDRESS: PiiType = PiiType::new("address");
@@ -156,7 +156,7 @@ fn house_number(text: &str, group: Group) -> Option<Range<usize>> {
         .then_some(group.start..end)
 }
 
-/// Bytes of the rest of a house number that is one of several: "/26", "-5".
+/// Bytes of the rest of a house number: "/26", "-5".
 fn range_len(rest: &[u8]) -> usize {
     let digits = match rest {
         [b'/' | b'-', more @ ..] => more.iter().take_while(|b| b.is_ascii_digit()).count(),
@@ -301,77 +301,6 @@ fn is_year(text: &str, number: &Range<usize>) -> bool {
         && word_before(text, number.start, &[' ']).is_some_and(|w| {
             among(w.text, &["in", "since", "by", "until", "of", "from", "during", "the"])
         })
-}
-
-/// "P.O. Box 123", "Postfach 12 34", "Postbus 12".
-fn po_box(text: &str, group: Group) -> Option<Street> {
-    if beside_numbers(text, &(group.start..group.end)).0 {
-        return None;
-    }
-    let word = word_before(text, group.start, &[' ', '#', ':'])?;
-    let before = || word_before(text, word.start, &[' ']);
-    let start = match word.text {
-        w if among(w, &["postfach", "postbus", "postboks"]) => word.start,
-        w if among(w, &["box"]) => {
-            let before = before()?;
-            match before.text {
-                b if among(b, &["po", "p.o"]) => before.start,
-                b if among(b, &["office"]) => {
-                    word_before(text, before.start, &[' '])
-                        .filter(|w| among(w.text, &["post"]))?
-                        .start
-                }
-                _ => return None,
-            }
-        }
-        w if among(w, &["postale"]) => {
-            before().filter(|b| among(b.text, &["casella", "boîte", "boite"]))?.start
-        }
-        _ => return None,
-    };
-    (group.len() <= 6 && !char_after(text, group.end).is_some_and(is_wordlike)).then_some(Street {
-        span: start..group.end,
-        base: 0.9,
-        rule: "po_box",
-    })
-}
-
-/// "Springfield, IL 62704", and "IL 62704" with less.
-fn state_and_zip(text: &str, group: Group) -> Option<Street> {
-    if group.len() != 5 {
-        return None;
-    }
-    let state = word_before(text, group.start, &[' ']).filter(|w| STATES.contains(&w.text))?;
-    let end = zip(text, state.end())?;
-    let mut street = Street { span: state.start..end, base: 0.6, rule: "state_and_zip" };
-    let mut gap: &[char] = &[' ', ','];
-    for _ in 0..3 {
-        let Some(town) = word_before(text, street.span.start, gap).filter(Word::is_capital) else {
-            break;
-        };
-        if among(town.text, &["apo", "fpo", "dpo"]) {
-            return Some(Street { span: town.start..end, base: 0.85, ..street });
-        }
-        if gap.len() > 1 && !text[town.end()..state.start].starts_with(',') {
-            break;
-        }
-        street = Street { span: town.start..end, base: 0.75, ..street };
-        gap = &[' '];
-    }
-    Some(street)
-}
-
-/// "my zip code is 62704", "PLZ 10115".
-fn announced_zip(text: &str, group: Group) -> Option<Street> {
-    let announced = (4..=6).contains(&group.len())
-        && words_before(text, group.start).take(3).any(|word| among(word, ZIP))
-        && !char_before(text, group.start).is_some_and(is_wordlike)
-        && !char_after(text, group.end).is_some_and(is_wordlike);
-    announced.then_some(Street {
-        span: group.start..group.end,
-        base: 0.75,
-        rule: "postcode_beside_word",
-    })
 }
 
 #[cfg(test)]
