@@ -12,8 +12,9 @@
 //! # Ok::<(), bho_guard::GuardError>(())
 //! ```
 //!
-//! What is here: e-mail addresses, phone numbers, payment cards, IBANs, US social security numbers and IP addresses,
-//! each validated, and jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
+//! What is here: e-mail and postal addresses, phone numbers, payment cards, IBANs and BICs, dates of birth, IP addresses,
+//! passports, driving licences and the national ids of 12 countries, each validated as far as its form allows
+//! (`docs/guard.md` has the table), and jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
 //! 0.0 unless a detector for it is added through [`Guard::builder`]; [`Guard::capabilities`] says which signals are live.
 //!
 //! Everything works in time linear in the text, whatever the text is, and opens no file and no socket.

@@ -82,6 +82,8 @@ fn local_start(text: &str, at: usize) -> Option<usize> {
     if local.ends_with('.') {
         return None;
     }
+    // Two full stops in a row are none of an address ("a stranger...ann@example.org").
+    let local = local.rsplit("..").next().unwrap_or(local);
     let trimmed = local.trim_start_matches(|c: char| !c.is_alphanumeric() && c != '_');
     (!trimmed.is_empty()).then(|| at - trimmed.len())
 }
@@ -185,6 +187,7 @@ mod tests {
                 ("x@xn--e1afmkfd.xn--p1ai", &["x@xn--e1afmkfd.xn--p1ai"]),
                 ("see https://example.org/u/ann@example.org/edit", &["ann@example.org"]),
                 ("foo@bar@baz.com", &["bar@baz.com"]),
+                ("a stranger...ann@example.org", &["ann@example.org"]),
                 ("_x-1@a-b.example...", &["_x-1@a-b.example"]),
                 ("ann@example.org:hunter2", &["ann@example.org"]),
                 ("John <john_doe99@sub.example.museum>!", &["john_doe99@sub.example.museum"]),

@@ -15,7 +15,7 @@ pub const IP: PiiType = PiiType::new("ip");
 /// Finds IP addresses; a port, prefix length or zone beside one is left standing.
 ///
 /// Score: 0.9. Loopback, unspecified and broadcast addresses tell nothing about anybody and score 0.4, as do short IPv6
-/// texts such as `a::1`, which are as often a path in a program. A word such as "ip" adds 0.35, one such as "version"
+/// texts such as `a::1`, which are as often a path in a program; 0.6 for small numbers before a heading. A word such as "ip" adds 0.35, one such as "version"
 /// takes 0.6.
 pub struct IpDetector;
 
@@ -26,7 +26,8 @@ const CUES: Cues = Cues {
     ],
     negative: &[
         "version", "versions", "ver", "v", "release", "releases", "build", "firmware", "rev", "revision", "driver",
-        "section", "chapter", "clause", "paragraph", "upgrade", "upgraded", "update", "patch",
+        "section", "chapter", "clause", "paragraph", "upgrade", "upgraded", "update", "patch", "chrome", "chromium", "firefox",
+        "edge", "safari", "android", "ios", "windows", "kernel", "sdk", "plugin", "package", "library", "jdk",
     ],
 };
 
@@ -95,7 +96,12 @@ impl IpDetector {
                 continue;
             }
             let plain = ip.is_loopback() || ip.is_unspecified() || ip.is_broadcast();
-            self.push(text, start, end, if plain { 0.4 } else { 0.9 }, "ipv4", out);
+            let base = match (plain, is_heading(text, start, end, ip)) {
+                (true, _) => 0.4,
+                (_, true) => 0.6,
+                _ => 0.9,
+            };
+            self.push(text, start, end, base, "ipv4", out);
         }
     }
 
@@ -156,6 +162,15 @@ impl IpDetector {
     }
 }
 
+/// "4.2.1.3 Scope": small numbers that begin a line, and a word in capitals after them.
+fn is_heading(text: &str, start: usize, end: usize, ip: Ipv4Addr) -> bool {
+    let mut after = text[end..].chars();
+    ip.octets().iter().all(|octet| *octet <= 20)
+        && matches!(char_before(text, start), None | Some('\n'))
+        && after.next() == Some(' ')
+        && after.next().is_some_and(char::is_uppercase)
+}
+
 /// Not a part of a longer name or number: `v1.2.3.4`, `1.2.3.4-beta`, `1.2.3.4.5`, `a::b::c`.
 fn is_alone(text: &str, start: usize, end: usize) -> bool {
     let before = char_before(text, start);
@@ -168,6 +183,16 @@ fn is_alone(text: &str, start: usize, end: usize) -> bool {
     let joined = |c: Option<char>, beyond: Option<char>| {
         c == Some('-') && beyond.is_some_and(char::is_alphanumeric)
     };
+    // A pinned version ("==1.2.3.4", "^1.2.3.4") and a file's name ("1.2.3.4.zip").
+    let pinned = |c: Option<char>| c.is_some_and(|c| matches!(c, '=' | '<' | '>' | '~' | '!'));
+    if matches!(before, Some('^' | '~'))
+        || before == Some('=') && pinned(char_before(text, start - 1))
+        || after == Some('.')
+            && char_after(text, end + 1).is_some_and(char::is_alphabetic)
+            && !text[end..].starts_with(".in-addr")
+    {
+        return false;
+    }
     let before_that = before.and_then(|c| char_before(text, start - c.len_utf8()));
     let after_that = after.and_then(|c| char_after(text, end + c.len_utf8()));
     // A range of addresses, "10.0.0.1-10.0.0.9", has a digit on the far side of the dash; a version has a letter.
@@ -223,6 +248,13 @@ mod tests {
                 "v1.2.3.4",
                 "upgrade to 10.15.7.2",
                 "1.2.3.4-beta",
+                "pkg==1.2.3.4",
+                "pkg>=1.2.3.4",
+                "^1.2.3.4",
+                "setup 1.2.3.4.zip",
+                "Windows 10.0.3.1",
+                "4.2.1.3 Scope of work",
+                "see\n4.2.1.3 Scope",
                 "Chrome 91.0.4472.124",
                 "256.1.1.1",
                 "192.168.001.001",

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The built-in detectors. A new one is a file here and a line in [`builtin`].
 
+pub mod address;
+pub mod bic;
+pub mod birth_date;
 pub mod card;
 pub mod email;
 pub mod iban;
+pub mod ids;
 pub mod ip;
 pub mod jailbreak;
 pub mod phone;
@@ -21,6 +25,23 @@ pub fn builtin() -> Vec<Box<dyn Detector>> {
         Box::new(iban::IbanDetector),
         Box::new(ssn::SsnDetector),
         Box::new(ip::IpDetector),
+        Box::new(bic::BicDetector),
+        Box::new(birth_date::BirthDateDetector),
+        Box::new(address::AddressDetector),
+        Box::new(ids::us::DETECTOR),
+        Box::new(ids::gb::DETECTOR),
+        Box::new(ids::de::DETECTOR),
+        Box::new(ids::fr::DETECTOR),
+        Box::new(ids::es::DETECTOR),
+        Box::new(ids::it::DETECTOR),
+        Box::new(ids::nl::DETECTOR),
+        Box::new(ids::pl::DETECTOR),
+        Box::new(ids::india::DETECTOR),
+        Box::new(ids::br::DETECTOR),
+        Box::new(ids::au::DETECTOR),
+        Box::new(ids::ca::DETECTOR),
+        Box::new(ids::passport::DETECTOR),
+        Box::new(ids::license::DETECTOR),
         Box::new(jailbreak::JailbreakDetector),
     ]
 }

@@ -21,11 +21,11 @@ pub struct SsnDetector;
 #[rustfmt::skip]
 const CUES: Cues = Cues {
     positive: &[
-        "ssn", "ssns", "social", "socials", "ss", "itin", "taxpayer", "ssa",
+        "ssn", "ssns", "social", "socials", "ss", "taxpayer", "ssa",
     ],
     negative: &[
         "order", "invoice", "ticket", "tracking", "serial", "part", "sku", "zip", "phone", "tel", "fax", "routing",
-        "isbn", "version", "id", "ref", "reference", "case", "date",
+        "isbn", "version", "id", "ref", "reference", "case", "date", "suite", "apt", "room", "box",
     ],
 };
 
@@ -48,24 +48,17 @@ impl Detector for SsnDetector {
         ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
-        for run in ctx.numbers().runs() {
-            let mut first = 0;
-            while first < run.len() {
-                first = match match_from(text, run, first) {
-                    Some((last, base)) => {
-                        let span = run[first].start..run[last].end;
-                        let score = match CUES.around(text, &span) {
-                            Context::For => base + 0.45,
-                            Context::Against => base - 0.4,
-                            Context::Silent => base,
-                        };
-                        out.push(Finding::pii(SSN, span, score, self.name(), "area_group_serial"));
-                        last + 1
-                    }
-                    None => first + 1,
-                };
-            }
-        }
+        ctx.numbers().walk(|run, first| {
+            let (last, base) = match_from(text, run, first)?;
+            let span = run[first].start..run[last].end;
+            let score = match CUES.around(text, &span) {
+                Context::For => base + 0.45,
+                Context::Against => base - 0.4,
+                Context::Silent => base,
+            };
+            out.push(Finding::pii(SSN, span, score, self.name(), "area_group_serial"));
+            Some(last + 1)
+        });
         Ok(())
     }
 }
@@ -103,7 +96,9 @@ fn issued([area, group, serial]: [&str; 3]) -> bool {
 
 fn starts_alone(text: &str, run: &[Group], first: usize) -> bool {
     if first > 0 {
-        return gap(text, run[first - 1], run[first]) == Gap::Mixed;
+        // "(0) 770-08-2299" is a telephone number.
+        let between = &text[run[first - 1].end..run[first].start];
+        return gap(text, run[first - 1], run[first]) == Gap::Mixed && !between.contains(')');
     }
     let start = run[0].start;
     match char_before(text, start) {
@@ -180,6 +175,8 @@ mod tests {
                 "123-456-7890",
                 "2021-03-04",
                 "ISBN 978-05-1120",
+                "[213] (0) 770-08-2299",
+                "Suite 680 36 4022 Oakridge Lane",
             ],
         );
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Cheap views of a text that detectors share.
 
+pub(crate) mod checksum;
 pub(crate) mod context;
+pub(crate) mod dates;
 pub(crate) mod numbers;
 
 /// The nearest `char` boundary at or before `at`, which may lie past the end.

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Runs of digit groups: the raw material of phone, card and social security numbers, found in one pass.
+//! Digit groups, runs of them, and where an identifier may begin: the raw material of all detectors of numbers, found in one
+//! pass.
 
 use std::ops::Range;
 
-/// Runs with fewer digits hold nothing any detector of numbers looks for.
-const MIN_DIGITS: usize = 7;
+/// Runs with fewer digits hold no number any detector looks for; dates and house numbers are read from the groups.
+const MIN_DIGITS: usize = 6;
+/// No identifier has more letters before its first digit (an Italian tax code has six, and up to five digits in letters).
+const MAX_LETTERS: usize = 12;
 /// Between two digit groups of a run: at most this many separator characters.
 const MAX_GAP_CHARS: usize = 3;
 
-/// All runs of a text.
+/// All digit groups of a text, and those that make runs.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     groups: Vec<Group>,
     runs: Vec<Range<usize>>,
+    starts: Vec<usize>,
 }
 
 /// A maximal stretch of ASCII digits.
@@ -56,8 +60,11 @@ impl Numbers {
         let mut at = 0;
         while let Some(offset) = bytes[at..].iter().position(u8::is_ascii_digit) {
             let first = numbers.groups.len();
+            let first_start = numbers.starts.len();
             let mut start = at + offset;
             let mut digits = 0;
+            let mut mixed = false;
+            numbers.starts.extend(short_word_before(bytes, start));
             loop {
                 let end = start
                     + bytes[start..]
@@ -65,6 +72,11 @@ impl Numbers {
                         .position(|b| !b.is_ascii_digit())
                         .unwrap_or(bytes.len() - start);
                 numbers.groups.push(Group { start, end });
+                if let Some(token) = token_start(bytes, start) {
+                    numbers.starts.push(token);
+                    mixed |= token < start
+                        || matches!(bytes[end..], [b, ..] | [b'.', b, ..] if b.is_ascii_alphabetic());
+                }
                 digits += end - start;
                 at = end;
                 match gap_len(&bytes[end..]) {
@@ -72,13 +84,35 @@ impl Numbers {
                     None => break,
                 }
             }
-            if digits < MIN_DIGITS {
-                numbers.groups.truncate(first);
-            } else {
+            if digits >= MIN_DIGITS {
                 numbers.runs.push(first..numbers.groups.len());
+            } else if !mixed {
+                numbers.starts.truncate(first_start);
             }
         }
         numbers
+    }
+
+    /// All digit groups in order, those of short runs too.
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Where an identifier with a digit in it may begin, in order: a group of a run, or the token of letters and digits that
+    /// holds one.
+    pub(crate) fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    /// Asks `take` about each group of each run, in order. It gets the run and the group's place in it, and answers with the
+    /// place to go on from when it took the group.
+    pub(crate) fn walk(&self, mut take: impl FnMut(&[Group], usize) -> Option<usize>) {
+        for run in self.runs() {
+            let mut at = 0;
+            while at < run.len() {
+                at = take(run, at).map_or(at + 1, |next| next.max(at + 1));
+            }
+        }
     }
 
     /// The runs in order, each a non-empty slice of groups.
@@ -102,6 +136,32 @@ pub(crate) fn gap(text: &str, left: Group, right: Group) -> Gap {
             }
         }
     }
+}
+
+/// Where the token of ASCII letters and digits begins whose first digit is at `digit`; none if that is not its first digit,
+/// or if so many letters stand before it that it is no identifier.
+fn token_start(bytes: &[u8], digit: usize) -> Option<usize> {
+    let letters = bytes[..digit]
+        .iter()
+        .rev()
+        .take(MAX_LETTERS + 1)
+        .take_while(|b| b.is_ascii_alphabetic())
+        .count();
+    let start = digit - letters;
+    let inside =
+        start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] == b'_');
+    (letters <= MAX_LETTERS && !inside).then_some(start)
+}
+
+/// Where a word of one or two letters begins that one space or hyphen parts from the digit at `digit`: the "QQ" of
+/// "QQ 12 34 56 C".
+fn short_word_before(bytes: &[u8], digit: usize) -> Option<usize> {
+    let end = digit.checked_sub(1).filter(|&i| matches!(bytes[i], b' ' | b'-'))?;
+    let letters = bytes[..end].iter().rev().take(3).take_while(|b| b.is_ascii_alphabetic()).count();
+    let start = end - letters;
+    let inside =
+        start > 0 && (bytes[start - 1].is_ascii_alphanumeric() || bytes[start - 1] == b'_');
+    (matches!(letters, 1 | 2) && !inside).then_some(start)
 }
 
 /// Bytes of separators at the start of `bytes`, if a digit follows them within the bound.
@@ -134,7 +194,8 @@ mod tests {
     fn groups_join_over_short_gaps_only() {
         assert_eq!(runs("(415) 555-0100"), [vec!["415", "555", "0100"]]);
         assert_eq!(runs("1234567, 7654321"), [vec!["1234567"], vec!["7654321"]]);
-        assert_eq!(runs("1234    567"), Vec::<Vec<&str>>::new());
+        assert_eq!(runs("1234    56"), Vec::<Vec<&str>>::new());
+        assert_eq!(runs("12345    6"), Vec::<Vec<&str>>::new());
         assert_eq!(runs("12:34:56 in 1234567"), [vec!["1234567"]]);
     }
 
@@ -145,6 +206,27 @@ mod tests {
         let numbers = Numbers::scan(text);
         let run = numbers.runs().next().unwrap();
         assert_eq!(gap(text, run[0], run[1]), Gap::Dash);
+    }
+
+    #[test]
+    fn identifiers_begin_at_groups_of_runs_and_at_mixed_tokens() {
+        let starts = |text: &str| Numbers::scan(text).starts().to_vec();
+        assert_eq!(starts("in 2021 or 34"), Vec::<usize>::new());
+        assert_eq!(starts("is 123-45-6789"), [0, 3, 7, 10]);
+        assert_eq!(starts("a RSSMRA85T10A562S b"), [2]);
+        assert_eq!(starts("QQ 12 34 56 C"), [0, 3, 6, 9]);
+        assert_eq!(starts("counterrevolutionary1 x_1a é1a"), [29]);
+    }
+
+    #[test]
+    fn a_walk_asks_about_each_group_that_is_not_taken() {
+        let text = "12 345 678 90, 1234567";
+        let mut asked = Vec::new();
+        Numbers::scan(text).walk(|run, at| {
+            asked.push(run[at].digits(text).to_owned());
+            (run[at].len() == 3).then_some(at + 2)
+        });
+        assert_eq!(asked, ["12", "345", "90", "1234567"]);
     }
 
     #[test]
