@@ -163,7 +163,22 @@ mod tests {
     #[test]
     fn known_types_are_the_documented_ones() {
         let keys: Vec<_> = known_pii_types().into_iter().map(PiiType::key).collect();
-        assert_eq!(keys, ["card", "email", "iban", "ip", "phone", "ssn"]);
+        for key in [
+            "card",
+            "crypto",
+            "email",
+            "iban",
+            "ip",
+            "mac",
+            "password",
+            "phone",
+            "private_key",
+            "secret",
+            "ssn",
+            "url_credentials",
+        ] {
+            assert!(keys.contains(&key), "{key} is not in {keys:?}");
+        }
     }
 
     #[test]

@@ -2,12 +2,18 @@
 //! The built-in detectors. A new one is a file here and a line in [`builtin`].
 
 pub mod card;
+pub mod crypto;
 pub mod email;
 pub mod iban;
 pub mod ip;
 pub mod jailbreak;
+pub mod mac;
+pub mod password;
 pub mod phone;
+pub mod private_key;
+pub mod secret;
 pub mod ssn;
+pub mod url;
 
 use crate::detector::Detector;
 
@@ -21,6 +27,12 @@ pub fn builtin() -> Vec<Box<dyn Detector>> {
         Box::new(iban::IbanDetector),
         Box::new(ssn::SsnDetector),
         Box::new(ip::IpDetector),
+        Box::new(mac::MacDetector),
+        Box::new(crypto::CryptoDetector),
+        Box::new(url::UrlCredentialsDetector),
+        Box::new(secret::SecretDetector),
+        Box::new(private_key::PrivateKeyDetector),
+        Box::new(password::PasswordDetector),
         Box::new(jailbreak::JailbreakDetector),
     ]
 }

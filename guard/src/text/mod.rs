@@ -3,6 +3,8 @@
 
 pub(crate) mod context;
 pub(crate) mod numbers;
+pub(crate) mod placeholder;
+pub(crate) mod tokens;
 
 /// The nearest `char` boundary at or before `at`, which may lie past the end.
 ///
