@@ -15,7 +15,7 @@ pub const MAC: PiiType = PiiType::new("mac");
 /// Finds addresses of six octets: `00:1b:44:11:3a:b7`, `00-1B-44-11-3A-B7`, `001b.4411.3ab7`.
 ///
 /// Score: 0.9. All octets alike (unset, broadcast) tell nothing about anybody and score 0.4; six pairs of decimal digits
-/// may be a time or a serial number and score 0.6. A word such as "mac" adds 0.3, one such as "fingerprint" takes 0.6.
+/// may be a time or a serial number and score 0.6; letters alone may be words (`dead.beef.cafe`) and score 0.4. A word such as "mac" adds 0.3, one such as "fingerprint" takes 0.6.
 pub struct MacDetector;
 
 #[rustfmt::skip]
@@ -62,12 +62,12 @@ impl Detector for MacDetector {
             }
             free = end;
             let span = start..end;
-            let base = if octets.iter().all(|octet| *octet == octets[0]) {
-                0.4
-            } else if text[span.clone()].bytes().any(|b| b.is_ascii_alphabetic()) {
-                0.9
-            } else {
-                0.6
+            let has = |test: fn(&u8) -> bool| bytes[span.clone()].iter().any(test);
+            let base = match (has(u8::is_ascii_alphabetic), has(u8::is_ascii_digit)) {
+                _ if octets.iter().all(|octet| *octet == octets[0]) => 0.4,
+                (true, true) => 0.9,
+                (false, _) => 0.6,
+                (true, false) => 0.4,
             };
             let score = match CUES.around(text, &span) {
                 Context::For => base + 0.3,
@@ -164,6 +164,7 @@ mod tests {
                 "00:1b-44:11-3a:b7",
                 "00:1g:44:11:3a:b7",
                 "1234.5678.9012",
+                "dead.beef.cafe",
             ],
         );
     }

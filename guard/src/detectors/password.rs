@@ -156,7 +156,10 @@ fn named(text: &str, at: usize) -> bool {
     if start == 0 && char_before(text, from).is_some_and(is_name) {
         return false;
     }
-    NAMES.iter().any(|known| ends_with_word(name, known))
+    // Most names end otherwise, and this is asked at every colon of a text.
+    let last = name.bytes().next_back().unwrap_or(0);
+    let may_be = !last.is_ascii() || b"adeopstw".contains(&last.to_ascii_lowercase());
+    may_be && NAMES.iter().any(|known| ends_with_word(name, known))
 }
 
 /// Whether `name` ends in `known`, at its start, after `_` or `-`, or as the last part of a camelCase name. Letters of ASCII

@@ -182,6 +182,7 @@ mod tests {
                 ("api_key: 9fK2mQ7xR4tZ8wB1nC5v", &["9fK2mQ7xR4tZ8wB1nC5v"]),
                 ("clientSecret=\"q8Rz-L2vT_9mXw4Kp7Ys0Bd\"", &["q8Rz-L2vT_9mXw4Kp7Ys0Bd"]),
                 ("Authorization: Bearer 3fA9kLm2Qx8Zr7Tb5Vn1Wc6Y", &["3fA9kLm2Qx8Zr7Tb5Vn1Wc6Y"]),
+                ("my api key:\n  9fK2mQ7xR4tZ8wB1nC5v", &["9fK2mQ7xR4tZ8wB1nC5v"]),
                 (
                     "secret token 5f4dcc3b5aa765d61d8327deb882cf99",
                     &["5f4dcc3b5aa765d61d8327deb882cf99"],
@@ -207,6 +208,7 @@ mod tests {
                 "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4",
                 "integrity sha512-Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZmdoaWprbG1ub3A=",
                 "9fK2mQ7xR4tZ8wB1nC5v",
+                "special_tokens.json\nbe50c3628f2bf5bb5e3a7f17b1f74611  tokenizer.json",
                 "the key is internationalization-of-software-2024-11-21",
                 "token: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa1",
                 "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",

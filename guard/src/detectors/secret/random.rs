@@ -4,12 +4,14 @@
 use std::ops::Range;
 
 use crate::text::context::{Context, words_before};
+use crate::text::floor_boundary;
 use crate::text::tokens::entropy;
 
 /// Shorter values may be words, longer ones are files (images, certificates).
 const LENGTHS: std::ops::RangeInclusive<usize> = 20..=512;
-/// Words before the value that are heard.
+/// Words before the value that are heard, and the bytes in which a line break is looked for.
 const REACH: usize = 3;
+const WINDOW: usize = 64;
 
 #[rustfmt::skip]
 const FOR: &[&str] = &[
@@ -61,7 +63,6 @@ pub(super) fn judge(
 
 /// What the nearest words before a value announce; one against outweighs those for.
 fn company(text: &str, at: usize) -> Context {
-    // data:image/png;base64,... and sha256:...
     let is_one_of = |word: &str, list: &[&str]| list.iter().any(|w| w.eq_ignore_ascii_case(word));
     let ends = |word: &str| {
         FOR_ENDINGS.iter().any(|end| {
@@ -72,7 +73,14 @@ fn company(text: &str, at: usize) -> Context {
         })
     };
     let mut context = Context::Silent;
+    let from = reach(text, at);
+    let mut seen = at;
     for word in words_before(text, at).take(REACH) {
+        // Words come nearest first; those of another line are another matter.
+        seen = text[..seen].rfind(word).unwrap_or(0);
+        if seen < from {
+            break;
+        }
         if is_one_of(word, AGAINST) {
             return Context::Against;
         }
@@ -81,6 +89,20 @@ fn company(text: &str, at: usize) -> Context {
         }
     }
     context
+}
+
+/// Where the words that count begin: on the value's own line, or on the one before when that ends in a `:` or a `=`.
+fn reach(text: &str, at: usize) -> usize {
+    let announced = |before: &str| before.trim_end().ends_with([':', '=']);
+    let before = &text.as_bytes()[at.saturating_sub(WINDOW)..at];
+    let Some(offset) = before.iter().rposition(|b| *b == b'\n') else { return 0 };
+    let line = at - before.len() + offset + 1;
+    let bare = !text.as_bytes()[line..at].iter().any(u8::is_ascii_alphanumeric);
+    if bare && announced(&text[floor_boundary(text, line.saturating_sub(4))..line]) {
+        0
+    } else {
+        line
+    }
 }
 
 /// Whether the bytes are spread as chance spreads them, rather than as words, dates and file names do.
