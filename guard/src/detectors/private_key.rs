@@ -68,10 +68,12 @@ impl Detector for PrivateKeyDetector {
             if start < free {
                 continue;
             }
+            let next = start + PUTTY.len();
             let stop = bytes.len().min(start + MAX_BLOCK);
+            let stop = memmem::find(&bytes[next..stop], PUTTY).map_or(stop, |at| next + at);
             // The last line is "Private-MAC: " and hex digits.
             let mac = memmem::find(&bytes[start..stop], b"Private-MAC:").map(|i| start + i + 12);
-            let from = mac.unwrap_or(start + PUTTY.len());
+            let from = mac.unwrap_or(next);
             let line = bytes[from..stop].iter().position(|b| matches!(b, b'\n' | b'\r'));
             let end = match (mac, line) {
                 (Some(_), line) => line.map_or(stop, |i| from + i),

@@ -75,7 +75,11 @@ impl Detector for UrlCredentialsDetector {
                 out.push(found);
             }
         }
+        let mut free = 0;
         for equals in memchr_iter(b'=', bytes) {
+            if equals < free {
+                continue;
+            }
             let Some(name) = parameter_name(text, equals) else { continue };
             let is_one_of =
                 |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -84,6 +88,7 @@ impl Detector for UrlCredentialsDetector {
                 continue;
             }
             let end = span_end(bytes, equals + 1, MAX_VALUE, |b| !ends_value(b));
+            free = end;
             let value = text[equals + 1..end].trim_end_matches(['.', ',', ';', ':', '!', ')']);
             if value.len() < 4 || is_placeholder(value) {
                 continue;
