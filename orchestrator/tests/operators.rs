@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn no_operator_but_keep_leaves_raw_data_anywhere(
         operator in operators(),
-        picks in prop::collection::vec((0..CANARIES.len(), "[a-z]{2,9}"), 1..6),
+        picks in prop::collection::vec((0..CANARIES.len(), "lamp|river|stone|cloud"), 1..6),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let keys = keys(&folder);
