@@ -148,7 +148,7 @@ mod tests {
         ] {
             let want = token.strip_prefix("https://").unwrap_or(token);
             for text in [
-                format!("{token}"),
+                token.to_owned(),
                 format!("({token})."),
                 format!("x=\"{token}\","),
                 format!("TOKEN={token}\n"),
