@@ -7,6 +7,7 @@ use crate::card::Mode;
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::numbers::Numbers;
+use crate::text::tokens::{self, Token};
 
 /// Finds one kind of thing in a text.
 ///
@@ -73,6 +74,7 @@ pub struct DetectContext<'a> {
     mode: Mode,
     cancelled: &'a (dyn Fn() -> bool + Sync),
     numbers: OnceLock<Numbers>,
+    tokens: OnceLock<Vec<Token>>,
 }
 
 impl<'a> DetectContext<'a> {
@@ -89,7 +91,7 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        Self { text, mode, cancelled, numbers: OnceLock::new() }
+        Self { text, mode, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
     }
 
     /// On which side of the model the text stands.
@@ -109,5 +111,10 @@ impl<'a> DetectContext<'a> {
     /// The digit groups of the text, found once for all detectors of numbers.
     pub(crate) fn numbers(&self) -> &Numbers {
         self.numbers.get_or_init(|| Numbers::scan(self.text))
+    }
+
+    /// The long unbroken stretches of the text, found once for all detectors of keys and addresses.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        self.tokens.get_or_init(|| tokens::scan(self.text))
     }
 }

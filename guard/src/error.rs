@@ -2,6 +2,7 @@
 //! What can go wrong in the guard. No variant ever holds text that was checked.
 
 use crate::policy::PolicyFault;
+use crate::vault::VaultError;
 
 /// An error of the guard.
 ///
@@ -30,6 +31,10 @@ pub enum GuardError {
         /// What is wrong with it: the span or the score.
         reason: &'static str,
     },
+
+    /// A pseudonym could not be kept, so nothing of the text has been passed on.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 
     /// The policy has faults; all of them are listed.
     #[error("the guard policy has {} fault(s): {}", .faults.len(), join(.faults))]

@@ -12,16 +12,21 @@ use crate::detectors;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::normalise;
-use crate::policy::Policy;
+use crate::operator::{self, GuardKeys, Numbering, Operator};
+use crate::policy::{self, Policy};
 use crate::redact::{self, Target};
 use crate::templates;
 
 /// A set of detectors under one policy.
 ///
-/// Cheap to share between threads; a check keeps nothing of the text.
+/// Cheap to share between threads; a check keeps nothing of the text, but for what [`Operator::Pseudonymise`] puts into its
+/// vault.
 #[derive(Clone)]
 pub struct Guard {
     policy: Policy,
+    keys: GuardKeys,
+    /// There when an operator numbers.
+    numbering: Option<Arc<Numbering>>,
     detectors: Arc<[Box<dyn Detector>]>,
 }
 
@@ -55,6 +60,7 @@ impl Capability {
 #[derive(Default)]
 pub struct GuardBuilder {
     policy: Policy,
+    keys: GuardKeys,
     extra: Vec<Box<dyn Detector>>,
 }
 
@@ -63,6 +69,13 @@ impl GuardBuilder {
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Gives the keys that operators of the policy need.
+    #[must_use]
+    pub fn keys(mut self, keys: GuardKeys) -> Self {
+        self.keys = keys;
         self
     }
 
@@ -76,17 +89,24 @@ impl GuardBuilder {
     /// Makes the guard.
     ///
     /// # Errors
-    /// [`GuardError::InvalidPolicy`] with every fault; the PII types of the added detectors count as known.
+    /// [`GuardError::InvalidPolicy`] with every fault, missing keys among them; the PII types of the added detectors count
+    /// as known. [`GuardError::Vault`] when the system gives no random bytes.
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
         detectors.extend(self.extra);
         let types: Vec<PiiType> =
             detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
-        let faults = self.policy.validate_with(&types);
+        let mut faults = self.policy.validate_with(&types);
+        faults.extend(policy::missing_keys(&self.policy, &self.keys));
         if !faults.is_empty() {
             return Err(GuardError::InvalidPolicy { faults });
         }
-        Ok(Guard { policy: self.policy, detectors: detectors.into() })
+        let numbers =
+            |operator: &Operator| matches!(operator, Operator::Replace { numbered: true, .. });
+        let numbering = self.policy.redactions.values().any(numbers);
+        let numbering = numbering.then(Numbering::new).transpose()?.map(Arc::new);
+        let Self { policy, keys, .. } = self;
+        Ok(Guard { policy, keys, numbering, detectors: detectors.into() })
     }
 }
 
@@ -132,7 +152,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`GuardError::Detector`] or [`GuardError::BadFinding`] when a detector fails: then nothing of the text may be
-    /// passed on, since it was not wholly checked.
+    /// passed on, since it was not wholly checked. [`GuardError::Vault`] when a pseudonym cannot be kept.
     pub fn check(&self, node: &str, text: &str, mode: Mode) -> Result<Verdict, GuardError> {
         self.check_with_cancel(node, text, mode, &|| false)
     }
@@ -169,7 +189,7 @@ impl Guard {
             Ok(())
         })?;
         findings.sort_by(order);
-        let card = self.decide(node, text, mode, &findings);
+        let card = self.decide(node, text, mode, &findings)?;
         Ok(Verdict { card, findings })
     }
 
@@ -196,7 +216,13 @@ impl Guard {
         Ok(())
     }
 
-    fn decide(&self, node: &str, text: &str, mode: Mode, findings: &[Finding]) -> ModerationCard {
+    fn decide(
+        &self,
+        node: &str,
+        text: &str,
+        mode: Mode,
+        findings: &[Finding],
+    ) -> Result<ModerationCard, GuardError> {
         let mut worst: [Option<&Finding>; 3] = [None; 3];
         let mut targets = Vec::new();
         for finding in findings {
@@ -260,13 +286,13 @@ impl Guard {
             why.push_str("ok");
         }
 
-        ModerationCard {
+        Ok(ModerationCard {
             node: node.to_owned(),
             mode,
             guard_version: GUARD_VERSION.to_owned(),
             allowed: cause.is_none(),
             text: match cause {
-                None => redact::apply(text, &targets),
+                None => redact::apply(text, &targets, &self.substitutes(text, &targets)?),
                 Some(cause) if self.policy.safe_templates.fallback_enabled => {
                     templates::safe_text(cause, mode).to_owned()
                 }
@@ -283,7 +309,16 @@ impl Guard {
                 .map(|t| Redaction { span: [t.span.start, t.span.end], kind: t.kind.label() })
                 .collect(),
             why,
-        }
+        })
+    }
+
+    /// What stands in for each target.
+    fn substitutes(&self, text: &str, targets: &[Target]) -> Result<Vec<String>, GuardError> {
+        let values: Vec<_> = targets
+            .iter()
+            .map(|t| (t.kind, &text[t.span.clone()], self.policy.operator(t.kind)))
+            .collect();
+        operator::substitutes(&values, &self.keys, self.numbering.as_deref())
     }
 }
 

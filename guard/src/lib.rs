@@ -12,12 +12,14 @@
 //! # Ok::<(), bho_guard::GuardError>(())
 //! ```
 //!
-//! What is here: e-mail and postal addresses, phone numbers, payment cards, IBANs and BICs, dates of birth, IP addresses,
-//! passports, driving licences and the national ids of 12 countries, each validated as far as its form allows
-//! (`docs/guard.md` has the table), and jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
+//! What is here: e-mail and postal addresses, phone numbers, payment cards, IBANs and BICs, dates of birth, IP and MAC
+//! addresses, passports, driving licences and the national ids of 12 countries, crypto addresses, credentials in URLs, API
+//! keys and tokens, private keys and passwords, each validated as far as its form allows (`docs/guard.md` has the table), and
+//! jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
 //! 0.0 unless a detector for it is added through [`Guard::builder`]; [`Guard::capabilities`] says which signals are live.
 //!
-//! Everything works in time linear in the text, whatever the text is, and opens no file and no socket.
+//! Everything works in time linear in the text, whatever the text is, and opens no socket and no file but that of a
+//! [`Vault`].
 //!
 //! A detector is one file under `detectors/` and one line in its registry; a [`Detector`] of another crate is added with
 //! [`GuardBuilder::detector`].
@@ -30,11 +32,13 @@ mod error;
 mod finding;
 mod guard;
 pub mod normalise;
+mod operator;
 mod policy;
 mod redact;
 mod settings;
 mod templates;
 mod text;
+mod vault;
 
 pub use card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 pub use detector::{DetectContext, Detector, Signal};
@@ -42,9 +46,11 @@ pub use error::GuardError;
 pub use finding::{Category, Finding, PiiType};
 pub use guard::{Capability, Guard, GuardBuilder, Verdict};
 pub use normalise::{Via, View, model_view};
+pub use operator::{GuardKeys, HASH_LENGTH, HASH_LENGTHS, Operator};
 pub use policy::{Policy, PolicyFault, SafeTemplates, Thresholds, known_pii_types};
 pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
     TINYBERT_TOKENIZER_DIR,
 };
 pub use templates::safe_text;
+pub use vault::{Key, Revealed, Vault, VaultError, VaultSecret};

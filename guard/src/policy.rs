@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::detectors;
 use crate::finding::PiiType;
+use crate::operator::{GuardKeys, HASH_LENGTHS, Operator};
 
 /// Scores from which the guard acts (`score >= threshold`), each in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,8 +43,9 @@ impl Default for SafeTemplates {
 pub struct Policy {
     /// Scores from which to act.
     pub thresholds: Thresholds,
-    /// One flag a PII type, by [`PiiType::key`]; a type that is not named is redacted.
-    pub redactions: BTreeMap<String, bool>,
+    /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder. A flag is an
+    /// operator too: `true.into()` replaces, `false.into()` keeps.
+    pub redactions: BTreeMap<String, Operator>,
     /// Whether results carry their cards. The guard always makes the card; this tells the orchestrator to attach it.
     pub append_moderation_card: bool,
     /// What stands in for a blocked text.
@@ -72,7 +74,14 @@ pub enum PolicyFault {
         /// Its value.
         value: f32,
     },
-    /// A flag for a PII type no detector reports.
+    /// An operator that cannot work as it is set.
+    Operator {
+        /// The key in `policies.redactions`.
+        key: String,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
+    /// An operator for a PII type no detector reports.
     UnknownRedaction {
         /// The key in `policies.redactions`.
         key: String,
@@ -87,6 +96,7 @@ impl fmt::Display for PolicyFault {
             Self::Threshold { key, value } => {
                 write!(f, "thresholds.{key} is {value}, but must be within 0 and 1")
             }
+            Self::Operator { key, reason } => write!(f, "redactions.{key}: {reason}"),
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
             }
@@ -95,10 +105,17 @@ impl fmt::Display for PolicyFault {
 }
 
 impl Policy {
-    /// Whether this type of personal data is to be redacted; on unless switched off.
+    /// What is done with this type of personal data.
+    #[must_use]
+    pub fn operator(&self, kind: PiiType) -> &Operator {
+        const REPLACE: &Operator = &Operator::Replace { text: None, numbered: false };
+        self.redactions.get(kind.key()).unwrap_or(REPLACE)
+    }
+
+    /// Whether this type of personal data is to be redacted; on unless it is kept.
     #[must_use]
     pub fn redacts(&self, kind: PiiType) -> bool {
-        self.redactions.get(kind.key()).copied().unwrap_or(true)
+        *self.operator(kind) != Operator::Keep
     }
 
     /// Every fault of the policy, judged by the PII types of the built-in detectors; empty if there is none.
@@ -120,7 +137,20 @@ impl Policy {
         .filter(|(_, value)| !(0.0..=1.0).contains(value))
         .map(|(key, value)| PolicyFault::Threshold { key, value })
         .collect();
-        for key in self.redactions.keys() {
+        for (key, operator) in &self.redactions {
+            let reason = match operator {
+                Operator::Hash { length } if !HASH_LENGTHS.contains(length) => {
+                    let (least, most) = (HASH_LENGTHS.start(), HASH_LENGTHS.end());
+                    format!("a hash has {least} to {most} letters, not {length}")
+                }
+                Operator::Mask { with, .. } if with.is_whitespace() || with.is_control() => {
+                    "a mask needs a character that can be seen".to_owned()
+                }
+                _ => String::new(),
+            };
+            if !reason.is_empty() {
+                faults.push(PolicyFault::Operator { key: key.clone(), reason });
+            }
             if !types.iter().any(|kind| kind.key() == key) {
                 let mut known: Vec<&'static str> = types.iter().map(|kind| kind.key()).collect();
                 known.sort_unstable();
@@ -130,6 +160,19 @@ impl Policy {
         }
         faults
     }
+}
+
+/// The operators whose keys are missing.
+pub(crate) fn missing_keys(policy: &Policy, keys: &GuardKeys) -> Vec<PolicyFault> {
+    let missing = |(key, operator): (&String, &Operator)| {
+        let reason = match operator {
+            Operator::Hash { .. } if keys.hash.is_none() => "`hash` needs a key",
+            Operator::Pseudonymise if keys.vault.is_none() => "`pseudonymise` needs a vault",
+            _ => return None,
+        };
+        Some(PolicyFault::Operator { key: key.clone(), reason: reason.to_owned() })
+    };
+    policy.redactions.iter().filter_map(missing).collect()
 }
 
 /// The PII types the built-in detectors report, sorted by key: the keys `policies.redactions` may have.
@@ -163,9 +206,10 @@ mod tests {
     #[test]
     fn known_types_are_the_documented_ones() {
         let keys: Vec<_> = known_pii_types().into_iter().map(PiiType::key).collect();
-        let documented = "address au_abn au_medicare au_tfn bic birth_date br_cnpj br_cpf ca_sin card de_id_card \
+        let documented = "address au_abn au_medicare au_tfn bic birth_date br_cnpj br_cpf ca_sin card crypto de_id_card \
             de_social_security de_tax_id driver_license email es_dni es_nie fr_nir iban in_aadhaar in_pan ip it_fiscal_code \
-            nl_bsn passport phone pl_pesel ssn uk_nhs uk_nino us_ein us_itin us_mbi us_routing";
+            mac nl_bsn passport password phone pl_pesel private_key secret ssn uk_nhs uk_nino url_credentials us_ein us_itin \
+            us_mbi us_routing";
         assert_eq!(keys.join(" "), documented);
     }
 
@@ -175,15 +219,19 @@ mod tests {
         policy.thresholds.toxicity_block = -0.1;
         policy.thresholds.pii_redact = f32::NAN;
         policy.thresholds.jailbreak_block = 1.5;
-        policy.redactions.insert("emial".into(), true);
-        policy.redactions.insert("phone".into(), false);
+        policy.redactions.insert("emial".into(), true.into());
+        policy.redactions.insert("phone".into(), false.into());
+        policy.redactions.insert("ip".into(), Operator::Hash { length: 7 });
+        policy.redactions.insert("ssn".into(), Operator::Mask { keep_last: 0, with: ' ' });
         let faults = policy.validate();
-        assert_eq!(faults.len(), 4);
+        assert_eq!(faults.len(), 6);
         let all = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(all.contains("thresholds.toxicity_block is -0.1"), "{all}");
         assert!(all.contains("thresholds.pii_redact is NaN"), "{all}");
         assert!(all.contains("thresholds.jailbreak_block is 1.5"), "{all}");
         assert!(all.contains("redactions.emial") && all.contains("email, es_dni"), "{all}");
+        assert!(all.contains("redactions.ip: a hash has 8 to 32 letters, not 7"), "{all}");
+        assert!(all.contains("redactions.ssn: a mask needs"), "{all}");
     }
 
     #[test]

@@ -57,13 +57,14 @@ pub(crate) fn resolve(text: &str, mut targets: Vec<Target>) -> Vec<Target> {
     taken.into_values().collect()
 }
 
-/// Replaces each target by its type's placeholder. Targets must be sorted and disjoint, as [`resolve`] leaves them.
-pub(crate) fn apply(text: &str, targets: &[Target]) -> String {
+/// Puts `substitutes`, one a target, in the place of the targets, which must be sorted and disjoint, as [`resolve`] leaves
+/// them.
+pub(crate) fn apply(text: &str, targets: &[Target], substitutes: &[String]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
-    for target in targets {
+    for (target, substitute) in targets.iter().zip(substitutes) {
         out.push_str(&text[from..target.span.start]);
-        out.push_str(&target.kind.placeholder());
+        out.push_str(substitute);
         from = target.span.end;
     }
     out.push_str(&text[from..]);
@@ -125,7 +126,7 @@ mod tests {
     fn text_outside_is_kept_byte_for_byte() {
         let text = "é 123 — ü";
         let got = resolve(text, vec![target(3..6, A, 1.0)]);
-        assert_eq!(apply(text, &got), "é [A] — ü");
+        assert_eq!(apply(text, &got, &["[A]".to_owned()]), "é [A] — ü");
     }
 
     #[test]

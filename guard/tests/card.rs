@@ -123,8 +123,8 @@ fn every_builtin_type_is_redacted_under_its_own_name() {
 #[test]
 fn a_type_that_is_switched_off_stays_and_is_still_counted_in_the_label() {
     let card = guard(|p| {
-        p.redactions.insert("email".into(), false);
-        p.redactions.insert("ip".into(), true);
+        p.redactions.insert("email".into(), false.into());
+        p.redactions.insert("ip".into(), true.into());
     })
     .check("n", "ann@example.org from 203.0.113.7", Mode::Input)
     .unwrap()
@@ -205,7 +205,7 @@ fn toxicity_is_absent_until_a_detector_brings_it() {
 #[test]
 fn a_detector_of_the_caller_brings_its_own_type() {
     let mut policy = Policy::default();
-    policy.redactions.insert("employee_id".into(), true);
+    policy.redactions.insert("employee_id".into(), true.into());
     assert!(matches!(
         Guard::new(policy.clone()).unwrap_err(),
         GuardError::InvalidPolicy { faults } if matches!(&faults[..], [PolicyFault::UnknownRedaction { .. }])

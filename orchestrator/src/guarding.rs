@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
 use bho_guard::{
-    Category, DetectContext, Detector, Finding, Guard, GuardError, Mode, ModerationCard, PiiType,
-    Policy, SafeTemplates, Signal, Thresholds, Verdict,
+    Category, DetectContext, Detector, Finding, Guard, GuardError, GuardKeys, Mode, ModerationCard,
+    Operator, PiiType, Policy, SafeTemplates, Signal, Thresholds, Verdict,
 };
 use serde_json::Value;
 
@@ -121,14 +121,17 @@ impl Screening {
     pub(crate) fn new(
         policies: &Policies,
         detectors: &[Arc<dyn Detector>],
+        keys: &GuardKeys,
     ) -> Result<Self, GuardError> {
         let build = |policy: Policy| {
-            let builder = Guard::builder().policy(policy);
+            let builder = Guard::builder().policy(policy).keys(keys.clone());
             detectors.iter().fold(builder, |b, d| b.detector(Shared(Arc::clone(d)))).build()
         };
         let policy = guard_policy(policies);
         let usual = Thresholds::default().pii_redact;
-        let lax = policy.thresholds.pii_redact > usual || policy.redactions.values().any(|on| !on);
+        // What is recorded holds no masked rest, and nothing goes into a vault for it.
+        let replaces = |operator: &Operator| *operator == Operator::default();
+        let lax = policy.thresholds.pii_redact > usual || !policy.redactions.values().all(replaces);
         let strict = lax.then(|| {
             let mut policy = policy.clone();
             policy.redactions.clear();
@@ -563,7 +566,7 @@ mod tests {
     }
 
     fn screening() -> Screening {
-        Screening::new(&Policies::default(), &[Arc::new(BadWord)]).unwrap()
+        Screening::new(&Policies::default(), &[Arc::new(BadWord)], &GuardKeys::default()).unwrap()
     }
 
     fn screen(value: Value) -> (Value, Screened) {
@@ -640,8 +643,8 @@ mod tests {
     #[test]
     fn messages_are_one_line_without_pii_even_when_the_policy_lets_it_through() {
         let mut policies = Policies::default();
-        policies.redactions.insert("email".into(), false);
-        let screening = Screening::new(&policies, &[]).unwrap();
+        policies.redactions.insert("email".into(), false.into());
+        let screening = Screening::new(&policies, &[], &GuardKeys::default()).unwrap();
         assert!(screening.records_differ());
         assert_eq!(screening.message("no user\n ann@example.org"), "no user  [EMAIL]");
         let long = format!("{} ann@example.org", "word ".repeat(10_000));
@@ -673,8 +676,12 @@ mod tests {
             }
         }
         let count = Arc::new(AtomicUsize::new(0));
-        let screening =
-            Screening::new(&Policies::default(), &[Arc::new(Count(Arc::clone(&count)))]).unwrap();
+        let screening = Screening::new(
+            &Policies::default(),
+            &[Arc::new(Count(Arc::clone(&count)))],
+            &GuardKeys::default(),
+        )
+        .unwrap();
         for mode in [Mode::Input, Mode::Output, Mode::Input] {
             let mut fields = json!({"text": "a", "l": ["a", "a"]}).as_object().unwrap().clone();
             screening.screen("n:pre", mode, &mut fields, &CancelToken::new()).unwrap();

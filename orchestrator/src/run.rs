@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bho_engine::CancelToken;
-use bho_guard::{Detector, GuardError, Mode, ModerationCard};
+use bho_guard::{Detector, GuardError, GuardKeys, Mode, ModerationCard};
 use serde_json::Value;
 
 use crate::agents::{AgentRegistry, Fields};
@@ -76,6 +76,7 @@ pub struct Orchestrator {
     registry: AgentRegistry,
     reasoner: Arc<dyn Reasoner>,
     detectors: Vec<Arc<dyn Detector>>,
+    keys: GuardKeys,
 }
 
 /// What a caller sets for one run.
@@ -118,13 +119,20 @@ pub struct RunOutcome {
 impl Orchestrator {
     /// An orchestrator of these agents on these models, with the guard's built-in detectors.
     pub fn new(registry: AgentRegistry, reasoner: Arc<dyn Reasoner>) -> Self {
-        Self { registry, reasoner, detectors: Vec::new() }
+        Self { registry, reasoner, detectors: Vec::new(), keys: GuardKeys::default() }
     }
 
     /// Adds a detector to the guard of every run.
     #[must_use]
     pub fn with_detector(mut self, detector: impl Detector + 'static) -> Self {
         self.detectors.push(Arc::new(detector));
+        self
+    }
+
+    /// Gives the keys that operators of `policies.redactions` need: those of `policies.hash_key` and `policies.vault`.
+    #[must_use]
+    pub fn with_guard_keys(mut self, keys: GuardKeys) -> Self {
+        self.keys = keys;
         self
     }
 
@@ -160,7 +168,7 @@ impl Orchestrator {
             .and_then(|ms| Some((ms, started.checked_add(Duration::from_millis(ms))?)));
         let cancel = options.cancel.child(deadline.map(|(ms, _)| Duration::from_millis(ms)));
 
-        let screening = Screening::new(&pipeline.policies, &self.detectors)?;
+        let screening = Screening::new(&pipeline.policies, &self.detectors, &self.keys)?;
         let mut fields = options.extra;
         fields.extend(source);
         let input = match screening.screen("pipeline:input", Mode::Input, &mut fields, &cancel) {

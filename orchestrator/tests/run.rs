@@ -515,7 +515,7 @@ fn known_pii_gets_into_nothing_that_is_returned() {
 fn a_lax_policy_lets_pii_into_results_but_not_into_the_trace_or_errors() {
     let canary = CANARIES[0];
     let (orchestrator, mut pipeline, source) = leaking(&json!(canary));
-    pipeline.policies.redactions.insert("email".to_owned(), false);
+    pipeline.policies.redactions.insert("email".to_owned(), false.into());
     let outcome = run_on(&orchestrator, &pipeline, source.clone());
     assert!(outcome.text.contains(canary));
     assert!(!format!("{:?}", outcome.errors).contains(canary));

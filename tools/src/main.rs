@@ -13,6 +13,7 @@ mod exit;
 #[cfg(feature = "pull")]
 mod http;
 mod input;
+mod keys;
 mod machine;
 mod models;
 mod output;

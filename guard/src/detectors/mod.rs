@@ -5,13 +5,19 @@ pub mod address;
 pub mod bic;
 pub mod birth_date;
 pub mod card;
+pub mod crypto;
 pub mod email;
 pub mod iban;
 pub mod ids;
 pub mod ip;
 pub mod jailbreak;
+pub mod mac;
+pub mod password;
 pub mod phone;
+pub mod private_key;
+pub mod secret;
 pub mod ssn;
+pub mod url;
 
 use crate::detector::Detector;
 
@@ -42,6 +48,12 @@ pub fn builtin() -> Vec<Box<dyn Detector>> {
         Box::new(ids::ca::DETECTOR),
         Box::new(ids::passport::DETECTOR),
         Box::new(ids::license::DETECTOR),
+        Box::new(mac::MacDetector),
+        Box::new(crypto::CryptoDetector),
+        Box::new(url::UrlCredentialsDetector),
+        Box::new(secret::SecretDetector),
+        Box::new(private_key::PrivateKeyDetector),
+        Box::new(password::PasswordDetector),
         Box::new(jailbreak::JailbreakDetector),
     ]
 }

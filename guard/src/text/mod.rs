@@ -5,6 +5,8 @@ pub(crate) mod checksum;
 pub(crate) mod context;
 pub(crate) mod dates;
 pub(crate) mod numbers;
+pub(crate) mod placeholder;
+pub(crate) mod tokens;
 
 /// The nearest `char` boundary at or before `at`, which may lie past the end.
 ///

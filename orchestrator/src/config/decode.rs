@@ -6,6 +6,7 @@ use crate::yaml::{self, Path};
 
 use super::fault::{Faults, quoted};
 use super::reader::Section;
+use super::redactions;
 use super::{
     Budgets, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
     Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage, Tracing,
@@ -179,7 +180,7 @@ fn storage(top: &Section<'_, '_>, faults: &mut Faults) -> Storage {
 
 fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     let mut out = Policies::default();
-    let keys = ["thresholds", "redactions", "output"];
+    let keys = ["thresholds", "redactions", "hash_key", "vault", "output"];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
     let keys = ["toxicity_block", "pii_redact", "jailbreak_block"];
     if let Some(thresholds) = faults.child(&policies, "thresholds", &keys) {
@@ -190,14 +191,7 @@ fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
             }
         }
     }
-    if let Some(redactions) = faults.open_child(&policies, "redactions") {
-        for entry in redactions.entries() {
-            let path = redactions.path.key(&entry.key);
-            if let Some(on) = faults.boolean_at(&entry.value, &path) {
-                out.redactions.insert(entry.key.to_string(), on);
-            }
-        }
-    }
+    redactions::read(&policies, &mut out, faults);
     let keys = ["append_moderation_card", "safe_templates"];
     if let Some(output) = faults.child(&policies, "output", &keys) {
         faults.boolean(&output, "append_moderation_card", &mut out.append_moderation_card);

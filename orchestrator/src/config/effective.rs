@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::yaml;
 
 use super::words::Words;
-use super::{ConfigError, Node, Pipeline};
+use super::{ConfigError, KeySource, Node, Pipeline, Policies};
 
 /// Line breaks to YAML 1.1, which the writer keeps to, and ordinary characters to YAML 1.2. Something else stands for
 /// them while it writes, or it would fold lines there.
@@ -53,7 +53,6 @@ impl Pipeline {
         let mut rag_index = object(json!({ "enabled": rag.enabled }));
         put(&mut rag_index, "db_path", rag.db_path.as_deref());
         put(&mut rag_index, "vector_index", rag.vector_index.as_deref());
-        let policies = &self.policies;
         let planner = &self.planner;
         json!({
             "version": self.version,
@@ -77,18 +76,7 @@ impl Pipeline {
                 },
                 "rag_index": rag_index,
             },
-            "policies": {
-                "thresholds": {
-                    "toxicity_block": policies.toxicity_block,
-                    "pii_redact": policies.pii_redact,
-                    "jailbreak_block": policies.jailbreak_block,
-                },
-                "redactions": policies.redactions,
-                "output": {
-                    "append_moderation_card": policies.append_moderation_card,
-                    "safe_templates": { "fallback_enabled": policies.fallback_enabled },
-                },
-            },
+            "policies": policies_value(&self.policies),
             "tracing": {
                 "enabled": self.tracing.enabled,
                 "redact_pii_in_traces": self.tracing.redact_pii_in_traces,
@@ -163,6 +151,33 @@ fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>)
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }
+}
+
+fn policies_value(policies: &Policies) -> Value {
+    let source = |source: &KeySource| match source {
+        KeySource::Env(name) => json!({ "env": name }),
+        KeySource::File(path) => json!({ "file": path }),
+    };
+    let mut out = object(json!({
+        "thresholds": {
+            "toxicity_block": policies.toxicity_block,
+            "pii_redact": policies.pii_redact,
+            "jailbreak_block": policies.jailbreak_block,
+        },
+        "redactions": policies.redactions,
+    }));
+    put(&mut out, "hash_key", policies.hash_key.as_ref().map(source));
+    let vault = policies.vault.as_ref();
+    let vault = vault.map(|vault| json!({ "file": vault.file, "key": source(&vault.key) }));
+    put(&mut out, "vault", vault);
+    out.insert(
+        "output".into(),
+        json!({
+            "append_moderation_card": policies.append_moderation_card,
+            "safe_templates": { "fallback_enabled": policies.fallback_enabled },
+        }),
+    );
+    Value::Object(out)
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -25,6 +25,7 @@ mod fault;
 mod load;
 mod not_yet;
 mod reader;
+mod redactions;
 mod schema;
 mod validate;
 mod words;
@@ -34,6 +35,7 @@ pub use fault::{Fault, Severity};
 pub use load::{Loaded, MAX_SOURCE_BYTES, load_bytes, load_file, load_str};
 pub use schema::{
     BlockedPost, BlockedPre, Budgets, Conversation, ConversationKind, DeviceMode, DeviceProfile,
-    KvCacheOptions, MAX_NODES, MissingInputs, ModelRefs, Node, OnError, Pipeline, PlannerOptions,
-    Policies, Pos, RagIndexOptions, SCHEMA_ID, Storage, Strategy, Tracing,
+    KeySource, KvCacheOptions, MAX_NODES, MissingInputs, ModelRefs, Node, OnError, Pipeline,
+    PlannerOptions, Policies, Pos, RagIndexOptions, SCHEMA_ID, Storage, Strategy, Tracing,
+    VaultSource,
 };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use bho_guard::Operator;
 use serde_json::{Map, Value};
 
 /// The one schema id this version reads.
@@ -170,8 +171,12 @@ pub struct Policies {
     pub pii_redact: f64,
     /// Score at which a jailbreak is blocked, 0..=1.
     pub jailbreak_block: f64,
-    /// Redaction by PII type; types not named are on.
-    pub redactions: BTreeMap<String, bool>,
+    /// What is done with each PII type; types not named are replaced by a placeholder.
+    pub redactions: BTreeMap<String, Operator>,
+    /// The key of the operator `hash`.
+    pub hash_key: Option<KeySource>,
+    /// Where the operator `pseudonymise` keeps what it replaced.
+    pub vault: Option<VaultSource>,
     /// Whether results carry their moderation cards.
     pub append_moderation_card: bool,
     /// Whether blocked text is replaced by a safe template.
@@ -185,10 +190,30 @@ impl Default for Policies {
             pii_redact: 0.7,
             jailbreak_block: 0.6,
             redactions: BTreeMap::new(),
+            hash_key: None,
+            vault: None,
             append_moderation_card: true,
             fallback_enabled: true,
         }
     }
+}
+
+/// Where a key is to be found. The key itself never stands in a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// In an environment variable of this name.
+    Env(String),
+    /// In a file, relative to the pipeline's.
+    File(String),
+}
+
+/// A vault and what opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultSource {
+    /// Its file, relative to the pipeline's.
+    pub file: String,
+    /// Its key or passphrase.
+    pub key: KeySource,
 }
 
 /// What a run records.

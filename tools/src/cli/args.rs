@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
 use super::models::ModelsArgs;
+use super::vault::{GuardKeygenArgs, GuardRevealArgs};
 use crate::bench::{Op, PageSize, Shape};
 use crate::input::{StreamArg, TextArg};
 
@@ -153,6 +154,10 @@ pub(crate) struct GuardArgs {
 pub(crate) enum GuardVerb {
     /// Check a text, or one text a line, and print the moderation card.
     Check(GuardCheckArgs),
+    /// Turn the pseudonyms of a vault back into what they stand for.
+    Reveal(GuardRevealArgs),
+    /// Make a key for a vault or for keyed hashes.
+    Keygen(GuardKeygenArgs),
 }
 
 const GUARD_EXAMPLES: &str = "\
@@ -161,6 +166,7 @@ Examples:
   bho guard check --mode output --json @answer.txt
   bho guard check --jsonl texts.jsonl > cards.jsonl
   tail -f texts.jsonl | bho guard check --jsonl -
+  bho guard check --pipeline pipeline.yml @letter.txt
 
 With --jsonl, each line is an object with a `text`, and each card names its line as `line:N`. A bad
 line is reported on standard error, the rest is processed, and the exit status is 1. Spans count
@@ -177,6 +183,10 @@ pub(crate) struct GuardCheckArgs {
     /// Check one text a line, from a file or standard input (-), and print one card a line
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
+
+    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: Option<PathBuf>,
 
     /// Side of the model the text stands on
     #[arg(long, value_enum, default_value_t = ModeArg::Input)]

@@ -5,6 +5,7 @@ pub(crate) mod args;
 pub(crate) mod generation;
 pub(crate) mod model_files;
 pub(crate) mod models;
+pub(crate) mod vault;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser as _};

@@ -1,19 +1,35 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! `bho guard check`: one text, or one a line.
+//! `bho guard`: texts are checked, one or one a line; pseudonyms are turned back; keys are made.
 
-use std::io::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
-use bho_guard::{Guard, Mode, Policy};
+use anyhow::Context as _;
+use bho_guard::{Guard, Key, Mode, Policy};
+use bho_orchestrator::agents::AgentRegistry;
+use bho_orchestrator::config::{self, KeySource, Severity};
+use bho_orchestrator::guarding::guard_policy;
+use serde_json::json;
 
+use super::validate;
 use crate::cli::args::{GuardCheckArgs, ModeArg};
+use crate::cli::vault::{GuardKeygenArgs, GuardRevealArgs};
 use crate::exit::{Exit, Failure, OrFailed as _};
 use crate::input::{JsonLines, TextArg};
-use crate::output::{self, card, json, style::Style};
+use crate::keys;
+use crate::output::{
+    self, card, json,
+    style::{self, Style},
+};
 
 /// Checks what the arguments name. No model is loaded.
 pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
     super::guard_environment()?;
-    let guard = Guard::new(Policy::default())?;
+    let guard = match &args.pipeline {
+        Some(path) => guard_of(path)?,
+        None => Guard::new(Policy::default())?,
+    };
     let mode = match args.mode {
         ModeArg::Input => Mode::Input,
         ModeArg::Output => Mode::Output,
@@ -23,6 +39,81 @@ pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
         (None, Some(text)) => check_one(&guard, mode, text, args.json),
         (None, None) => Err(Failure::said(Exit::Usage, "expected a text or --jsonl FILE")),
     }
+}
+
+/// The guard that a run of this pipeline has.
+fn guard_of(path: &Path) -> Result<Guard, Failure> {
+    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
+    let Some(pipeline) = &loaded.pipeline else {
+        let (file, style) = (path.display().to_string(), Style::stderr());
+        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
+        let text: String = faults.map(|fault| validate::render(fault, &file, &style)).collect();
+        let _ = io::stderr().write_all(text.as_bytes());
+        return Err(Failure::silent(Exit::Failed));
+    };
+    let keys = keys::of_pipeline(&pipeline.policies, path)?;
+    Ok(Guard::builder().policy(guard_policy(&pipeline.policies)).keys(keys).build()?)
+}
+
+/// Turns pseudonyms back. The text is the caller's own again: it is printed as it is.
+pub(crate) fn reveal(args: GuardRevealArgs) -> Result<Exit, Failure> {
+    let source = match (args.key_env, args.key_file) {
+        (Some(name), _) => KeySource::Env(name),
+        (None, Some(path)) => KeySource::File(path.display().to_string()),
+        (None, None) => {
+            return Err(Failure::said(Exit::Usage, "expected --key-env or --key-file"));
+        }
+    };
+    let vault = keys::open_vault(&args.vault, &source)?;
+    let text = args.text.read()?;
+    let found = vault.reveal(&text).or_failed()?;
+    let mut out = output::stdout();
+    if args.json {
+        let document = json!({
+            "text": found.text.as_str(),
+            "revealed": found.revealed,
+            "unknown": found.unknown,
+        });
+        json::document(&mut out, &document)?;
+    } else if io::stdout().is_terminal() {
+        writeln!(out, "{}", style::clean(found.text.trim_end()))?;
+    } else {
+        out.write_all(found.text.as_bytes())?;
+    }
+    out.flush()?;
+    if found.unknown > 0 && !args.json {
+        let pseudonyms = output::count(found.unknown, "pseudonym");
+        output::warning(&format!("{pseudonyms} not in this vault, left as they stand"));
+    }
+    Ok(Exit::Success)
+}
+
+/// Writes a new key to a file that is not there yet.
+pub(crate) fn keygen(args: &GuardKeygenArgs) -> Result<Exit, Failure> {
+    let path = &args.file;
+    let key = Key::generate().or_failed()?.to_hex();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let cannot = || format!("cannot write {}", path.display());
+    let mut file = options.open(path).with_context(cannot)?;
+    file.write_all(key.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all())
+        .with_context(cannot)?;
+    let mut out = output::stdout();
+    if args.json {
+        json::document(&mut out, &json!({ "file": path.display().to_string(), "bits": 256 }))?;
+    } else {
+        writeln!(
+            out,
+            "{}: a key of 256 bits; keep a copy",
+            style::clean(&path.display().to_string())
+        )?;
+    }
+    out.flush()?;
+    Ok(Exit::Success)
 }
 
 fn check_one(guard: &Guard, mode: Mode, text: TextArg, as_json: bool) -> Result<Exit, Failure> {

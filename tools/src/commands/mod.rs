@@ -31,6 +31,8 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Guard(args) => match args.verb {
             GuardVerb::Check(args) => guard::check(args),
+            GuardVerb::Reveal(args) => guard::reveal(args),
+            GuardVerb::Keygen(args) => guard::keygen(&args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),

@@ -20,7 +20,7 @@ use crate::output::file::Target;
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
 use crate::output::{self, card};
-use crate::{machine, wiring};
+use crate::{keys, machine, wiring};
 
 /// Runs. What can be refused is refused before a model is loaded.
 pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
@@ -35,6 +35,7 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
         return Err(Failure::said(Exit::Usage, message));
     }
     let trace = args.trace.clone().map(Target::new).transpose()?;
+    let keys = keys::of_pipeline(&pipeline.policies, &args.pipeline)?;
     let source = match (args.input, args.source) {
         (Some(text), _) => Fields::from_iter([("text".to_owned(), Value::from(text.read()?))]),
         (None, Some(stream)) => stream.read_source()?,
@@ -53,6 +54,7 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     let infos = wired.reasoner.models();
     let options = RunOptions { seed: args.seed, cancel, ..RunOptions::default() };
     let outcome = Orchestrator::new(wired.registry, wired.reasoner)
+        .with_guard_keys(keys)
         .run(&pipeline, source, options)
         .or_failed()?;
 

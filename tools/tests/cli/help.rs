@@ -12,6 +12,8 @@ const VERBS: &[&[&str]] = &[
     &["validate"],
     &["guard"],
     &["guard", "check"],
+    &["guard", "reveal"],
+    &["guard", "keygen"],
     &["embed"],
     &["convert"],
     &["quantize"],

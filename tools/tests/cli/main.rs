@@ -16,4 +16,5 @@ mod run;
 mod streams;
 mod support;
 mod validate;
+mod vault;
 mod writing;

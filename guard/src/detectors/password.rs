@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Passwords that are called so: `password: hunter2`, `DB_PASSWORD=...`, "my password is ...", in a dozen languages.
+
+use memchr::{memchr2_iter, memmem};
+
+use crate::detector::{DetectContext, Detector, Signal};
+use crate::error::GuardError;
+use crate::finding::{Finding, PiiType};
+use crate::text::placeholder::is_placeholder;
+use crate::text::{char_before, floor_boundary};
+
+/// The PII type this detector reports.
+pub const PASSWORD: PiiType = PiiType::new("password");
+
+/// Finds the value after a name that ends in a word for "password" and a `:`, a `=` or an "is".
+///
+/// Score: 0.9 for a value of letters with digits or signs among them, 0.8 for a quoted word, 0.5 for a plain word, which is
+/// as often a type or a sentence ("password: required"). After "is", a plain word is left. Variables, templates, calls and
+/// words of programs (`null`, `String`) are left.
+pub struct PasswordDetector;
+
+/// The last part of the name, lower-case.
+#[rustfmt::skip]
+const NAMES: &[&str] = &[
+    "password", "passwd", "passwort", "passphrase", "passcode", "pwd", "pswd", "passw", "pass", "kennwort", "contraseña",
+    "contrasena", "senha", "motdepasse", "mdp", "passe", "wachtwoord", "hasło", "haslo", "lösenord", "parola", "şifre",
+    "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호",
+];
+
+/// Values that say something of a password instead of being one.
+#[rustfmt::skip]
+const WORDS: &[&str] = &[
+    "null", "none", "nil", "undefined", "true", "false", "string", "str", "text", "bool", "int", "varchar", "char",
+    "bytes", "required", "optional", "empty", "hidden", "missing", "invalid", "incorrect", "wrong", "reset", "changed",
+    "change", "password", "passwd", "pwd", "pass", "secret", "input", "value", "here", "yes", "no", "unset", "default",
+    "redacted", "expired", "strong", "weak", "prompt", "env", "option", "any", "object", "n/a",
+];
+
+const MAX_NAME: usize = 48;
+const MAX_VALUE: usize = 128;
+
+impl Detector for PasswordDetector {
+    fn name(&self) -> &'static str {
+        "password"
+    }
+
+    fn signal(&self) -> Signal {
+        Signal::Pii
+    }
+
+    fn pii_types(&self) -> &'static [PiiType] {
+        &[PASSWORD]
+    }
+
+    fn detect(
+        &self,
+        text: &str,
+        _: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        let bytes = text.as_bytes();
+        for at in memchr2_iter(b':', b'=', bytes) {
+            // "==", "!=", "::", "://" compare and name; ":=" and "=>" assign.
+            let next = bytes.get(at + 1).copied().unwrap_or(b' ');
+            let before = at.checked_sub(1).map_or(b' ', |i| bytes[i]);
+            if matches!(next, b':' | b'/' | b'=')
+                || matches!(before, b'=' | b'!' | b'<' | b'>')
+                || before == b':' && bytes[at] == b':'
+            {
+                continue;
+            }
+            if named(text, at) {
+                let from = at + 1 + usize::from(next == b'>');
+                self.value(text, from, "assigned", out);
+            }
+        }
+        for at in memmem::find_iter(bytes, b" is ") {
+            if named(text, at) {
+                self.value(text, at + 4, "said", out);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PasswordDetector {
+    fn value(&self, text: &str, from: usize, rule: &'static str, out: &mut Vec<Finding>) {
+        let window = &text[from..floor_boundary(text, from + MAX_VALUE)];
+        let rest = window.trim_start_matches([' ', '\t', '*']);
+        let mut start = from + window.len() - rest.len();
+        let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
+        let (value, quoted) = match quote {
+            Some(quote) => {
+                start += 1;
+                let inner = &rest[1..];
+                match inner.find([quote, '\n']) {
+                    Some(len) if inner[len..].starts_with(quote) => (&inner[..len], true),
+                    _ => return,
+                }
+            }
+            None => {
+                let stop = |c: char| {
+                    c.is_whitespace()
+                        || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',' | ';' | '&' | '|')
+                };
+                let len = rest.find(stop).unwrap_or(rest.len());
+                let ends: &[char] = &['.', ':', ')', ']', '}', '*', '?', '\\'];
+                (rest[..len].trim_end_matches(ends), false)
+            }
+        };
+        let Some(score) = score(value, quoted, rule) else { return };
+        out.push(Finding::pii(PASSWORD, start..start + value.len(), score, self.name(), rule));
+    }
+}
+
+/// How sure it is that `value` is a password; `None` when it is something else.
+fn score(value: &str, quoted: bool, rule: &str) -> Option<f32> {
+    let length = value.chars().count();
+    if !(4..=100).contains(&length)
+        || is_placeholder(value)
+        || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || value.starts_with(['/', '\\', '&', '@']) && !quoted
+    {
+        return None;
+    }
+    let has = |test: fn(char) -> bool| value.chars().any(test);
+    let (letters, digits) = (has(char::is_alphabetic), has(char::is_numeric));
+    let signs = has(|c| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.'));
+    // self.password, os.environ["X"], get_password(), Option<String>, a->b
+    let code = !quoted
+        && (value.contains(['(', '[', '{'])
+            || value.contains("::")
+            || value.contains("->")
+            || (value.contains('.') && !digits && !signs));
+    let mixed =
+        (letters && digits) || signs && (letters || digits) || digits && length >= 4 && !letters;
+    let plain_name = !digits && !signs;
+    match (rule, code) {
+        (_, true) => None,
+        ("said", _) if plain_name && !quoted => None,
+        (_, _) if mixed && !plain_name => Some(0.9),
+        (_, _) if quoted && !value.contains(' ') => Some(0.8),
+        _ => Some(0.5),
+    }
+}
+
+/// Whether the name that ends before `at` is one for a password.
+fn named(text: &str, at: usize) -> bool {
+    let from = floor_boundary(text, at.saturating_sub(MAX_NAME));
+    let before = text[from..at].trim_end_matches([' ', '\t', '"', '\'', '`', '*', ']', ':']);
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let start = before.char_indices().rev().take_while(|(_, c)| is_name(*c)).last();
+    let Some((start, _)) = start else { return false };
+    let name = before[start..].trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+    // A name that the window cuts is longer than any here.
+    if start == 0 && char_before(text, from).is_some_and(is_name) {
+        return false;
+    }
+    // Most names end otherwise, and this is asked at every colon of a text.
+    let last = name.bytes().next_back().unwrap_or(0);
+    let may_be = !last.is_ascii() || b"adeopstw".contains(&last.to_ascii_lowercase());
+    may_be && NAMES.iter().any(|known| ends_with_word(name, known))
+}
+
+/// Whether `name` ends in `known`, at its start, after `_` or `-`, or as the last part of a camelCase name. Letters of ASCII
+/// in any case; short words stand apart, so that "bypass" and "compass" are none.
+fn ends_with_word(name: &str, known: &str) -> bool {
+    let Some(at) = name.len().checked_sub(known.len()).filter(|at| name.is_char_boundary(*at))
+    else {
+        return false;
+    };
+    let (head, tail) = name.split_at(at);
+    let same =
+        tail.eq_ignore_ascii_case(known) || !known.is_ascii() && tail.to_lowercase() == known;
+    let apart = head.is_empty()
+        || head.ends_with(['_', '-'])
+        || tail.starts_with(char::is_uppercase) && !head.ends_with(char::is_uppercase);
+    same && (apart || known.len() > 5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detectors::testing::{assert_clean, assert_table, scored};
+
+    #[test]
+    fn passwords_are_found_exactly() {
+        assert_table(
+            &PasswordDetector,
+            &[
+                ("password: hunter2", &["hunter2"]),
+                ("Password=S3cr3t!, user=ann", &["S3cr3t!"]),
+                ("user: ann / pass: tr0ub4dor&3", &["tr0ub4dor"]),
+                ("DB_PASSWORD='correct-horse9'", &["correct-horse9"]),
+                ("{\"password\": \"letmein\", \"a\": 1}", &["letmein"]),
+                ("my password is P@ssw0rd123.", &["P@ssw0rd123"]),
+                ("The wifi password is \"sunflower\"", &["sunflower"]),
+                ("dbPassword => 'abc123'", &["abc123"]),
+                ("adminPwd := x9-Yz_7", &["x9-Yz_7"]),
+                ("**Password:** `kV7#mm2p`", &["kV7#mm2p"]),
+                ("Passwort: Geheim99", &["Geheim99"]),
+                ("пароль: Слон2024", &["Слон2024"]),
+                ("contraseña: Gato_88", &["Gato_88"]),
+                ("密码:abc12345", &["abc12345"]),
+                ("pwd=123456", &["123456"]),
+                ("--password=Xy7zz9 --host h", &["Xy7zz9"]),
+                ("passphrase: \"correct horse battery 7\"", &["correct horse battery 7"]),
+            ],
+        );
+    }
+
+    #[test]
+    fn talk_of_passwords_and_code_are_left() {
+        assert_clean(
+            &PasswordDetector,
+            &[
+                "",
+                "password",
+                "password:",
+                "password: ",
+                "password: required",
+                "Password: String,",
+                "password: Option<String>",
+                "password=password",
+                "password = getpass.getpass()",
+                "password = os.environ[\"PASSWORD\"]",
+                "password: ${DB_PASSWORD}",
+                "password=<your password>",
+                "password: ********",
+                "The password is incorrect.",
+                "your password is too short",
+                "password == other1",
+                "password != other1",
+                "bypass: road66",
+                "compass=north9",
+                "trespass: 1234 cases",
+                "password_hash: abc123def",
+                "password_length = 12345",
+                "std::pass::x1234",
+                "passing: 1234 students",
+                "self.password = self.config.password",
+                "\"password\": \"\"",
+                "password: \"unclosed1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_plain_word_is_only_suspected() {
+        assert_eq!(scored(&PasswordDetector, "password: sunflower"), [("sunflower", 0.5)]);
+    }
+}
