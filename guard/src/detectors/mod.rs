@@ -6,6 +6,7 @@ pub mod email;
 pub mod iban;
 pub mod ip;
 pub mod jailbreak;
+pub mod learned;
 pub mod phone;
 pub mod ssn;
 
