@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::control::CancelToken;
-use crate::encoder::{Classification, Embedding, Encoder, ModelInfo, TokenLabel};
+use crate::encoder::{Classification, Embedding, Encoder, ModelInfo, TokenLabel, WindowScores};
 use crate::error::EngineError;
 
 /// Texts merged into one forward pass at most.
@@ -73,6 +73,10 @@ impl Encoder for BatchedEncoder {
         self.inner.dim()
     }
 
+    fn labels(&self) -> &[String] {
+        self.inner.labels()
+    }
+
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         cancel.check()?;
         let (reply, answer) = sync_channel(1);
@@ -110,6 +114,14 @@ impl Encoder for BatchedEncoder {
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
         self.inner.classify(texts, cancel)
+    }
+
+    fn classify_windows(
+        &self,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> Result<Vec<WindowScores>, EngineError> {
+        self.inner.classify_windows(text, cancel)
     }
 
     fn tag(
@@ -232,6 +244,13 @@ mod tests {
             _: &[(&str, Option<&str>)],
             _: &CancelToken,
         ) -> Result<Vec<Classification>, EngineError> {
+            unreachable!()
+        }
+        fn classify_windows(
+            &self,
+            _: &str,
+            _: &CancelToken,
+        ) -> Result<Vec<WindowScores>, EngineError> {
             unreachable!()
         }
         fn tag(&self, _: &[&str], _: &CancelToken) -> Result<Vec<Vec<TokenLabel>>, EngineError> {

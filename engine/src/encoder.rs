@@ -61,6 +61,15 @@ pub struct Classification {
     pub coverage: Coverage,
 }
 
+/// The scores of one window of a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowScores {
+    /// The bytes of the text that the window covers.
+    pub span: std::ops::Range<usize>,
+    /// In the model's order.
+    pub labels: Vec<LabelScore>,
+}
+
 /// One label with its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelScore {
@@ -68,7 +77,7 @@ pub struct LabelScore {
     pub label: String,
     /// Raw output of the head.
     pub logit: f32,
-    /// Softmax over the labels.
+    /// Softmax over the labels; a sigmoid each where the model's labels do not exclude each other.
     pub probability: f32,
 }
 
@@ -95,6 +104,11 @@ pub trait Encoder: Send + Sync {
     /// Length of the vectors [`Encoder::embed`] returns.
     fn dim(&self) -> usize;
 
+    /// Labels of the model's head, in its order; none without a head.
+    fn labels(&self) -> &[String] {
+        &[]
+    }
+
     /// Embeds each text: pooled as the model says (mean by default), L2-normalised.
     ///
     /// # Errors
@@ -110,6 +124,18 @@ pub trait Encoder: Send + Sync {
         texts: &[(&str, Option<&str>)],
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError>;
+
+    /// Classifies each window of a text by itself, in order; a text without tokens has none. What one
+    /// window shows is not averaged away by the rest of a long text, as [`Encoder::classify`] would.
+    ///
+    /// # Errors
+    /// [`EngineError::NoHead`] when the model has no sequence-classification head; else as
+    /// [`Encoder::embed`].
+    fn classify_windows(
+        &self,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> Result<Vec<WindowScores>, EngineError>;
 
     /// Labels each token of each text with the model's token-classification head.
     ///

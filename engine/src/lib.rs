@@ -26,7 +26,7 @@ pub use batcher::BatchedEncoder;
 pub use compute::Compute;
 pub use control::{CancelToken, Cancelled};
 pub use encoder::{
-    Classification, Coverage, Embedding, Encoder, LabelScore, ModelInfo, TokenLabel,
+    Classification, Coverage, Embedding, Encoder, LabelScore, ModelInfo, TokenLabel, WindowScores,
 };
 pub use error::EngineError;
 pub use huge::{HUGE_PAGE, PageArena, Pages};

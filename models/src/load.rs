@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bho_engine::{
     CancelToken, Classification, Compute, Embedding, Encoder, EngineError, ModelInfo, Storage,
-    TokenLabel,
+    TokenLabel, WindowScores,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -155,6 +155,10 @@ impl Encoder for Prompted {
         self.encoder.dim()
     }
 
+    fn labels(&self) -> &[String] {
+        self.encoder.labels()
+    }
+
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         let texts: Vec<_> = texts.iter().map(|text| format!("{}{text}", self.prompt)).collect();
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
@@ -167,6 +171,14 @@ impl Encoder for Prompted {
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
         self.encoder.classify(texts, cancel)
+    }
+
+    fn classify_windows(
+        &self,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> Result<Vec<WindowScores>, EngineError> {
+        self.encoder.classify_windows(text, cancel)
     }
 
     fn tag(

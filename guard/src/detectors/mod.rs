@@ -11,6 +11,7 @@ pub mod iban;
 pub mod ids;
 pub mod ip;
 pub mod jailbreak;
+pub mod learned;
 pub mod mac;
 pub mod password;
 pub mod phone;

@@ -40,6 +40,8 @@ pub struct BertConfig {
     pub eps: f32,
     /// Labels of the head, by index; empty without one.
     pub labels: Vec<String>,
+    /// Whether labels do not exclude each other (`problem_type` `multi_label_classification`).
+    pub multi_label: bool,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +65,7 @@ struct Raw {
     is_decoder: bool,
     id2label: Option<BTreeMap<String, String>>,
     num_labels: Option<usize>,
+    problem_type: Option<String>,
 }
 
 fn gelu() -> String {
@@ -125,6 +128,17 @@ impl BertConfig {
             let found = raw.layer_norm_eps;
             return Err(invalid(format!("layer_norm_eps is {found}; accepted: 0..=1")));
         }
+        let multi_label = match raw.problem_type.as_deref() {
+            None | Some("single_label_classification") => false,
+            Some("multi_label_classification") => true,
+            Some(other) => {
+                let message = format!(
+                    "problem_type {other:?}; accepted: single_label_classification, \
+                     multi_label_classification"
+                );
+                return Err(invalid(message));
+            }
+        };
         let architecture = raw.architectures.first().map_or("BertModel", String::as_str).to_owned();
         let labels = labels(raw.id2label, raw.num_labels).map_err(invalid)?;
         Ok(Self {
@@ -139,6 +153,7 @@ impl BertConfig {
             types: raw.type_vocab_size,
             eps: raw.layer_norm_eps as f32,
             labels,
+            multi_label,
         })
     }
 
@@ -218,6 +233,7 @@ mod tests {
             ("position_embedding_type", json!("relative_key"), "accepted: absolute"),
             ("id2label", json!({"0": "a", "2": "b"}), "id2label has key \"2\""),
             ("is_decoder", json!(true), "is_decoder"),
+            ("problem_type", json!("regression"), "accepted: single_label_classification"),
         ] {
             let mut config = minimal();
             config[key] = value;

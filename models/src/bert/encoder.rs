@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bho_engine::{
     CancelToken, Classification, Compute, Coverage, Embedding, Encoder, EngineError, LabelScore,
-    ModelInfo, TokenLabel,
+    ModelInfo, TokenLabel, WindowScores,
 };
 
 use super::config::BertConfig;
@@ -134,6 +134,27 @@ impl BertEncoder {
         Ok(())
     }
 
+    /// What the head's logits say of each label: of all together, or of each by itself.
+    fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
+        if self.model.config().multi_label {
+            logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
+        } else {
+            softmax(logits)
+        }
+    }
+
+    fn scores(&self, logits: &[f32], probabilities: &[f32]) -> Vec<LabelScore> {
+        let labels = self.model.config().labels.iter();
+        labels
+            .zip(logits.iter().zip(probabilities))
+            .map(|(label, (&logit, &probability))| LabelScore {
+                label: label.clone(),
+                logit,
+                probability,
+            })
+            .collect()
+    }
+
     fn no_head(&self, head: &'static str) -> EngineError {
         let config = self.model.config();
         let available = match (config.has_sequence_head(), config.has_token_head()) {
@@ -153,6 +174,11 @@ impl Encoder for BertEncoder {
 
     fn dim(&self) -> usize {
         self.model.config().hidden
+    }
+
+    fn labels(&self) -> &[String] {
+        let config = self.model.config();
+        if config.has_sequence_head() || config.has_token_head() { &config.labels } else { &[] }
     }
 
     /// A long text's vector is the mean over all tokens of all its windows (of the windows'
@@ -202,7 +228,6 @@ impl Encoder for BertEncoder {
         let mut sequences = Vec::new();
         let mut owners = Vec::new();
         let mut out = Vec::with_capacity(texts.len());
-        let labels = &self.model.config().labels;
         for (i, (first, second)) in texts.iter().enumerate() {
             let mut body = self.window - 2;
             let mut cut_off = 0;
@@ -226,15 +251,13 @@ impl Encoder for BertEncoder {
                 owners.push(i);
             }
             cut.coverage.truncated += cut_off;
-            let zero =
-                |label: &String| LabelScore { label: label.clone(), logit: 0.0, probability: 0.0 };
-            let labels = labels.iter().map(zero).collect();
-            out.push(Classification { labels, coverage: cut.coverage });
+            let zero = vec![0f32; self.model.config().labels.len()];
+            out.push(Classification { labels: self.scores(&zero, &zero), coverage: cut.coverage });
         }
         let mut windows = vec![0f32; texts.len()];
         self.run(&sequences, cancel, |i, vectors| {
             let logits = self.model.sequence_logits(vectors)?;
-            let probabilities = softmax(&logits);
+            let probabilities = self.probabilities(&logits);
             windows[owners[i]] += 1.0;
             let scores = logits.iter().zip(probabilities);
             for (label, (logit, p)) in out[owners[i]].labels.iter_mut().zip(scores) {
@@ -249,6 +272,33 @@ impl Encoder for BertEncoder {
                 label.probability /= n;
             }
         }
+        Ok(out)
+    }
+
+    fn classify_windows(
+        &self,
+        text: &str,
+        cancel: &CancelToken,
+    ) -> Result<Vec<WindowScores>, EngineError> {
+        if !self.model.config().has_sequence_head() {
+            return Err(self.no_head("sequence classification"));
+        }
+        let cut = self.windows(text, self.window - 2, cancel)?;
+        let sequences: Vec<_> = cut
+            .windows
+            .iter()
+            .map(|window| self.sequence(&cut.tokens.ids[window.clone()], None))
+            .collect();
+        let mut out = Vec::with_capacity(sequences.len());
+        self.run(&sequences, cancel, |i, vectors| {
+            let spans = &cut.tokens.spans[cut.windows[i].clone()];
+            let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
+            let end = spans.iter().map(|span| span.end).max().unwrap_or(start);
+            let logits = self.model.sequence_logits(vectors)?;
+            let labels = self.scores(&logits, &self.probabilities(&logits));
+            out.push(WindowScores { span: start..end, labels });
+            Ok(())
+        })?;
         Ok(out)
     }
 

@@ -8,7 +8,7 @@ use bho_engine::decoder::{
 };
 use bho_engine::{
     CancelToken, Classification, Compute, Coverage, Embedding, Encoder, EngineError, ModelInfo,
-    TokenLabel,
+    TokenLabel, WindowScores,
 };
 use serde_json::Value;
 
@@ -229,6 +229,10 @@ impl Encoder for DecoderEncoder {
         _: &[(&str, Option<&str>)],
         _: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
+        Err(self.no_head("sequence classification"))
+    }
+
+    fn classify_windows(&self, _: &str, _: &CancelToken) -> Result<Vec<WindowScores>, EngineError> {
         Err(self.no_head("sequence classification"))
     }
 

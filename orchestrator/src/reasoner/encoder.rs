@@ -108,7 +108,7 @@ impl Reasoner for EncoderReasoner {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use bho_engine::{Classification, Coverage, TokenLabel};
+    use bho_engine::{Classification, Coverage, TokenLabel, WindowScores};
 
     use super::*;
 
@@ -140,6 +140,14 @@ mod tests {
             _: &[(&str, Option<&str>)],
             _: &CancelToken,
         ) -> Result<Vec<Classification>, EngineError> {
+            Err(EngineError::Input("no head".into()))
+        }
+
+        fn classify_windows(
+            &self,
+            _: &str,
+            _: &CancelToken,
+        ) -> Result<Vec<WindowScores>, EngineError> {
             Err(EngineError::Input("no head".into()))
         }
 

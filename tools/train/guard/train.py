@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Trains the guard's model on the parts that data.py wrote.
+
+    python train.py --parts PARTS --minilm FOLDER --out RUN [--epochs 3] [--resume]
+
+FOLDER holds config.json, model.safetensors and tokenizer.json of all-MiniLM-L6-v2 in f32. Uses a GPU where there is
+one. Every --save minutes the run is saved whole (weights, optimizer, place in the epoch), and --resume goes on from
+there with the same texts in the same order. RUN/log.csv has a row every 100 steps.
+"""
+
+import argparse
+import csv
+import json
+import pathlib
+import random
+import time
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+
+from data import HEADS, SEED
+from model import batches, from_minilm, logits_of, padded
+
+WINDOW = 128  # tokens, with [CLS] and [SEP], as at run time
+
+
+def texts_of_epoch(rows, epoch, rng):
+    """A source with more texts than the cap gives another part of them each epoch."""
+    cap = {"davidson": 9000, "wiki": 9000, "clinc150": 6000, "banking77": 3500, "civil": 12000}
+    by_source = {}
+    for item in rows:
+        by_source.setdefault(item["source"], []).append(item)
+    chosen = []
+    for source, items in sorted(by_source.items()):
+        random.Random(f"{source} {SEED}").shuffle(items)
+        count = min(cap.get(source, len(items)), len(items))
+        start = epoch * count
+        chosen += [items[(start + i) % len(items)] for i in range(count)]
+    rng.shuffle(chosen)
+    return chosen
+
+
+def noisy(text, rng):
+    """Now and then the small disguises that are left after the normaliser: dropped, doubled or swapped letters, case."""
+    chance = rng.random()
+    if chance < 0.04:
+        letters = list(text)
+        for _ in range(max(1, len(letters) // 25)):
+            place = rng.randrange(len(letters))
+            kind = rng.randrange(3)
+            if kind == 0:
+                letters[place] = ""
+            elif kind == 1:
+                letters[place] *= 2
+            elif place + 1 < len(letters):
+                letters[place], letters[place + 1] = letters[place + 1], letters[place]
+        return "".join(letters)
+    if chance < 0.06:
+        return text.rstrip(".!?") + rng.choice(["", "!!", "...", " ?", " lol"])
+    return text
+
+
+def window_of(ids, rng):
+    """The first window of the text, now and then a later one, between [CLS] and [SEP]."""
+    body, size = ids[1:-1], WINDOW - 2
+    start = 0
+    if len(body) > size and rng.random() < 0.4:
+        start = rng.randrange(len(body) - size)
+    return [ids[0], *body[start : start + size], ids[-1]]
+
+
+def loss_of(logits, rows, device):
+    """The mean over what the rows say, weighted; a little smoothed, as labels are noisy."""
+    labels = torch.tensor([[item[head] if item[head] is not None else -1.0 for head in HEADS] for item in rows])
+    weights = torch.tensor([[item["weight"]] for item in rows]) * (labels >= 0)
+    labels, weights = labels.to(device), weights.to(device)
+    smooth = labels.clamp(min=0) * 0.96 + 0.02
+    each = nn.functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
+    return (each * weights).sum() / weights.sum().clamp(min=1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--parts", type=pathlib.Path, required=True)
+    parser.add_argument("--minilm", type=pathlib.Path, required=True)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--layers", type=int, nargs="*", default=[0, 1, 3, 5])
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=1024, help="tokens a batch")
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--save", type=float, default=5, help="minutes between saves")
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(SEED)
+
+    rows = [json.loads(line) for line in open(options.parts / "train.jsonl", encoding="utf-8")]
+    tokenizer = Tokenizer.from_file(str(options.minilm / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    model = from_minilm(options.minilm, options.layers).to(device)
+    heads = [p for name, p in model.named_parameters() if "classifier" in name or "pooler" in name]
+    trunk = [p for name, p in model.named_parameters() if "classifier" not in name and "pooler" not in name]
+    optimizer = torch.optim.AdamW(
+        [{"params": trunk, "lr": options.rate}, {"params": heads, "lr": options.rate * 10}], weight_decay=0.01, foreach=True
+    )
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    place = {"epoch": 0, "step": 0, "batch": 0}
+    saved = options.out / "run.pt"
+    if options.resume and saved.exists():
+        state = torch.load(saved, map_location=device)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        place = state["place"]
+
+    def save():
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "place": place}, saved.with_suffix(".part"))
+        saved.with_suffix(".part").rename(saved)
+
+    log = csv.writer(open(options.out / "log.csv", "a" if options.resume else "w", newline=""))
+    total, last_save, mean, since = None, time.time(), None, time.time()
+    texts = 0
+    model.train()
+    for epoch in range(place["epoch"], options.epochs):
+        rng = random.Random(f"epoch {epoch} {SEED}")
+        chosen = texts_of_epoch(rows, epoch, rng)
+        ids = [window_of(tokenizer.encode(noisy(item["text"], rng)).ids, rng) for item in chosen]
+        plan = batches([len(row) for row in ids], options.tokens, rng)
+        total = total or len(plan) * options.epochs
+        for number in range(place["batch"], len(plan)):
+            batch = plan[number]
+            done = place["step"] / total
+            factor = min(1, place["step"] / (0.05 * total + 1)) * max(0.02, 1 - done)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            tokens, mask = padded([ids[i] for i in batch])
+            logits = logits_of(model, tokens.to(device), mask.to(device))
+            loss = loss_of(logits, [chosen[i] for i in batch], device)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            mean = loss.item() if mean is None else 0.98 * mean + 0.02 * loss.item()
+            texts += len(batch)
+            place = {"epoch": epoch, "step": place["step"] + 1, "batch": number + 1}
+            if place["step"] % 100 == 0:
+                speed = texts / (time.time() - since)
+                log.writerow([epoch, place["step"], total, f"{mean:.4f}", f"{speed:.0f}"])
+                print(f"epoch {epoch} step {place['step']}/{total} loss {mean:.4f}, {speed:.0f} texts/s", flush=True)
+                texts, since = 0, time.time()
+            if time.time() - last_save > 60 * options.save:
+                save()
+                last_save = time.time()
+        place = {"epoch": epoch + 1, "step": place["step"], "batch": 0}
+        save()
+    torch.save(model.state_dict(), options.out / "model.pt")
+
+
+if __name__ == "__main__":
+    main()
