@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The trait every signal of the guard implements, and what it is told about the text.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::card::Mode;
 use crate::error::GuardError;
@@ -19,6 +19,11 @@ pub trait Detector: Send + Sync {
 
     /// The signal this detector feeds, for `doctor` and `validate`.
     fn signal(&self) -> Signal;
+
+    /// Further signals it feeds, for a detector of several.
+    fn also_feeds(&self) -> &'static [Signal] {
+        &[]
+    }
 
     /// The PII types it may report; these become keys of `policies.redactions`.
     fn pii_types(&self) -> &'static [PiiType] {
@@ -43,6 +48,38 @@ pub trait Detector: Send + Sync {
         ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError>;
+}
+
+/// A detector that several guards share.
+impl<D: Detector + ?Sized> Detector for Arc<D> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn signal(&self) -> Signal {
+        (**self).signal()
+    }
+
+    fn also_feeds(&self) -> &'static [Signal] {
+        (**self).also_feeds()
+    }
+
+    fn pii_types(&self) -> &'static [PiiType] {
+        (**self).pii_types()
+    }
+
+    fn reads_views(&self) -> bool {
+        (**self).reads_views()
+    }
+
+    fn detect(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        (**self).detect(text, ctx, out)
+    }
 }
 
 /// The signals the guard reports, one label of a card each.

@@ -141,7 +141,7 @@ impl Guard {
                 detectors: self
                     .detectors
                     .iter()
-                    .filter(|d| d.signal() == signal)
+                    .filter(|d| d.signal() == signal || d.also_feeds().contains(&signal))
                     .map(|d| d.name())
                     .collect(),
             })

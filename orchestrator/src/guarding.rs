@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
 use bho_guard::{
-    Category, DetectContext, Detector, Finding, Guard, GuardError, GuardKeys, Mode, ModerationCard,
-    Operator, PiiType, Policy, SafeTemplates, Signal, Thresholds, Verdict,
+    Category, Detector, Guard, GuardError, GuardKeys, Mode, ModerationCard,
+    Operator, Policy, SafeTemplates, Thresholds, Verdict,
 };
 use serde_json::Value;
 
@@ -51,32 +51,6 @@ pub fn guard_policy(policies: &Policies) -> Policy {
         redactions: policies.redactions.clone(),
         append_moderation_card: policies.append_moderation_card,
         safe_templates: SafeTemplates { fallback_enabled: policies.fallback_enabled },
-    }
-}
-
-/// A detector shared by the guards of many runs.
-struct Shared(Arc<dyn Detector>);
-
-impl Detector for Shared {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn signal(&self) -> Signal {
-        self.0.signal()
-    }
-
-    fn pii_types(&self) -> &'static [PiiType] {
-        self.0.pii_types()
-    }
-
-    fn detect(
-        &self,
-        text: &str,
-        ctx: &DetectContext<'_>,
-        out: &mut Vec<Finding>,
-    ) -> Result<(), GuardError> {
-        self.0.detect(text, ctx, out)
     }
 }
 
@@ -125,7 +99,7 @@ impl Screening {
     ) -> Result<Self, GuardError> {
         let build = |policy: Policy| {
             let builder = Guard::builder().policy(policy).keys(keys.clone());
-            detectors.iter().fold(builder, |b, d| b.detector(Shared(Arc::clone(d)))).build()
+            detectors.iter().fold(builder, |b, d| b.detector(Arc::clone(d))).build()
         };
         let policy = guard_policy(policies);
         let usual = Thresholds::default().pii_redact;

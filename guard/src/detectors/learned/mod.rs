@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Detectors that ask a model. They are not built in: whoever has a model adds them to a guard.
 
+mod moderator;
 mod pieces;
 mod tagger;
+#[cfg(test)]
+mod testing;
 
+pub use moderator::Moderator;
 pub use tagger::{PiiTagger, TAGGED_TYPES};
 
 use bho_engine::EngineError;

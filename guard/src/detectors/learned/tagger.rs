@@ -11,6 +11,7 @@ use super::pieces::pieces;
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
+use crate::normalise::model_view;
 use crate::text::{char_after, char_before, is_wordlike};
 
 const NAME: PiiType = PiiType::new("name");
@@ -21,7 +22,7 @@ const BANK_ACCOUNT: PiiType = PiiType::new("bank_account");
 const ROUTING_NUMBER: PiiType = PiiType::new("routing_number");
 const GOVERNMENT_ID: PiiType = PiiType::new("government_id");
 const PASSPORT: PiiType = PiiType::new("passport");
-const DRIVER_LICENCE: PiiType = PiiType::new("driver_licence");
+const DRIVER_LICENSE: PiiType = PiiType::new("driver_license");
 
 /// The types the tagger reports.
 pub const TAGGED_TYPES: &[PiiType] = &[
@@ -33,7 +34,7 @@ pub const TAGGED_TYPES: &[PiiType] = &[
     ROUTING_NUMBER,
     GOVERNMENT_ID,
     PASSPORT,
-    DRIVER_LICENCE,
+    DRIVER_LICENSE,
 ];
 
 /// What the entities of a model's BIO labels are here. Entities that are not listed (`EMAIL`, `PHONE`, `URL`) are left
@@ -55,7 +56,7 @@ const ENTITIES: &[(&str, PiiType, &str)] = &[
     ("ROUTING_NUMBER", ROUTING_NUMBER, "routing_number"),
     ("GOVERNMENT_ID", GOVERNMENT_ID, "government_id"),
     ("PASSPORT", PASSPORT, "passport"),
-    ("DRIVERS_LICENSE", DRIVER_LICENCE, "drivers_license"),
+    ("DRIVERS_LICENSE", DRIVER_LICENSE, "drivers_license"),
 ];
 
 /// Scores are kept just under those of detectors that validated what they found, which so win where both fire.
@@ -111,6 +112,10 @@ impl Detector for PiiTagger {
         TAGGED_TYPES
     }
 
+    fn reads_views(&self) -> bool {
+        false
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -118,9 +123,10 @@ impl Detector for PiiTagger {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let first = out.len();
-        for piece in pieces(text) {
+        let view = model_view(text);
+        for piece in pieces(view.text()) {
             ctx.check_cancelled()?;
-            let part = &text[piece.clone()];
+            let part = &view.text()[piece.clone()];
             if !part.contains(char::is_alphanumeric) {
                 continue;
             }
@@ -129,7 +135,7 @@ impl Detector for PiiTagger {
                 .tag(&[part], &CancelToken::new())
                 .map_err(|error| failed(self.name(), &error))?;
             for found in tags.first().map_or(Vec::new(), |tags| entities(part, tags)) {
-                let span = piece.start + found.span.start..piece.start + found.span.end;
+                let span = view.span(piece.start + found.span.start..piece.start + found.span.end);
                 // In the overlap of two pieces the longer view of the same thing stays.
                 let same = out[first..].iter().position(|other: &Finding| {
                     other.span.start < span.end && span.start < other.span.end
@@ -228,90 +234,12 @@ fn joins(between: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bho_engine::{Classification, Embedding, EngineError, ModelInfo, WindowScores};
-
+    use super::super::testing::Fake;
     use super::*;
     use crate::card::Mode;
 
-    /// Labels each word by a table.
-    struct Words {
-        info: ModelInfo,
-        labels: Vec<String>,
-    }
-
-    impl Encoder for Words {
-        fn info(&self) -> &ModelInfo {
-            &self.info
-        }
-        fn dim(&self) -> usize {
-            1
-        }
-        fn labels(&self) -> &[String] {
-            &self.labels
-        }
-        fn embed(&self, _: &[&str], _: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-            unreachable!()
-        }
-        fn classify(
-            &self,
-            _: &[(&str, Option<&str>)],
-            _: &CancelToken,
-        ) -> Result<Vec<Classification>, EngineError> {
-            unreachable!()
-        }
-        fn classify_windows(
-            &self,
-            _: &str,
-            _: &CancelToken,
-        ) -> Result<Vec<WindowScores>, EngineError> {
-            unreachable!()
-        }
-        fn tag(
-            &self,
-            texts: &[&str],
-            _: &CancelToken,
-        ) -> Result<Vec<Vec<TokenLabel>>, EngineError> {
-            let label = |word: &str| match word {
-                "Ann" | "Jo" => "B-GIVEN_NAME",
-                "Sm" | "Smith" => "B-SURNAME",
-                "12" => "B-BUILDING_NUMBER",
-                "Elm" => "B-STREET_NAME",
-                "4711" => "I-SURNAME",
-                "x@y" => "B-EMAIL",
-                _ => "O",
-            };
-            let tag = |text: &&str| {
-                let mut from = 0;
-                let mut tags = Vec::new();
-                for word in text.split_whitespace() {
-                    let start = from + text[from..].find(word).unwrap_or(0);
-                    // "Smith" comes as "Sm" and "ith", as word pieces do.
-                    let end = start + if word.starts_with("Smi") { 2 } else { word.len() };
-                    let label = label(&text[start..end]).to_owned();
-                    tags.push(TokenLabel { span: start..end, label, probability: 0.9 });
-                    from = start + word.len();
-                }
-                tags
-            };
-            Ok(texts.iter().map(tag).collect())
-        }
-    }
-
-    fn words(labels: &[&str]) -> Arc<dyn Encoder> {
-        let info = ModelInfo {
-            name: "words".into(),
-            architecture: String::new(),
-            sha256: String::new(),
-            precision: String::new(),
-            weight_bytes: 0,
-            isa: String::new(),
-            threads: 1,
-        };
-        Arc::new(Words { info, labels: labels.iter().map(|l| (*l).into()).collect() })
-    }
-
     fn found(text: &str) -> Vec<(&'static str, &str)> {
-        let tagger = PiiTagger::new(words(&["O", "B-SURNAME"])).unwrap();
+        let tagger = PiiTagger::new(Fake::tagger(&["O", "B-SURNAME"])).unwrap();
         let mut out = Vec::new();
         tagger.detect(text, &DetectContext::new(text, Mode::Input), &mut out).unwrap();
         out.iter()
@@ -352,7 +280,7 @@ mod tests {
             (&["O", "B-SHOE"], "GIVEN_NAME"),
             (&[], "GIVEN_NAME"),
         ] {
-            let message = PiiTagger::new(words(labels)).err().map(|e| e.to_string());
+            let message = PiiTagger::new(Fake::tagger(labels)).err().map(|e| e.to_string());
             assert!(message.as_ref().is_some_and(|m| m.contains(expected)), "{message:?}");
         }
     }

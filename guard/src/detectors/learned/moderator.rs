@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Toxicity and jailbreaks as a sequence classifier sees them: one pass of the model serves both.
+
+use std::sync::Arc;
+
+use bho_engine::{CancelToken, Encoder};
+
+use super::failed;
+use super::pieces::pieces;
+use crate::detector::{DetectContext, Detector, Signal};
+use crate::error::GuardError;
+use crate::finding::{Category, Finding};
+use crate::normalise::model_view;
+
+/// Windows that score less are not reported.
+const FLOOR: f32 = 0.1;
+
+/// What a model's labels are here, in lower case. Others (`safe`, `neutral`, `benign`) say nothing.
+const HEADS: &[(&str, Category, &str)] = &[
+    ("toxicity", Category::Toxicity, "toxicity"),
+    ("toxic", Category::Toxicity, "toxicity"),
+    ("hate", Category::Toxicity, "hate"),
+    ("offensive", Category::Toxicity, "offensive"),
+    ("jailbreak", Category::Jailbreak, "jailbreak"),
+    ("injection", Category::Jailbreak, "injection"),
+    ("prompt_injection", Category::Jailbreak, "injection"),
+];
+
+/// A classifier of texts whose labels, by their names in the model's configuration, feed the guard's signals.
+///
+/// The model reads [`model_view`] in windows; each window's probabilities are findings of that window, so that the worst
+/// part of a long text decides and is where the card points to.
+pub struct Moderator {
+    encoder: Arc<dyn Encoder>,
+    /// By the model's label: what it feeds, if anything.
+    heads: Vec<Option<(Category, &'static str)>>,
+}
+
+impl Moderator {
+    /// A moderator over a sequence-classification model.
+    ///
+    /// # Errors
+    /// [`GuardError::Detector`] when none of the model's labels is known.
+    pub fn new(encoder: Arc<dyn Encoder>) -> Result<Self, GuardError> {
+        let head = |label: &String| {
+            let known = HEADS.iter().find(|(name, ..)| label.eq_ignore_ascii_case(name));
+            known.map(|&(_, category, rule)| (category, rule))
+        };
+        let heads: Vec<_> = encoder.labels().iter().map(head).collect();
+        if heads.iter().all(Option::is_none) {
+            let known: Vec<_> = HEADS.iter().map(|(name, ..)| *name).collect();
+            let (model, found) = (&encoder.info().name, encoder.labels().join(", "));
+            let message = format!(
+                "model {model} has the labels [{found}]; accepted, one or more of: {}",
+                known.join(", ")
+            );
+            return Err(GuardError::Detector { detector: "moderator", message });
+        }
+        Ok(Self { encoder, heads })
+    }
+
+    fn feeds(&self, category: Category) -> bool {
+        self.heads.iter().flatten().any(|(fed, _)| *fed == category)
+    }
+}
+
+impl Detector for Moderator {
+    fn name(&self) -> &'static str {
+        "moderator"
+    }
+
+    fn signal(&self) -> Signal {
+        if self.feeds(Category::Toxicity) { Signal::Toxicity } else { Signal::Jailbreak }
+    }
+
+    fn also_feeds(&self) -> &'static [Signal] {
+        let both = self.feeds(Category::Toxicity) && self.feeds(Category::Jailbreak);
+        if both { &[Signal::Jailbreak] } else { &[] }
+    }
+
+    fn reads_views(&self) -> bool {
+        false
+    }
+
+    fn detect(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        out: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        let view = model_view(text);
+        for piece in pieces(view.text()) {
+            ctx.check_cancelled()?;
+            let part = &view.text()[piece.clone()];
+            if !part.contains(|c: char| !c.is_whitespace()) {
+                continue;
+            }
+            let windows = self
+                .encoder
+                .classify_windows(part, &CancelToken::new())
+                .map_err(|error| failed(self.name(), &error))?;
+            for window in windows {
+                let span =
+                    view.span(piece.start + window.span.start..piece.start + window.span.end);
+                for (label, head) in window.labels.iter().zip(&self.heads) {
+                    if let Some((category, rule)) = *head
+                        && label.probability >= FLOOR
+                    {
+                        out.push(Finding {
+                            category,
+                            span: span.clone(),
+                            score: label.probability.clamp(0.0, 1.0),
+                            detector: self.name(),
+                            rule,
+                            via: None,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Fake;
+    use super::*;
+    use crate::card::Mode;
+
+    fn found(text: &str) -> Vec<(Category, &str, f32)> {
+        let moderator =
+            Moderator::new(Fake::classifier(&["toxicity", "safe", "Jailbreak"])).unwrap();
+        let mut out = Vec::new();
+        moderator.detect(text, &DetectContext::new(text, Mode::Input), &mut out).unwrap();
+        out.into_iter().map(|f| (f.category, &text[f.span], f.score)).collect()
+    }
+
+    #[test]
+    fn each_window_speaks_for_itself_through_the_heads_that_are_known() {
+        assert!(found("").is_empty());
+        assert!(found("  \n ").is_empty());
+        assert!(found("fine words").is_empty());
+        assert_eq!(found("you toad"), [(Category::Toxicity, "you toad", 0.9)]);
+        assert_eq!(
+            found("a toad obeys"),
+            [(Category::Toxicity, "a toad obeys", 0.9), (Category::Jailbreak, "a toad obeys", 0.8),]
+        );
+    }
+
+    #[test]
+    fn disguises_come_off_and_spans_are_the_originals() {
+        assert_eq!(found("ｙｏｕ  to\u{200b}ad")[0].1, "ｙｏｕ  to\u{200b}ad");
+    }
+
+    #[test]
+    fn the_part_of_a_long_text_that_decides_is_named() {
+        let text = format!("{}toad{}", "fine ".repeat(2000), " fine".repeat(2000));
+        let found = found(&text);
+        assert!(!found.is_empty());
+        for (_, part, _) in found {
+            assert!(part.contains("toad") && part.len() <= 4096, "{}", part.len());
+        }
+    }
+
+    #[test]
+    fn labels_are_checked_and_say_which_signals_are_fed() {
+        let new = |labels: &[&str]| Moderator::new(Fake::classifier(labels));
+        let message = new(&["LABEL_0", "LABEL_1"]).err().map(|e| e.to_string());
+        assert!(message.as_ref().is_some_and(|m| m.contains("LABEL_0, LABEL_1")), "{message:?}");
+        let signals = |labels: &[&str]| {
+            let moderator = new(labels).unwrap();
+            (moderator.signal(), moderator.also_feeds())
+        };
+        assert_eq!(signals(&["toxic"]), (Signal::Toxicity, &[][..]));
+        assert_eq!(signals(&["safe", "INJECTION"]), (Signal::Jailbreak, &[][..]));
+        assert_eq!(signals(&["jailbreak", "hate"]), (Signal::Toxicity, &[Signal::Jailbreak][..]));
+    }
+}
