@@ -70,6 +70,9 @@ struct Promoted {
 /// lost, small enough that memory is not held twice for long.
 const ARENA: usize = 64 << 20;
 
+/// Bytes that are copied before their pages of the file are dropped: an output head is larger than an arena by far.
+const STEP: usize = 4 << 20;
+
 /// Copies mapped weights to huge pages, which stream faster than small ones, and drops their pages of
 /// the file from this process; whoever reads them meanwhile sees the same bytes either way.
 ///
@@ -106,7 +109,14 @@ pub fn promote(
         let mut at = 0;
         let group: Vec<_> = rest.drain(..count).collect();
         for weights in &group {
-            arena.as_mut_bytes()[at..][..weights.len()].copy_from_slice(weights.as_bytes());
+            let copy = &mut arena.as_mut_bytes()[at..][..weights.len()];
+            let (mut from, bytes) = (weights.range.start, weights.as_bytes());
+            for (copy, bytes) in copy.chunks_mut(STEP).zip(bytes.chunks(STEP)) {
+                copy.copy_from_slice(bytes);
+                // Who reads them before the copy is in use has them read again.
+                weights.storage.release(from..from + bytes.len());
+                from += bytes.len();
+            }
             at += weights.len().next_multiple_of(64);
         }
         let (arena, mut at) = (Arc::new(arena), 0);

@@ -192,10 +192,11 @@ fn two_requests_share_passes_and_a_beginning_is_read_once() {
     assert_eq!(cached_tokens, whole as u64);
     let prompts = 1 + 2 * (SHARED + 3) - whole;
     assert_eq!(tokens, (prompts + 2 * (WRITTEN - 1)) as u64);
-    // One for the gate, chunks of 40 for the first prompt, which give its first token; then one pass
-    // a token, not two. The second text is one token behind.
-    let expected = 1 + (SHARED + 3).div_ceil(40) + (WRITTEN - 1) + 1;
-    assert!((expected..expected + 5).contains(&(passes as usize)), "{passes} for {expected}");
+    // One for the gate, unless it shares its pass with the first chunk; chunks of 40 for the first
+    // prompt, which give its first token; then one pass a token, not two. The second text is one
+    // token behind, and the texts may come a few passes apart.
+    let least = (SHARED + 3).div_ceil(40) + (WRITTEN - 1) + 1;
+    assert!((least..least + 6).contains(&(passes as usize)), "{passes} for {least}");
 }
 
 #[test]
