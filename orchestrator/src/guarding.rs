@@ -506,6 +506,7 @@ fn phrases(verdict: &Verdict, text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use bho_guard::{DetectContext, Finding, Signal};
     use serde_json::json;
 
     use super::*;

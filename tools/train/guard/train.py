@@ -119,7 +119,7 @@ def main():
         torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "place": place}, saved.with_suffix(".part"))
         saved.with_suffix(".part").rename(saved)
 
-    log = csv.writer(open(options.out / "log.csv", "a" if options.resume else "w", newline=""))
+    log = csv.writer(open(options.out / "log.csv", "a" if options.resume else "w", newline="", buffering=1))
     total, last_save, mean, since = None, time.time(), None, time.time()
     texts = 0
     model.train()
