@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::calibration::Calibration;
 use crate::card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
@@ -62,6 +63,7 @@ pub struct GuardBuilder {
     policy: Policy,
     keys: GuardKeys,
     extra: Vec<Box<dyn Detector>>,
+    calibration: Option<Calibration>,
 }
 
 impl GuardBuilder {
@@ -86,6 +88,14 @@ impl GuardBuilder {
         self
     }
 
+    /// Maps the scores of detectors that run a model. Thresholds are the policy's own:
+    /// [`Calibration::set_thresholds`].
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
+        self
+    }
+
     /// Makes the guard.
     ///
     /// # Errors
@@ -93,7 +103,11 @@ impl GuardBuilder {
     /// as known. [`GuardError::Vault`] when the system gives no random bytes.
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
-        detectors.extend(self.extra);
+        let calibration = self.calibration;
+        detectors.extend(self.extra.into_iter().map(|detector| match &calibration {
+            Some(calibration) => calibration.calibrated(detector),
+            None => detector,
+        }));
         let types: Vec<PiiType> =
             detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
         let mut faults = self.policy.validate_with(&types);

@@ -25,6 +25,7 @@
 //! [`GuardBuilder::detector`].
 #![forbid(unsafe_code)]
 
+mod calibration;
 mod card;
 mod detector;
 pub mod detectors;
@@ -40,6 +41,9 @@ mod templates;
 mod text;
 mod vault;
 
+pub use calibration::{
+    CALIBRATION_FORMAT, Calibration, CalibrationData, CalibrationModel, ScoreMap, SignalCalibration,
+};
 pub use card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 pub use detector::{DetectContext, Detector, Signal};
 pub use error::GuardError;
