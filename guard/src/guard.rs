@@ -11,7 +11,7 @@ use crate::card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
 use crate::error::GuardError;
-use crate::finding::{Category, Finding, PiiType};
+use crate::finding::{Category, Finding};
 use crate::normalise;
 use crate::operator::{self, GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
@@ -108,8 +108,8 @@ impl GuardBuilder {
             Some(calibration) => calibration.calibrated(detector),
             None => detector,
         }));
-        let types: Vec<PiiType> =
-            detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
+        let mut types = policy::known_pii_types();
+        types.extend(detectors.iter().flat_map(|d| d.pii_types().iter().copied()));
         let mut faults = self.policy.validate_with(&types);
         faults.extend(policy::missing_keys(&self.policy, &self.keys));
         if !faults.is_empty() {
