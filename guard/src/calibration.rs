@@ -105,7 +105,7 @@ impl ScoreMap {
 #[serde(deny_unknown_fields)]
 pub struct SignalCalibration {
     /// Acts from here on, on scores after [`SignalCalibration::map`].
-    pub threshold: f32,
+    pub threshold: f64,
     /// What learned scores go through first; none leaves them as they are. Personal data has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<ScoreMap>,
@@ -190,7 +190,7 @@ impl Calibration {
 
     /// The threshold measured for a signal.
     #[must_use]
-    pub fn threshold(&self, signal: Signal) -> Option<f32> {
+    pub fn threshold(&self, signal: Signal) -> Option<f64> {
         self.signals.get(signal.key()).map(|measured| measured.threshold)
     }
 
@@ -202,7 +202,9 @@ impl Calibration {
             (Signal::Pii, &mut thresholds.pii_redact),
         ] {
             if let Some(threshold) = self.threshold(signal).filter(|_| !keep.contains(&signal)) {
-                *slot = threshold;
+                #[expect(clippy::cast_possible_truncation, reason = "within 0..=1")]
+                let narrow = threshold as f32;
+                *slot = narrow;
             }
         }
     }

@@ -105,7 +105,10 @@ impl Screening {
             return Err(GuardError::Detector { detector: "learned", message });
         }
         let build = |policy: Policy| {
-            let builder = Guard::builder().policy(policy).keys(keys.clone());
+            let mut builder = Guard::builder().policy(policy).keys(keys.clone());
+            if let Some(calibration) = policies.calibration.as_ref().and_then(|c| c.read.clone()) {
+                builder = builder.calibration(calibration);
+            }
             detectors.iter().fold(builder, |b, d| b.detector(Arc::clone(d))).build()
         };
         let policy = guard_policy(policies);

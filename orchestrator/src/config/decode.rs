@@ -2,13 +2,15 @@
 //! From the YAML tree to a [`Pipeline`]: types, ranges, unknown and missing keys. What the values mean to one another is
 //! `validate`'s.
 
+use bho_guard::Signal;
+
 use crate::yaml::{self, Path};
 
 use super::fault::{Faults, quoted};
 use super::reader::Section;
 use super::redactions;
 use super::{
-    Budgets, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
+    Budgets, CalibrationSource, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
     Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage, Tracing,
 };
 
@@ -180,16 +182,26 @@ fn storage(top: &Section<'_, '_>, faults: &mut Faults) -> Storage {
 
 fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     let mut out = Policies::default();
-    let keys = ["thresholds", "redactions", "hash_key", "vault", "output", "guard_required"];
+    let keys = ["thresholds", "redactions", "hash_key", "vault", "output", "guard_required", "calibration"];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
     let keys = ["toxicity_block", "pii_redact", "jailbreak_block"];
+    let mut own_thresholds = Vec::new();
     if let Some(thresholds) = faults.child(&policies, "thresholds", &keys) {
-        let slots = [&mut out.toxicity_block, &mut out.pii_redact, &mut out.jailbreak_block];
-        for (key, slot) in keys.into_iter().zip(slots) {
+        let slots = [
+            (Signal::Toxicity, &mut out.toxicity_block),
+            (Signal::Pii, &mut out.pii_redact),
+            (Signal::Jailbreak, &mut out.jailbreak_block),
+        ];
+        for (key, (signal, slot)) in keys.into_iter().zip(slots) {
             if let Some(value) = faults.optional_number(&thresholds, key, 0.0..=1.0) {
                 *slot = value;
+                own_thresholds.push(signal);
             }
         }
+    }
+    if let Some(file) = faults.name(&policies, "calibration") {
+        let pos = policies.entry("calibration").map_or(policies.pos, |entry| entry.value.pos);
+        out.calibration = Some(CalibrationSource { file, pos, own_thresholds, read: None });
     }
     redactions::read(&policies, &mut out, faults);
     faults.boolean(&policies, "guard_required", &mut out.guard_required);
