@@ -55,6 +55,7 @@ pub use operator::{GuardKeys, HASH_LENGTH, HASH_LENGTHS, Operator};
 pub use policy::{
     Policy, PolicyFault, SafeTemplates, Thresholds, kept_by_default, known_pii_types,
 };
+pub use redact::redacted;
 pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
     TINYBERT_TOKENIZER_DIR,
