@@ -15,7 +15,7 @@ mod models;
 mod ppl;
 mod quantize;
 mod run;
-mod validate;
+pub(crate) mod validate;
 
 use bho_guard::GuardEnv;
 

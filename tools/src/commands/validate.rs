@@ -182,7 +182,7 @@ fn report(
 }
 
 /// A fault as [`Fault::render`] gives it, with its label coloured.
-pub(super) fn render(fault: &Fault, file: &str, style: &Style) -> String {
+pub(crate) fn render(fault: &Fault, file: &str, style: &Style) -> String {
     let text = fault.render(file);
     let (label, tint) = match fault.severity {
         Severity::Error => ("error[", Tint::Red),

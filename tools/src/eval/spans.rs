@@ -4,13 +4,13 @@
 //! - *strict*: the same bytes and the same type. *Overlap*: at least one byte in common and the same type; recall counts labelled
 //!   spans that were met, precision found ones that met any. *Bytes*: whatever the type, was each labelled byte covered?
 //! - A label may accept several types (`LOCATION`: place or address); what meets it counts as the first of them.
-//! - Types the guard does not have are no part of the figures: [`Counts::unknown`] tells how many there were. What the guard
-//!   found there counts as wrong by type, and not at all by bytes.
-//! - Labels that stand for no type (`ignore`) take what overlaps them out of the count.
+//! - Labels of types that the guard does not have are no part of the figures: [`Counts::apart`] lists them. What was found
+//!   there counts as wrong by type, and not at all by bytes.
+//! - Labels that are ignored, or of types that the policy keeps, are apart too, and take what overlaps them out of the count.
 
 use std::ops::Range;
 
-use super::types::Types;
+use super::types::{Standing, Types};
 
 /// A labelled stretch, not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub(crate) struct Counts {
     /// Labelled spans of known types, and those of them that are covered from end to end.
     spans: u32,
     hidden: u32,
-    /// Labels of types that the guard does not have.
-    pub(crate) unknown: Vec<usize>,
+    /// Labels that do not count.
+    pub(crate) apart: Vec<usize>,
     /// For each labelled span its type and that of the found span that covers most of it; for each found span that met
     /// nothing, `None` and its type.
     pub(crate) confusion: Vec<(Option<usize>, Option<usize>)>,
@@ -94,12 +94,13 @@ pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
     // The found type that covers most of each label.
     let mut covered: Vec<Option<(usize, bool, usize)>> = vec![None; gold.len()];
     for (number, f) in found.iter().enumerate() {
-        let (mut ignored, mut any) = (false, false);
+        let (mut excused, mut any) = (false, false);
         let (mut as_type, mut strict) = (None, false);
         for i in overlapping(&f.span) {
             any = true;
             let label = types.label(gold[i].label);
-            ignored |= label.keys.is_empty();
+            let standing = types.standing(gold[i].label);
+            excused |= matches!(standing, Standing::Ignored | Standing::Kept);
             let fits = label.keys.contains(&f.key);
             let key = label.keys.first().copied().filter(|_| fits);
             let common = f.span.end.min(gold[i].span.end) - f.span.start.max(gold[i].span.start);
@@ -107,7 +108,7 @@ pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
             if covered[i].is_none_or(|(most, same, _)| (most, same) < (common, fits)) {
                 covered[i] = Some(rank);
             }
-            if fits && types.is_known(gold[i].label) {
+            if fits && standing == Standing::Counted {
                 met[i] = true;
                 as_type = as_type.or(key);
                 if f.span == gold[i].span && !same[i] {
@@ -117,7 +118,7 @@ pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
                 }
             }
         }
-        if ignored && as_type.is_none() {
+        if excused && as_type.is_none() {
             continue;
         }
         let slot = by_type.entry(as_type.unwrap_or(f.key)).or_default();
@@ -133,11 +134,9 @@ pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
     }
     let (mut sensitive, mut aside) = (Vec::new(), Vec::new());
     for (i, g) in gold.iter().enumerate() {
-        if !types.is_known(g.label) {
+        if types.standing(g.label) != Standing::Counted {
             aside.push(g.span.clone());
-            if !types.label(g.label).keys.is_empty() {
-                counts.unknown.push(g.label);
-            }
+            counts.apart.push(g.label);
             continue;
         }
         sensitive.push(g.span.clone());
@@ -341,7 +340,7 @@ mod tests {
         let mut types = types();
         let f = found(&mut types, &[(0, 10, "name"), (20, 30, "name")]);
         let counts = judge(&gold(&[(0, 10, 2), (20, 30, 3)]), &f, &types);
-        assert_eq!(counts.unknown, [2]);
+        assert_eq!(counts.apart, [2, 3]);
         // Wrong by type where the label is unknown; out of the count where it is ignored.
         assert_eq!(counts.types, [(types.key_of("name"), TypeCounts { found: 1, ..TypeCounts::default() })]);
         assert_eq!((counts.gold_bytes, counts.found_bytes, counts.common_bytes), (0, 0, 0));

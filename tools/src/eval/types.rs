@@ -88,6 +88,20 @@ pub(crate) struct Label {
     pub(crate) keys: Vec<usize>,
 }
 
+/// What becomes of a label's spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Standing {
+    /// They count.
+    Counted,
+    /// The guard has no such type.
+    Unknown,
+    /// The policy keeps it.
+    Kept,
+    /// The names' file says so.
+    Ignored,
+}
+
 /// The guard's types, the data's names for them, and which meets which.
 #[derive(Debug, Default)]
 pub(crate) struct Types {
@@ -95,6 +109,8 @@ pub(crate) struct Types {
     key_numbers: HashMap<String, usize>,
     /// How many of the keys the guard has: they are the first.
     known: usize,
+    /// Those of them that the policy keeps.
+    kept: Vec<usize>,
     labels: Vec<Label>,
     label_numbers: HashMap<String, usize>,
     /// Keys by normal name, as a file of the user's says.
@@ -110,6 +126,12 @@ impl Types {
         }
         types.known = types.keys.len();
         types
+    }
+
+    /// Marks a type as one that the policy keeps.
+    pub(crate) fn keep(&mut self, key: &str) {
+        let key = self.key_of(key);
+        self.kept.push(key);
     }
 
     /// Adds the names of a TOML file: `NAME = "key"`, `NAME = ["key", "other"]` or `NAME = "ignore"`.
@@ -204,9 +226,19 @@ impl Types {
         self.keys.len()
     }
 
-    /// Whether the guard has a type that meets the label.
-    pub(crate) fn is_known(&self, label: usize) -> bool {
-        self.labels[label].keys.iter().any(|key| *key < self.known)
+    /// What becomes of the spans with this label.
+    pub(crate) fn standing(&self, label: usize) -> Standing {
+        match self.labels[label].keys.first() {
+            None => Standing::Ignored,
+            Some(key) if self.kept.contains(key) => Standing::Kept,
+            Some(key) if *key >= self.known => Standing::Unknown,
+            Some(_) => Standing::Counted,
+        }
+    }
+
+    /// Whether the guard has this type.
+    pub(crate) fn is_known(&self, key: usize) -> bool {
+        key < self.known
     }
 }
 
@@ -241,7 +273,7 @@ mod tests {
             assert_eq!(keys(&mut types, name), expected, "{name}");
         }
         let organization = types.label_of("ORGANIZATION");
-        assert!(!types.is_known(organization));
+        assert_eq!(types.standing(organization), Standing::Unknown);
         assert_eq!(types.label_of("GPE"), types.label_of("GPE"));
     }
 
@@ -249,8 +281,20 @@ mod tests {
     fn a_guard_that_has_no_names_does_not_know_them() {
         let mut types = Types::new(&["email", "address"]);
         let person = types.label_of("PERSON");
-        assert!(!types.is_known(person));
+        assert_eq!(types.standing(person), Standing::Unknown);
         assert_eq!(keys(&mut types, "LOCATION"), ["address"]);
+    }
+
+    #[test]
+    fn what_counts_as_a_kept_type_is_apart() {
+        let mut types = types();
+        types.keep("place");
+        for (name, standing) in
+            [("GPE", Standing::Kept), ("STREET_ADDRESS", Standing::Counted), ("PERSON", Standing::Counted)]
+        {
+            let label = types.label_of(name);
+            assert_eq!(types.standing(label), standing, "{name}");
+        }
     }
 
     #[test]
@@ -269,6 +313,8 @@ mod tests {
         assert_eq!(keys(&mut types, "STAFF"), ["name"]);
         assert_eq!(keys(&mut types, "EMAIL_ADDRESS"), ["name", "place"]);
         assert!(keys(&mut types, "NRP").is_empty());
+        let nrp = types.label_of("NRP");
+        assert_eq!(types.standing(nrp), Standing::Ignored);
         assert_eq!(types.found_as("NRP"), None);
     }
 
