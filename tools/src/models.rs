@@ -69,7 +69,7 @@ pub(crate) struct Choice {
     /// Where in it the key's value stands.
     pub(crate) pos: Option<Pos>,
     /// A path wins over a name.
-    named: Named,
+    pub(crate) named: Named,
     /// Ids of the nodes that use it; nothing is loaded for none.
     pub(crate) nodes: Vec<String>,
 }
