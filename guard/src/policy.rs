@@ -113,6 +113,8 @@ pub enum PolicyFault {
         list: &'static str,
         /// Which of its entries, from 0.
         entry: usize,
+        /// Which of the entry's texts, from 0; none where the entry itself is at fault.
+        text: Option<usize>,
         /// What is wrong, and what would be accepted.
         reason: String,
     },
@@ -142,7 +144,10 @@ impl fmt::Display for PolicyFault {
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
             }
-            Self::List { list, entry, reason } => write!(f, "{list}[{entry}]: {reason}"),
+            Self::List { list, entry, text: None, reason } => write!(f, "{list}[{entry}]: {reason}"),
+            Self::List { list, entry, text: Some(text), reason } => {
+                write!(f, "{list}[{entry}]: text {}: {reason}", text + 1)
+            }
             Self::TemplateLanguage { language, known } => write!(
                 f,
                 "safe_templates: there are no templates in the language `{language}` (known: {})",

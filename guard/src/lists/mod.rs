@@ -113,23 +113,25 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
     for (list, texts, action) in allow.chain(deny) {
         last = if last.0 == list { (list, last.1 + 1) } else { (list, 0) };
         let entry = last.1;
-        let mut fault = |reason: String| faults.push(PolicyFault::List { list, entry, reason });
+        let mut fault =
+            |text, reason| faults.push(PolicyFault::List { list, entry, text, reason });
         if let Some(DenyAction::Redact(kind)) = action {
             match PiiType::named(kind) {
-                None => fault(format!(
-                    "{kind:?} is no name of a type; accepted: a-z, 0-9 and _, at most 48 of them"
-                )),
-                Some(kind) if !policy.redacts(kind) => fault(format!(
-                    "`redactions.{}` keeps what this entry denies",
-                    kind.key()
-                )),
+                None => fault(
+                    None,
+                    format!("{kind:?} is no name of a type; accepted: a-z, 0-9 and _, at most 48 of them"),
+                ),
+                Some(kind) if !policy.redacts(kind) => fault(
+                    None,
+                    format!("`redactions.{}` keeps what this entry denies", kind.key()),
+                ),
                 Some(_) => {}
             }
         }
         for (i, text) in texts.iter().enumerate() {
             entries += 1;
             if entries == MAX_LIST_ENTRIES + 1 {
-                fault(format!("more than {MAX_LIST_ENTRIES} texts in all"));
+                fault(Some(i), format!("more than {MAX_LIST_ENTRIES} texts in all"));
             }
             let reason = match read(text) {
                 _ if text.len() > MAX_LIST_TEXT => {
@@ -139,7 +141,9 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
                 Wanted::Regex(regex) => {
                     regexes += 1;
                     if regexes == MAX_LIST_REGEXES + 1 {
-                        fault(format!("more than {MAX_LIST_REGEXES} regular expressions in all"));
+                        let reason =
+                            format!("more than {MAX_LIST_REGEXES} regular expressions in all");
+                        fault(Some(i), reason);
                     }
                     let compiled = (regexes <= MAX_LIST_REGEXES)
                         .then(|| compile(regex, list == "allow"))
@@ -151,7 +155,7 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
                 }
             };
             if let Some(reason) = reason {
-                fault(format!("text {}: {reason}", i + 1));
+                fault(Some(i), reason);
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::yaml::{self, Path};
 
 use super::fault::{Faults, quoted};
 use super::reader::Section;
-use super::redactions;
+use super::{redactions, templates};
 use super::{
     Budgets, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
     Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage, Tracing,
@@ -180,11 +180,18 @@ fn storage(top: &Section<'_, '_>, faults: &mut Faults) -> Storage {
 
 fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     let mut out = Policies::default();
-    let keys = ["thresholds", "redactions", "hash_key", "vault", "output"];
+    // `allow` and `deny` may name files: `lists` reads them.
+    let keys =
+        ["thresholds", "redactions", "hash_key", "vault", "allow", "deny", "retrieved", "output"];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
-    let keys = ["toxicity_block", "pii_redact", "jailbreak_block"];
+    let keys = ["toxicity_block", "pii_redact", "jailbreak_block", "indirect_block"];
     if let Some(thresholds) = faults.child(&policies, "thresholds", &keys) {
-        let slots = [&mut out.toxicity_block, &mut out.pii_redact, &mut out.jailbreak_block];
+        let slots = [
+            &mut out.toxicity_block,
+            &mut out.pii_redact,
+            &mut out.jailbreak_block,
+            &mut out.indirect_block,
+        ];
         for (key, slot) in keys.into_iter().zip(slots) {
             if let Some(value) = faults.optional_number(&thresholds, key, 0.0..=1.0) {
                 *slot = value;
@@ -192,12 +199,16 @@ fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
         }
     }
     redactions::read(&policies, &mut out, faults);
+    if let Some(retrieved) = faults.child(&policies, "retrieved", &["on_injection", "fields"]) {
+        faults.choice(&retrieved, "on_injection", &mut out.retrieved.on_injection);
+        if retrieved.entry("fields").is_some() {
+            out.retrieved.fields = faults.names(&retrieved, "fields");
+        }
+    }
     let keys = ["append_moderation_card", "safe_templates"];
     if let Some(output) = faults.child(&policies, "output", &keys) {
         faults.boolean(&output, "append_moderation_card", &mut out.append_moderation_card);
-        if let Some(templates) = faults.child(&output, "safe_templates", &["fallback_enabled"]) {
-            faults.boolean(&templates, "fallback_enabled", &mut out.fallback_enabled);
-        }
+        templates::read(&output, &mut out, faults);
     }
     out
 }
