@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Opinion, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::policy::Thresholds;
@@ -249,6 +249,10 @@ impl Detector for Calibrated {
         false
     }
 
+    fn opinion(&self) -> Opinion {
+        self.detector.opinion()
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -261,7 +265,7 @@ impl Detector for Calibrated {
             let map = match finding.category {
                 Category::Toxicity => &self.toxicity,
                 Category::Jailbreak => &self.jailbreak,
-                Category::Pii(_) => &None,
+                _ => &None,
             };
             // A score that cannot be is left for the guard to refuse.
             if let Some(map) = map.as_ref().filter(|_| (0.0..=1.0).contains(&finding.score)) {

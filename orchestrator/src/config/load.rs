@@ -8,7 +8,7 @@ use crate::agents::AgentRegistry;
 use crate::yaml;
 
 use super::fault::Faults;
-use super::{ConfigError, Fault, Pipeline, calibration, decode, not_yet, validate};
+use super::{ConfigError, Fault, Pipeline, calibration, decode, lists, not_yet, validate};
 
 /// Largest pipeline file that is read, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -44,7 +44,7 @@ impl Loaded {
     }
 }
 
-/// Loads a pipeline from its text; `agents` are those it may name.
+/// Loads a pipeline from its text; `agents` are those it may name. Its lists may name no files, as they would stand nowhere.
 pub fn load_str(text: &str, agents: &AgentRegistry) -> Loaded {
     load_bytes(text.as_bytes(), agents)
 }
@@ -54,7 +54,7 @@ pub fn load_bytes(bytes: &[u8], agents: &AgentRegistry) -> Loaded {
     load(bytes, None, agents)
 }
 
-/// Loads a pipeline; files it is made of are looked for in its folder.
+/// `folder` is where files that the pipeline names are looked for.
 fn load(bytes: &[u8], folder: Option<&FilePath>, agents: &AgentRegistry) -> Loaded {
     let yaml::Parsed { document, faults: yaml_faults } = yaml::parse(bytes, &limits());
     let mut faults = Faults::default();
@@ -63,14 +63,16 @@ fn load(bytes: &[u8], folder: Option<&FilePath>, agents: &AgentRegistry) -> Load
         return Loaded { pipeline: None, faults: faults.sorted() };
     };
     let mut decoded = decode::decode(&document.root, &mut faults);
-    calibration::read(&mut decoded.pipeline.policies, folder, &mut faults);
+    let policies = &mut decoded.pipeline.policies;
+    lists::read(&document.root, folder, policies, &mut faults);
+    calibration::read(policies, folder, &mut faults);
     validate::validate(&document, &decoded, agents, &mut faults);
     not_yet::list(&document.root, &decoded, agents, &mut faults);
     let pipeline = (!faults.any_error()).then_some(decoded.pipeline);
     Loaded { pipeline, faults: faults.sorted() }
 }
 
-/// Loads a pipeline from a file. One that is too large is not read.
+/// Loads a pipeline from a file. One that is too large is not read. Files of lists are relative to its folder.
 ///
 /// # Errors
 /// [`ConfigError::Io`] if the file cannot be read. What is wrong in the file is in [`Loaded::faults`].
