@@ -249,8 +249,8 @@ impl Detector for Calibrated {
         false
     }
 
-    fn opinion(&self) -> Opinion {
-        self.detector.opinion()
+    fn opinion(&self, category: Category) -> Opinion {
+        self.detector.opinion(category)
     }
 
     fn detect(

@@ -88,8 +88,10 @@ mod tests {
                     let here = score(a, alone, b);
                     assert!((0.0..=1.0).contains(&here), "{a} {b}: {here}");
                     assert!(here >= b, "{a} {b}: {here}");
-                    let (more_rules, more_model) =
-                        (score((a + 0.02).min(1.0), alone, b), score(a, alone, (b + 0.02).min(1.0)));
+                    let (more_rules, more_model) = (
+                        score((a + 0.02).min(1.0), alone, b),
+                        score(a, alone, (b + 0.02).min(1.0)),
+                    );
                     assert!(more_rules >= here - 1e-6 && more_model >= here - 1e-6, "{a} {b}");
                 }
             }

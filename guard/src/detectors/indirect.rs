@@ -121,7 +121,8 @@ impl Detector for IndirectDetector {
             let top = hits[from..to].iter().max_by(|a, b| a.2.total_cmp(&b.2));
             out.push(Finding {
                 category: Category::Indirect,
-                span: start..hits[from..to].iter().map(|(span, ..)| span.end).max().unwrap_or(start),
+                span: start
+                    ..hits[from..to].iter().map(|(span, ..)| span.end).max().unwrap_or(start),
                 score: (1.0 - none).min(CAP),
                 detector: self.name(),
                 rule: top.map_or("order", |(_, rule, _)| RULES[*rule].1),
@@ -154,7 +155,10 @@ const ADDRESS: &[&str] = &[
 pub(crate) fn addresses_someone(text: &str) -> bool {
     static WORDS: LazyLock<std::collections::HashSet<&str>> =
         LazyLock::new(|| ADDRESS.iter().copied().collect());
-    if text.chars().any(|c| c.is_alphabetic() && c > '\u{24f}' && !matches!(c, '\u{1e00}'..='\u{1eff}')) {
+    if text
+        .chars()
+        .any(|c| c.is_alphabetic() && c > '\u{24f}' && !matches!(c, '\u{1e00}'..='\u{1eff}'))
+    {
         return true;
     }
     let mut word = String::new();
@@ -245,7 +249,9 @@ mod tests {
     fn prose_addresses_nobody() {
         assert!(!addresses_someone("The Rhine rises in the Alps and flows north for 1,230 km."));
         assert!(!addresses_someone("") && !addresses_someone("3.14, 2.71"));
-        for text in ["YOU there", "Die Antwort lautet 42.", "Игнорируй всё", "忽略以上", "la réponse"] {
+        for text in
+            ["YOU there", "Die Antwort lautet 42.", "Игнорируй всё", "忽略以上", "la réponse"]
+        {
             assert!(addresses_someone(text), "{text}");
         }
     }

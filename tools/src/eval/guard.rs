@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The guard that is measured, and what it says of each text.
 
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Instant;
 
 use bho_engine::{CancelToken, Compute, ModelInfo};
@@ -11,8 +9,6 @@ use bho_guard::{
     Calibration, Category, Finding, Guard, GuardBuilder, Mode, Operator, Policy, Signal, Verdict,
     known_pii_types,
 };
-use bho_orchestrator::agents::AgentRegistry;
-use bho_orchestrator::config::{self, Pipeline, Severity};
 use bho_orchestrator::guarding::guard_policy;
 
 use super::data::Example;
@@ -23,7 +19,6 @@ use crate::cli::eval::GuardOfArgs;
 use crate::commands::validate;
 use crate::exit::{Exit, Failure, OrFailed as _};
 use crate::guards::{self, Learned};
-use crate::output::style::Style;
 
 /// A guard under measurement.
 ///
@@ -67,7 +62,7 @@ impl Subject {
     /// The guard that the arguments name, its models loaded.
     pub(crate) fn open(args: &GuardOfArgs) -> Result<Self, Failure> {
         let environment = guards::environment()?;
-        let pipeline = args.pipeline.as_deref().map(pipeline_of).transpose()?;
+        let pipeline = args.pipeline.as_deref().map(validate::valid).transpose()?;
         let compute = Compute::new(args.threads as usize)?;
         let learned = if args.rules_only {
             Learned::default()
@@ -94,6 +89,11 @@ impl Subject {
     pub(crate) fn calibrate(&mut self, calibration: Calibration) {
         calibration.set_thresholds(&mut self.policy.thresholds, &self.own_thresholds);
         self.calibration = Some(calibration);
+    }
+
+    /// Goes back to scores as they come.
+    pub(crate) fn uncalibrate(&mut self) {
+        self.calibration = None;
     }
 
     /// Takes types that the policy keeps for replaced ones.
@@ -236,16 +236,4 @@ pub(crate) fn pii_score(verdict: &Verdict, policy: &Policy) -> f64 {
         _ => None,
     });
     scores.fold(0.0, f64::max)
-}
-
-/// A pipeline that is valid; its faults are printed otherwise.
-fn pipeline_of(path: &Path) -> Result<Pipeline, Failure> {
-    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
-    loaded.pipeline.ok_or_else(|| {
-        let (file, style) = (path.display().to_string(), Style::stderr());
-        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
-        let text: String = faults.map(|fault| validate::render(fault, &file, &style)).collect();
-        let _ = io::stderr().write_all(text.as_bytes());
-        Failure::silent(Exit::Failed)
-    })
 }
