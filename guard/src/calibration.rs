@@ -56,9 +56,7 @@ impl ScoreMap {
             Self::Isotonic { points } => {
                 let next = points.partition_point(|[x, _]| *x <= score);
                 match (next.checked_sub(1).and_then(|i| points.get(i)), points.get(next)) {
-                    (Some([x0, y0]), Some([x1, y1])) => {
-                        y0 + (y1 - y0) * ((score - x0) / (x1 - x0))
-                    }
+                    (Some([x0, y0]), Some([x1, y1])) => y0 + (y1 - y0) * ((score - x0) / (x1 - x0)),
                     (Some([_, y]), None) | (None, Some([_, y])) => *y,
                     (None, None) => score,
                 }
@@ -75,7 +73,9 @@ impl ScoreMap {
                 if !(*slope > 0.0 && *slope <= MAX_COEFFICIENT) {
                     Some(format!("slope is {slope}; accepted: over 0, at most {MAX_COEFFICIENT}"))
                 } else if !(intercept.abs() <= MAX_COEFFICIENT) {
-                    Some(format!("intercept is {intercept}; accepted: within {MAX_COEFFICIENT} of 0"))
+                    Some(format!(
+                        "intercept is {intercept}; accepted: within {MAX_COEFFICIENT} of 0"
+                    ))
                 } else {
                     None
                 }
@@ -85,9 +85,7 @@ impl ScoreMap {
                     let n = points.len();
                     return Some(format!("{n} points; accepted: 1 to {MAX_POINTS}"));
                 }
-                let within = |[x, y]: &[f64; 2]| {
-                    (0.0..=1.0).contains(x) && (0.0..=1.0).contains(y)
-                };
+                let within = |[x, y]: &[f64; 2]| (0.0..=1.0).contains(x) && (0.0..=1.0).contains(y);
                 if let Some(i) = points.iter().position(|point| !within(point)) {
                     return Some(format!("points[{i}] is not within 0 and 1"));
                 }
@@ -353,10 +351,7 @@ mod tests {
         let calibration = read(r#"{"toxicity": {"threshold": 0.8}, "pii": {"threshold": 0.3}}"#);
         let mut thresholds = Policy::default().thresholds;
         calibration.set_thresholds(&mut thresholds, &[Signal::Pii]);
-        assert_eq!(
-            thresholds,
-            Thresholds { toxicity_block: 0.8, ..Policy::default().thresholds }
-        );
+        assert_eq!(thresholds, Thresholds { toxicity_block: 0.8, ..Policy::default().thresholds });
     }
 
     #[test]
@@ -431,12 +426,14 @@ mod tests {
     }
 
     fn maps() -> impl Strategy<Value = ScoreMap> {
-        let isotonic = proptest::collection::btree_map(0u32..1000, 0u32..1000, 1..20).prop_map(|p| {
-            let mut ys: Vec<u32> = p.values().copied().collect();
-            ys.sort_unstable();
-            let points = p.keys().zip(ys).map(|(x, y)| [f64::from(*x) / 1e3, f64::from(y) / 1e3]);
-            ScoreMap::Isotonic { points: points.collect() }
-        });
+        let isotonic =
+            proptest::collection::btree_map(0u32..1000, 0u32..1000, 1..20).prop_map(|p| {
+                let mut ys: Vec<u32> = p.values().copied().collect();
+                ys.sort_unstable();
+                let points =
+                    p.keys().zip(ys).map(|(x, y)| [f64::from(*x) / 1e3, f64::from(y) / 1e3]);
+                ScoreMap::Isotonic { points: points.collect() }
+            });
         let logistic = (0.01f64..50.0, -20.0f64..20.0)
             .prop_map(|(slope, intercept)| ScoreMap::Logistic { slope, intercept });
         prop_oneof![isotonic, logistic]

@@ -178,8 +178,7 @@ impl Screening {
         if let Some(verdict) = lock().verdicts[side].get(text) {
             return Ok(Arc::clone(verdict));
         }
-        let verdict =
-            self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
+        let verdict = self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
         let verdict = Arc::new(verdict);
         if text.len() <= CACHE_TEXT_BYTES {
             let mut seen = lock();
@@ -460,7 +459,11 @@ impl Walk<'_> {
             } else {
                 self.screening.neutralised(text, self.mode, self.cancel)?
             };
-            card.why.push_str(if card.text.is_empty() { "; left out" } else { "; sentences left out" });
+            card.why.push_str(if card.text.is_empty() {
+                "; left out"
+            } else {
+                "; sentences left out"
+            });
         }
         let found = !card.actions.is_empty() || !card.allowed;
         if found || self.want_main {
@@ -769,7 +772,9 @@ mod tests {
         ) -> Result<(), GuardError> {
             let place = bho_guard::PiiType::new("place");
             let found = text.match_indices("Rome");
-            out.extend(found.map(|(at, it)| Finding::pii(place, at..at + it.len(), 0.8, "rome", "")));
+            out.extend(
+                found.map(|(at, it)| Finding::pii(place, at..at + it.len(), 0.8, "rome", "")),
+            );
             Ok(())
         }
     }

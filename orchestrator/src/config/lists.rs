@@ -8,7 +8,6 @@ use std::path::Path as FilePath;
 use bho_guard::detectors::learned::TAGGED_TYPES;
 use bho_guard::{Policy, PolicyFault, known_pii_types};
 
-use crate::guarding::lists;
 use crate::yaml::{Kind, Node, Path};
 
 use super::fault::{Faults, quoted};
@@ -68,7 +67,7 @@ pub(super) fn read(
     if places.iter().all(Vec::is_empty) {
         return;
     }
-    let (allow, deny) = lists(out);
+    let (allow, deny) = crate::guarding::lists(out);
     let policy = Policy { allow, deny, redactions: out.redactions.clone(), ..Policy::default() };
     let mut told = 0;
     for fault in policy.validate() {
@@ -111,8 +110,11 @@ fn entry_of(
         };
         return Some((ListEntry { texts: vec![text.to_owned()], ..ListEntry::default() }, place));
     };
-    let keys: &[&'static str] =
-        if list == "deny" { &["type", "text", "file", "action"] } else { &["type", "text", "file"] };
+    let keys: &[&'static str] = if list == "deny" {
+        &["type", "text", "file", "action"]
+    } else {
+        &["type", "text", "file"]
+    };
     let before = faults.len();
     let section = faults.section(item, path, keys)?;
     let mut entry = ListEntry { kind: faults.name(&section, "type"), ..ListEntry::default() };
@@ -135,7 +137,12 @@ fn entry_of(
                 Ok(lines) => (place.lines, entry.texts) = lines.into_iter().unzip(),
                 Err(reason) => {
                     let path = section.path.key("file");
-                    faults.error("unreadable_list", &path, pos, format!("{}: {reason}", quoted(&file)));
+                    faults.error(
+                        "unreadable_list",
+                        &path,
+                        pos,
+                        format!("{}: {reason}", quoted(&file)),
+                    );
                 }
             }
             entry.file = Some(file);

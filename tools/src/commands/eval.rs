@@ -93,7 +93,9 @@ pub(super) fn read(args: &DataArgs, mut types: Types) -> Result<(Data, Types), F
 fn in_the_data(error: anyhow::Error) -> Failure {
     match error.downcast_ref::<std::io::Error>() {
         Some(_) => error.into(),
-        None => Err::<(), _>(error).or_failed().err().unwrap_or_else(|| Failure::silent(Exit::Failed)),
+        None => {
+            Err::<(), _>(error).or_failed().err().unwrap_or_else(|| Failure::silent(Exit::Failed))
+        }
     }
 }
 
@@ -140,10 +142,11 @@ fn report(
     };
     let models = match args.predictions {
         Some(_) => Vec::new(),
-        None => subject.models().iter().map(|model| ModelReport {
-            name: model.name.clone(),
-            sha256: model.sha256.clone(),
-        }).collect(),
+        None => subject
+            .models()
+            .iter()
+            .map(|model| ModelReport { name: model.name.clone(), sha256: model.sha256.clone() })
+            .collect(),
     };
     Report {
         format: FORMAT,

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bho_engine::Compute;
 use bho_guard::{Detector, Guard, GuardBuilder, Key, Mode};
-use bho_orchestrator::agents::AgentRegistry;
-use bho_orchestrator::config::{self, KeySource, Severity};
+use bho_orchestrator::config::KeySource;
 use bho_orchestrator::guarding::guard_policy;
 use serde_json::json;
 

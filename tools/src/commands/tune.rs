@@ -30,7 +30,8 @@ const LIMITS: std::ops::RangeInclusive<f64> = 0.0001..=0.5;
 /// Tunes, and writes the calibration only if every signal could be.
 pub(crate) fn execute(args: &GuardTuneArgs) -> Result<Exit, Failure> {
     if !LIMITS.contains(&args.fpr) {
-        let message = format!("--fpr is {}; accepted: {} to {}", args.fpr, LIMITS.start(), LIMITS.end());
+        let message =
+            format!("--fpr is {}; accepted: {} to {}", args.fpr, LIMITS.start(), LIMITS.end());
         return Err(Failure::said(Exit::Usage, message));
     }
     let target = Target::new(args.output.clone())?;
@@ -59,7 +60,10 @@ pub(crate) fn execute(args: &GuardTuneArgs) -> Result<Exit, Failure> {
         models: subject
             .models()
             .iter()
-            .map(|model| CalibrationModel { name: model.name.clone(), sha256: model.sha256.clone() })
+            .map(|model| CalibrationModel {
+                name: model.name.clone(),
+                sha256: model.sha256.clone(),
+            })
             .collect(),
         signals: BTreeMap::new(),
     };
@@ -72,7 +76,8 @@ pub(crate) fn execute(args: &GuardTuneArgs) -> Result<Exit, Failure> {
                 _ => tune::isotonic(&scored),
             };
             let map = map.map_err(|why| anyhow::anyhow!("{}: {why}", signal.key())).or_failed()?;
-            let entry = SignalCalibration { threshold: 0.0, map: Some(map), measured: BTreeMap::new() };
+            let entry =
+                SignalCalibration { threshold: 0.0, map: Some(map), measured: BTreeMap::new() };
             calibration.signals.insert(signal.key().to_owned(), entry);
         }
     }
@@ -115,16 +120,20 @@ fn signals(asked: &[SignalArg], data: &Data, told: bool) -> Result<Vec<Signal>, 
         (SignalArg::Jailbreak, Signal::Jailbreak),
         (SignalArg::Pii, Signal::Pii),
     ];
-    let labelled = |signal: Signal| data.examples.iter().any(|example| match signal {
-        Signal::Toxicity => example.labels[0].is_some(),
-        Signal::Jailbreak => example.labels[1].is_some(),
-        Signal::Pii => example.spans.is_some(),
-    });
+    let labelled = |signal: Signal| {
+        data.examples.iter().any(|example| match signal {
+            Signal::Toxicity => example.labels[0].is_some(),
+            Signal::Jailbreak => example.labels[1].is_some(),
+            Signal::Pii => example.spans.is_some(),
+        })
+    };
     let wanted = all.into_iter().filter(|(arg, _)| asked.is_empty() || asked.contains(arg));
     let (found, missing): (Vec<Signal>, Vec<Signal>) =
         wanted.map(|(_, signal)| signal).partition(|signal| labelled(*signal));
     match missing.first() {
-        Some(signal) if !asked.is_empty() => Err(format!("no text is labelled for {}", signal.key())),
+        Some(signal) if !asked.is_empty() => {
+            Err(format!("no text is labelled for {}", signal.key()))
+        }
         _ if found.is_empty() => {
             let hint = if told { "" } else { "; --label says what the key `label` is about" };
             Err(format!("no text is labelled{hint}"))
@@ -139,8 +148,8 @@ fn check(subject: &Subject, data: &Data, cancel: &CancelToken) -> Result<Vec<Ver
     let mut verdicts = Vec::with_capacity(data.examples.len());
     for (done, example) in data.examples.iter().enumerate() {
         advance(&bar, "texts checked", done, data.examples.len());
-        let checked = guard
-            .check_with_cancel("tune", &example.text, subject.mode, &|| cancel.is_cancelled());
+        let checked =
+            guard.check_with_cancel("tune", &example.text, subject.mode, &|| cancel.is_cancelled());
         if cancel.is_cancelled() {
             bar.finish_and_clear();
             return Err(Failure::silent(Exit::Interrupted));

@@ -45,10 +45,8 @@ impl Bootstrap {
             figures(weights)
         };
         let resamples = if texts == 0 { 0 } else { self.resamples };
-        let drawn: Vec<Vec<f64>> = (0..resamples)
-            .into_par_iter()
-            .map_init(|| vec![0; texts], draw)
-            .collect();
+        let drawn: Vec<Vec<f64>> =
+            (0..resamples).into_par_iter().map_init(|| vec![0; texts], draw).collect();
         let mut column = Vec::with_capacity(resamples);
         let estimate = |(i, value): (usize, &f64)| {
             column.clear();
@@ -71,7 +69,11 @@ impl Bootstrap {
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let at = share.clamp(0.0, 1.0) * last as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the values")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "within the values"
+    )]
     let below = at.floor() as usize;
     let (low, high) = (sorted[below], sorted[(below + 1).min(last)]);
     low + (high - low) * (at - below as f64)

@@ -23,12 +23,35 @@ const ACCEPTED: &str = "accepted: {\"text\": ..., \"spans\": [{\"start\", \"end\
 
 /// Words that other data sets write for 1 and for 0.
 const YES: &[&str] = &[
-    "1", "true", "yes", "positive", "malicious", "injection", "jailbreak", "toxic", "hate",
-    "offensive", "abusive", "unsafe", "harmful",
+    "1",
+    "true",
+    "yes",
+    "positive",
+    "malicious",
+    "injection",
+    "jailbreak",
+    "toxic",
+    "hate",
+    "offensive",
+    "abusive",
+    "unsafe",
+    "harmful",
 ];
 const NO: &[&str] = &[
-    "0", "false", "no", "negative", "benign", "safe", "normal", "clean", "none", "neutral",
-    "nohate", "nothate", "non-toxic", "legitimate",
+    "0",
+    "false",
+    "no",
+    "negative",
+    "benign",
+    "safe",
+    "normal",
+    "clean",
+    "none",
+    "neutral",
+    "nohate",
+    "nothate",
+    "non-toxic",
+    "legitimate",
 ];
 
 /// A unit of offsets.
@@ -180,7 +203,10 @@ impl Data {
             data.files.push(DataFile { file: short_name(&stream.name()), sha256, texts });
         }
         if data.examples.is_empty() {
-            bail!("{}: there are no texts; {ACCEPTED}", streams.first().map_or_else(String::new, StreamArg::name));
+            bail!(
+                "{}: there are no texts; {ACCEPTED}",
+                streams.first().map_or_else(String::new, StreamArg::name)
+            );
         }
         Ok(data)
     }
@@ -215,11 +241,14 @@ impl Data {
                 for (name, value) in given {
                     match HEADS.iter().position(|head| head == name) {
                         Some(head) => labels[head] = label(record, name, value)?,
-                        None => self.note(&format!("`labels.{name}` is no signal of the guard: not used")),
+                        None => self
+                            .note(&format!("`labels.{name}` is no signal of the guard: not used")),
                     }
                 }
             }
-            Some(_) => return Err(record.fault("labels", format!("`labels` is not an object; {ACCEPTED}"))),
+            Some(_) => {
+                return Err(record.fault("labels", format!("`labels` is not an object; {ACCEPTED}")));
+            }
         }
         match (record.fields.get("label"), reading.label) {
             (Some(value), Some(head)) if labels[head].is_none() => {
@@ -262,7 +291,9 @@ impl Data {
             if record.fields.contains_key("text") || record.fields.contains_key("full_text") {
                 let (key, text) = record.text()?;
                 if text != example.text {
-                    let message = format!("the text is not that of {file}:{line}; predictions are in the order of the data");
+                    let message = format!(
+                        "the text is not that of {file}:{line}; predictions are in the order of the data"
+                    );
                     return Err(record.fault(key, message));
                 }
                 unit = unit.or((key == "full_text").then_some(Unit::Chars));
@@ -278,7 +309,9 @@ impl Data {
             for key in ["scores", "labels"] {
                 let Some(Value::Object(given)) = record.fields.get(key) else { continue };
                 for (head, slot) in HEADS.iter().zip(&mut foreign.scores) {
-                    let Some(value) = given.get(*head).filter(|value| !value.is_null()) else { continue };
+                    let Some(value) = given.get(*head).filter(|value| !value.is_null()) else {
+                        continue;
+                    };
                     let score = value.as_f64().filter(|score| (0.0..=1.0).contains(score));
                     *slot = Some(score.ok_or_else(|| {
                         record.fault(key, format!("`{key}.{head}` is not a number within 0 and 1"))
@@ -287,8 +320,9 @@ impl Data {
             }
             if let Some(value) = record.fields.get("ms") {
                 let ms = value.as_f64().filter(|ms| *ms >= 0.0);
-                foreign.milliseconds =
-                    Some(ms.ok_or_else(|| record.fault("ms", "`ms` is not a time in milliseconds"))?);
+                foreign.milliseconds = Some(
+                    ms.ok_or_else(|| record.fault("ms", "`ms` is not a time in milliseconds"))?,
+                );
             }
             all.push(foreign);
             Ok(())
@@ -330,7 +364,8 @@ fn spans(
         let offset = |keys: &[&str]| {
             let value = get(keys).and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
             let key = keys[0];
-            value.ok_or_else(|| fault(format!("spans[{i}] has no whole number `{key}`; {ACCEPTED}")))
+            value
+                .ok_or_else(|| fault(format!("spans[{i}] has no whole number `{key}`; {ACCEPTED}")))
         };
         let start = offset(&["start", "start_position"])?;
         let end = offset(&["end", "end_position"])?;
@@ -378,7 +413,8 @@ fn spans(
 
 /// A label: 1 or 0, `true` or `false`, or one of the usual words; `null` is none.
 fn label(record: &Record<'_>, key: &str, value: &Value) -> anyhow::Result<Option<bool>> {
-    let is = |words: &[&str], word: &str| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    let is =
+        |words: &[&str], word: &str| words.iter().any(|known| word.eq_ignore_ascii_case(known));
     let found = match value {
         Value::Null => return Ok(None),
         Value::Bool(label) => Some(*label),
@@ -391,7 +427,16 @@ fn label(record: &Record<'_>, key: &str, value: &Value) -> anyhow::Result<Option
         Value::String(word) if is(NO, word) => Some(false),
         _ => None,
     };
-    let refused = || record.fault(key, format!("`{key}` is no label; accepted: 0, 1, true, false, {}, {}", YES[3..].join(", "), NO[3..].join(", ")));
+    let refused = || {
+        record.fault(
+            key,
+            format!(
+                "`{key}` is no label; accepted: 0, 1, true, false, {}, {}",
+                YES[3..].join(", "),
+                NO[3..].join(", ")
+            ),
+        )
+    };
     found.map(Some).ok_or_else(refused)
 }
 
@@ -445,7 +490,10 @@ mod tests {
 
     #[test]
     fn offsets_are_bytes_unless_the_line_or_the_flag_says_otherwise() {
-        assert_eq!(spans_of(r#"{"text": "é Ann", "spans": [{"start": 3, "end": 6, "type": "name"}]}"#), [3..6]);
+        assert_eq!(
+            spans_of(r#"{"text": "é Ann", "spans": [{"start": 3, "end": 6, "type": "name"}]}"#),
+            [3..6]
+        );
         for start in [2, 3] {
             let line = format!(
                 r#"{{"text": "é Ann", "spans": [{{"start": {start}, "end": {}, "type": "name", "value": "Ann"}}]}}"#,
@@ -480,16 +528,37 @@ mod tests {
             ("{\"txt\": \"a\"}", ":1:1: the line has no `text`; accepted"),
             ("{\"text\": 1}", ":1:2: `text` is not a text"),
             (r#"{"text": "a", "labels": 1}"#, ":1:15: `labels` is not an object"),
-            (r#"{"text": "a", "labels": {"toxicity": 0.5}}"#, ":1:26: `toxicity` is no label; accepted: 0, 1"),
+            (
+                r#"{"text": "a", "labels": {"toxicity": 0.5}}"#,
+                ":1:26: `toxicity` is no label; accepted: 0, 1",
+            ),
             (r#"{"text": "a", "spans": {}}"#, ":1:15: `spans` is not a list"),
             (r#"{"text": "a", "spans": [{}]}"#, "spans[0] has no whole number `start`"),
             (r#"{"text": "a", "spans": [{"start": 0, "end": 1}]}"#, "spans[0] has no `type`"),
-            (r#"{"text": "é", "spans": [{"start": 0, "end": 1, "type": "x"}]}"#, "2 bytes (1 characters); --offsets chars"),
-            (r#"{"text": "a", "spans": [{"start": 0, "end": 2, "type": "x"}]}"#, "0..2 is no stretch"),
-            (r#"{"text": "a", "spans": [{"start": 1, "end": 0, "type": "x"}]}"#, "1..0 is no stretch"),
-            (r#"{"text": "a", "spans": [{"start": 0, "end": 0, "type": "x"}]}"#, "0..0 is no stretch"),
-            (r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "value": "b"}]}"#, "its `value` is not"),
-            (r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "score": 2}]}"#, "spans[0].score"),
+            (
+                r#"{"text": "é", "spans": [{"start": 0, "end": 1, "type": "x"}]}"#,
+                "2 bytes (1 characters); --offsets chars",
+            ),
+            (
+                r#"{"text": "a", "spans": [{"start": 0, "end": 2, "type": "x"}]}"#,
+                "0..2 is no stretch",
+            ),
+            (
+                r#"{"text": "a", "spans": [{"start": 1, "end": 0, "type": "x"}]}"#,
+                "1..0 is no stretch",
+            ),
+            (
+                r#"{"text": "a", "spans": [{"start": 0, "end": 0, "type": "x"}]}"#,
+                "0..0 is no stretch",
+            ),
+            (
+                r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "value": "b"}]}"#,
+                "its `value` is not",
+            ),
+            (
+                r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "score": 2}]}"#,
+                "spans[0].score",
+            ),
             ("", "there are no texts"),
         ] {
             let error = read(line).unwrap_err().to_string();

@@ -75,7 +75,11 @@ fn histogram(sorted: &[f64]) -> Vec<TimeBin> {
         })
         .collect();
     for ms in sorted {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a small count"
+        )]
         let bin = ((step(*ms) - first).max(0.0) as usize).min(bins - 1);
         out[bin].texts += 1;
     }

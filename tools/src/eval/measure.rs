@@ -224,7 +224,8 @@ impl Measuring<'_> {
         let signals = [0, 1].map(|head| {
             let masking = self.masking.as_ref();
             let report = self.signal(data, &answers, head, thresholds[head])?;
-            let of = mistakes::of_signal(data, &answers.all, head, thresholds[head], types, masking);
+            let of =
+                mistakes::of_signal(data, &answers.all, head, thresholds[head], types, masking);
             mistakes.extend(of);
             Some(report)
         });
@@ -354,14 +355,17 @@ impl Measuring<'_> {
             return None;
         }
         let scored = |answers: &[Answer], texts: &[usize]| -> Vec<(f64, bool)> {
-            let row = |i: &usize| (answers[*i].scores[head], data.examples[*i].labels[head] == Some(true));
+            let row = |i: &usize| {
+                (answers[*i].scores[head], data.examples[*i].labels[head] == Some(true))
+            };
             texts.iter().map(row).collect()
         };
-        let figures = |ranking: &Ranking| {
-            Figures(self.bootstrap.estimates(ranking.texts(), |weights| {
-                ranking.figures(weights, threshold).to_vec()
-            }))
-        };
+        let figures =
+            |ranking: &Ranking| {
+                Figures(self.bootstrap.estimates(ranking.texts(), |weights| {
+                    ranking.figures(weights, threshold).to_vec()
+                }))
+            };
         let ranking = Ranking::new(&scored(&answers.all, &labelled));
         let mut groups = BTreeMap::<&str, Vec<usize>>::new();
         for text in &labelled {
@@ -386,7 +390,10 @@ impl Measuring<'_> {
             let ranking = Ranking::new(&scored(answers, &labelled));
             let figures = ranking.figures(&vec![1; ranking.texts()], threshold);
             let figures = FIGURES.iter().zip(figures);
-            (name(*voice), figures.map(|(name, figure)| ((*name).to_owned(), value(figure))).collect())
+            (
+                name(*voice),
+                figures.map(|(name, figure)| ((*name).to_owned(), value(figure))).collect(),
+            )
         });
         let (roc, precision_recall) = curves(&ranking);
         let [negatives, positives] = ranking.histogram(SCORE_BINS);
@@ -471,7 +478,10 @@ fn confusion(counts: &[&Counts], present: &[usize], types: &Types) -> Confusion 
             table[row][column] += 1;
         }
     }
-    Confusion { types: present.iter().map(|key| types.key(*key).to_owned()).collect(), counts: table }
+    Confusion {
+        types: present.iter().map(|key| types.key(*key).to_owned()).collect(),
+        counts: table,
+    }
 }
 
 /// ROC and precision over recall, from the strictest threshold to none.
@@ -482,7 +492,8 @@ fn curves(ranking: &Ranking) -> (Vec<[f64; 3]>, Vec<[f64; 3]>) {
         return (Vec::new(), Vec::new());
     }
     let steps = thinned(&steps);
-    let precision = |step: &Step| step.true_positives / (step.true_positives + step.false_positives);
+    let precision =
+        |step: &Step| step.true_positives / (step.true_positives + step.false_positives);
     let point = |step: &Step| [step.true_positives / positives, precision(step), step.score];
     let curve = steps.iter().map(point).collect();
     if negatives == 0.0 {
@@ -602,7 +613,8 @@ mod tests {
         assert_eq!((toxicity.positives, toxicity.negatives), (1, 2));
         assert_eq!(toxicity.figures.get("auc").value, Some(1.0));
         assert_eq!(toxicity.figures.get("fpr").value, Some(0.5));
-        let groups: Vec<_> = toxicity.groups.iter().map(|g| (g.group.as_str(), g.fpr.value)).collect();
+        let groups: Vec<_> =
+            toxicity.groups.iter().map(|g| (g.group.as_str(), g.fpr.value)).collect();
         assert_eq!(groups, [("a", Some(1.0)), ("b", Some(0.0))]);
         assert!(measured.signals[1].is_none());
         let kinds: Vec<_> = measured.mistakes.iter().map(|m| (m.signal, m.kind)).collect();

@@ -54,7 +54,8 @@ pub(crate) fn of_signal(
         let pairs = data.examples.iter().zip(answers);
         let mut wrong: Vec<_> = pairs
             .filter(|(example, answer)| {
-                example.labels[head] == Some(positive) && (answer.scores[head] >= threshold) != positive
+                example.labels[head] == Some(positive)
+                    && (answer.scores[head] >= threshold) != positive
             })
             .collect();
         let far = |answer: &Answer| (answer.scores[head] - threshold).abs();
@@ -91,7 +92,8 @@ pub(crate) fn of_pii(
         let gold = example.spans.as_deref().unwrap_or_default();
         let missed = counts.missed.iter().map(|i| types.label(gold[*i].label).name.clone());
         mistake.missed = missed.collect();
-        mistake.wrong = counts.wrong.iter().map(|i| types.key(answer.spans[*i].key).to_owned()).collect();
+        mistake.wrong =
+            counts.wrong.iter().map(|i| types.key(answer.spans[*i].key).to_owned()).collect();
         mistake.text = masking.map(|masking| masked(example, answer, types, masking));
         mistake
     };
@@ -127,7 +129,8 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
     let mut marks: Vec<(std::ops::Range<usize>, String)> = Vec::new();
     let gold = example.spans.as_deref().unwrap_or_default();
     for g in gold {
-        let found = answer.spans.iter().any(|f| f.span.start < g.span.end && g.span.start < f.span.end);
+        let found =
+            answer.spans.iter().any(|f| f.span.start < g.span.end && g.span.start < f.span.end);
         let label = types.label(g.label);
         let counted = types.standing(g.label) == Standing::Counted;
         let mark = match (found, counted) {
@@ -140,14 +143,19 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
         let met = gold.iter().any(|g| f.span.start < g.span.end && g.span.start < f.span.end);
         let judged = example.spans.is_some() && !met;
         let key = types.key(f.key);
-        marks.push((f.span.clone(), if judged { format!("[wrong: {key}]") } else { format!("[{key}]") }));
+        marks.push((
+            f.span.clone(),
+            if judged { format!("[wrong: {key}]") } else { format!("[{key}]") },
+        ));
     }
     // What scored too low to be redacted may be personal data all the same. A guard that fails masks everything.
     match masking.guard.check("eval", text, masking.mode) {
-        Ok(verdict) => marks.extend(verdict.findings.iter().filter_map(|finding| match finding.category {
-            Category::Pii(kind) => Some((finding.span.clone(), format!("[{}?]", kind.key()))),
-            _ => None,
-        })),
+        Ok(verdict) => {
+            marks.extend(verdict.findings.iter().filter_map(|finding| match finding.category {
+                Category::Pii(kind) => Some((finding.span.clone(), format!("[{}?]", kind.key()))),
+                _ => None,
+            }))
+        }
         Err(_) => return "[withheld: the guard failed]".to_owned(),
     }
     let stretches = union(marks.iter().map(|(span, _)| span.clone()).collect());
@@ -156,7 +164,8 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
         out.push_str(&text[from..stretch.start]);
         first = first.or(Some(out.len()));
         // The first mark of those that make up the stretch: labels come before what was found.
-        let mark = marks.iter().find(|(span, _)| stretch.start <= span.start && span.end <= stretch.end);
+        let mark =
+            marks.iter().find(|(span, _)| stretch.start <= span.start && span.end <= stretch.end);
         out.push_str(mark.map_or("[...]", |(_, mark)| mark));
         from = stretch.end;
     }
@@ -236,13 +245,24 @@ mod tests {
             &[("Ann", "PERSON"), ("bob@example.org", "email")],
             &[("bob@example.org", "email"), ("Jo", "name")],
         );
-        assert!(out.starts_with("[missed PERSON] wrote to [email] about [wrong: name], call [phone"), "{out}");
-        assert_eq!(shown("to bob@example.org", &[("bob@example.org", "email")], &[("bob@example.org", "email")]), "");
+        assert!(
+            out.starts_with("[missed PERSON] wrote to [email] about [wrong: name], call [phone"),
+            "{out}"
+        );
+        assert_eq!(
+            shown(
+                "to bob@example.org",
+                &[("bob@example.org", "email")],
+                &[("bob@example.org", "email")]
+            ),
+            ""
+        );
     }
 
     #[test]
     fn overlapping_masks_hide_all_they_cover() {
-        let out = shown("Ann Smith-Jones here", &[("Ann Smith", "PERSON")], &[("Smith-Jones", "email")]);
+        let out =
+            shown("Ann Smith-Jones here", &[("Ann Smith", "PERSON")], &[("Smith-Jones", "email")]);
         assert_eq!(out, "[PERSON] here");
     }
 

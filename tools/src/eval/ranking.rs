@@ -103,7 +103,8 @@ impl Ranking {
         let (mut tp, mut fp) = (0.0, 0.0);
         let (mut last_tp, mut last_fp) = (0.0, 0.0);
         for step in &steps {
-            let (more_tp, more_fp) = (step.true_positives - last_tp, step.false_positives - last_fp);
+            let (more_tp, more_fp) =
+                (step.true_positives - last_tp, step.false_positives - last_fp);
             // Mann-Whitney: a negative loses to every positive above it, half to those it ties with.
             pairs += more_fp * (last_tp + more_tp / 2.0);
             if more_tp > 0.0 {
@@ -240,11 +241,19 @@ mod tests {
             assert!(named(only_positives, name).is_nan(), "{name}");
         }
         assert_eq!(named(only_positives, "recall"), 0.5);
-        assert!(Ranking::new(&[]).figures(&[], 0.5).iter().all(|figure| figure.is_nan() || *figure == 0.0));
+        assert!(
+            Ranking::new(&[])
+                .figures(&[], 0.5)
+                .iter()
+                .all(|figure| figure.is_nan() || *figure == 0.0)
+        );
     }
 
     fn scored() -> impl Strategy<Value = Vec<(f64, bool)>> {
-        proptest::collection::vec(((0u8..12).prop_map(|s| f64::from(s) / 11.0), any::<bool>()), 1..60)
+        proptest::collection::vec(
+            ((0u8..12).prop_map(|s| f64::from(s) / 11.0), any::<bool>()),
+            1..60,
+        )
     }
 
     proptest! {

@@ -342,7 +342,10 @@ mod tests {
         let counts = judge(&gold(&[(0, 10, 2), (20, 30, 3)]), &f, &types);
         assert_eq!(counts.apart, [2, 3]);
         // Wrong by type where the label is unknown; out of the count where it is ignored.
-        assert_eq!(counts.types, [(types.key_of("name"), TypeCounts { found: 1, ..TypeCounts::default() })]);
+        assert_eq!(
+            counts.types,
+            [(types.key_of("name"), TypeCounts { found: 1, ..TypeCounts::default() })]
+        );
         assert_eq!((counts.gold_bytes, counts.found_bytes, counts.common_bytes), (0, 0, 0));
         assert_eq!((counts.wrong, counts.missed), (vec![0], vec![]));
     }

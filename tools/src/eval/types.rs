@@ -149,7 +149,9 @@ impl Types {
             let keys = if keys == ["ignore"] { Vec::new() } else { keys };
             if let Some(key) = keys.iter().find(|key| !self.has(key)) {
                 let known = self.keys[..self.known].join(", ");
-                bail!("{file}: {name}: the guard has no type {key:?} (it has: {known}; or \"ignore\")");
+                bail!(
+                    "{file}: {name}: the guard has no type {key:?} (it has: {known}; or \"ignore\")"
+                );
             }
             self.teach(&name, &keys);
         }
@@ -289,9 +291,11 @@ mod tests {
     fn what_counts_as_a_kept_type_is_apart() {
         let mut types = types();
         types.keep("place");
-        for (name, standing) in
-            [("GPE", Standing::Kept), ("STREET_ADDRESS", Standing::Counted), ("PERSON", Standing::Counted)]
-        {
+        for (name, standing) in [
+            ("GPE", Standing::Kept),
+            ("STREET_ADDRESS", Standing::Counted),
+            ("PERSON", Standing::Counted),
+        ] {
             let label = types.label_of(name);
             assert_eq!(types.standing(label), standing, "{name}");
         }

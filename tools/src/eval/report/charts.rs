@@ -72,7 +72,13 @@ pub(super) fn reliability(signal: &SignalReport) -> String {
     for bin in &filled {
         let (x, y) = point(bin);
         let radius = 3.0 + 6.0 * (bin.texts as f64 / most).sqrt();
-        plot.dot(x, y, radius, "bubble", &format!("{} texts: score {x:.3}, positive {y:.3}", bin.texts));
+        plot.dot(
+            x,
+            y,
+            radius,
+            "bubble",
+            &format!("{} texts: score {x:.3}, positive {y:.3}", bin.texts),
+        );
     }
     plot.finish(&format!("reliability, ECE {}", figure(signal.figures.get("ece").value)))
 }
@@ -117,8 +123,12 @@ pub(super) fn latency(latency: &Latency) -> String {
     plot.x_axis(&ticks, "milliseconds (logarithmic scale)");
     plot.y_axis(&[(0.0, "0".into()), (1.0, format!("{most:.0}"))], "texts");
     for (i, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.texts > 0) {
-        let about =
-            format!("{} texts: {} to {} ms", bin.texts, milliseconds(bin.from_ms), milliseconds(bin.to_ms));
+        let about = format!(
+            "{} texts: {} to {} ms",
+            bin.texts,
+            milliseconds(bin.from_ms),
+            milliseconds(bin.to_ms)
+        );
         let x = (i as f64 / n, (i + 1) as f64 / n);
         plot.bar(x, bin.texts as f64 / most, "time", &about);
     }
@@ -149,8 +159,10 @@ fn bars(rows: &[(&str, Estimate, String)], about: &str) -> String {
     const VALUES: f64 = 48.0;
     let x = |share: f64| NAMES + share.clamp(0.0, 1.0) * (WIDTH - NAMES - VALUES);
     let height = BAR_ROW * rows.len() as f64 + 8.0;
-    let mut out =
-        format!(r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{}">"#, escaped(about));
+    let mut out = format!(
+        r#"<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{}">"#,
+        escaped(about)
+    );
     for at in [0.0, 0.5, 1.0] {
         let _ = write!(
             out,
@@ -201,7 +213,9 @@ fn bars(rows: &[(&str, Estimate, String)], about: &str) -> String {
 /// As what each labelled type was found; cells are tinted by their share of the row.
 pub(super) fn confusion(confusion: &Confusion) -> String {
     let names = || confusion.types.iter().map(String::as_str);
-    let mut out = String::from("<div class=\"wide\"><table class=\"confusion\"><thead><tr><th>labelled \\ found as</th>");
+    let mut out = String::from(
+        "<div class=\"wide\"><table class=\"confusion\"><thead><tr><th>labelled \\ found as</th>",
+    );
     for name in names().chain(["not found"]) {
         let _ = write!(out, "<th><span>{}</span></th>", escaped(name));
     }

@@ -160,7 +160,8 @@ fn pii_section(pii: &PiiReport, out: &mut String) {
             ]
         })
         .collect();
-    let headings = ["type", "labelled", "found", "precision", "recall", "F1 by overlap", "strict F1"];
+    let headings =
+        ["type", "labelled", "found", "precision", "recall", "F1 by overlap", "strict F1"];
     table(&headings, &rows, out);
     out.push_str("<h3>Found as what?</h3>");
     out.push_str(&charts::confusion(&pii.confusion));
@@ -175,13 +176,20 @@ fn pii_section(pii: &PiiReport, out: &mut String) {
         let list: Vec<String> = pii.set_aside.iter().map(|(key, n)| format!("{key} {n}")).collect();
         let _ = write!(out, "<p>Found and set aside: {}.</p>", escaped(&list.join(", ")));
     }
-    voices(&pii.by_detector, &["overlap_precision", "overlap_recall", "overlap_f1", "bytes_recall"], out);
+    voices(
+        &pii.by_detector,
+        &["overlap_precision", "overlap_recall", "overlap_f1", "bytes_recall"],
+        out,
+    );
     out.push_str("</section>");
 }
 
 /// Figures of the rules alone and of the models alone.
 fn voices(
-    by_detector: &std::collections::BTreeMap<&'static str, serde_json::Map<String, serde_json::Value>>,
+    by_detector: &std::collections::BTreeMap<
+        &'static str,
+        serde_json::Map<String, serde_json::Value>,
+    >,
     keys: &[&str],
     out: &mut String,
 ) {
@@ -192,9 +200,9 @@ fn voices(
     let rows: Vec<Vec<String>> = keys
         .iter()
         .map(|key| {
-            let cells = by_detector.values().map(|figures| {
-                figure(figures.get(*key).and_then(serde_json::Value::as_f64))
-            });
+            let cells = by_detector
+                .values()
+                .map(|figures| figure(figures.get(*key).and_then(serde_json::Value::as_f64)));
             [key.replace('_', " ")].into_iter().chain(cells).collect()
         })
         .collect();
@@ -217,9 +225,19 @@ fn signal_section(name: &str, signal: &SignalReport, out: &mut String) {
     out.push_str("<div class=\"pictures\">");
     if !signal.roc.is_empty() {
         picture("ROC", "the dot is the threshold", &charts::roc(signal), out);
-        picture("Precision and recall", "the line is chance", &charts::precision_recall(signal), out);
+        picture(
+            "Precision and recall",
+            "the line is chance",
+            &charts::precision_recall(signal),
+            out,
+        );
     }
-    picture("Reliability", "on the diagonal, scores are probabilities", &charts::reliability(signal), out);
+    picture(
+        "Reliability",
+        "on the diagonal, scores are probabilities",
+        &charts::reliability(signal),
+        out,
+    );
     let legend = "labelled 0 (left) and 1 (right) should part";
     picture("Scores", legend, &charts::scores(signal), out);
     out.push_str("</div>");
@@ -303,10 +321,14 @@ fn provenance(report: &Report, out: &mut String) {
     let mut rows: Vec<Vec<String>> = report
         .data
         .iter()
-        .map(|file| vec![file.file.clone(), format!("{} texts, sha256 {}", file.texts, file.sha256)])
+        .map(|file| {
+            vec![file.file.clone(), format!("{} texts, sha256 {}", file.texts, file.sha256)]
+        })
         .collect();
     let models = report.subject.models.iter();
-    rows.extend(models.map(|model| vec![model.name.clone(), format!("model, sha256 {}", model.sha256)]));
+    rows.extend(
+        models.map(|model| vec![model.name.clone(), format!("model, sha256 {}", model.sha256)]),
+    );
     let t = &report.subject.thresholds;
     let thresholds =
         format!("toxicity {}, jailbreak {}, personal data {}", t.toxicity, t.jailbreak, t.pii);

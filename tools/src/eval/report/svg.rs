@@ -85,8 +85,11 @@ impl Plot {
     /// The area between a line and the bottom.
     pub(super) fn area(&mut self, points: &[(f64, f64)], class: &str) {
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return };
-        let closed: Vec<_> =
-            [(first.0, 0.0)].into_iter().chain(points.iter().copied()).chain([(last.0, 0.0)]).collect();
+        let closed: Vec<_> = [(first.0, 0.0)]
+            .into_iter()
+            .chain(points.iter().copied())
+            .chain([(last.0, 0.0)])
+            .collect();
         let mut path = String::new();
         for (x, y) in closed {
             let _ = write!(path, "{:.1},{:.1} ", Self::x(x), self.y(y));

@@ -57,7 +57,8 @@ pub(super) fn what(report: &Report) -> String {
 }
 
 fn heading(title: &str, about: &str, style: &Style, out: &mut String) {
-    let _ = writeln!(out, "\n{}  {}", style.paint(Tint::Bold, title), style.paint(Tint::Dim, about));
+    let _ =
+        writeln!(out, "\n{}  {}", style.paint(Tint::Bold, title), style.paint(Tint::Dim, about));
 }
 
 fn render_pii(pii: &PiiReport, style: &Style, out: &mut String) {
@@ -81,8 +82,15 @@ fn render_pii(pii: &PiiReport, style: &Style, out: &mut String) {
         let _ = writeln!(out, "of {} texts without any, flagged: {flagged}", pii.clean_texts);
     }
     out.push('\n');
-    let mut table =
-        Table::new(["type", ">labelled", ">found", ">precision", ">recall", "F1 by overlap", ">strict F1"]);
+    let mut table = Table::new([
+        "type",
+        ">labelled",
+        ">found",
+        ">precision",
+        ">recall",
+        "F1 by overlap",
+        ">strict F1",
+    ]);
     for row in &pii.types {
         table.row([
             row.name.as_str().into(),
@@ -98,7 +106,11 @@ fn render_pii(pii: &PiiReport, style: &Style, out: &mut String) {
     if !pii.apart.is_empty() {
         let mut table = Table::new(["not counted", ">labelled", "why"]);
         for row in &pii.apart {
-            table.row([row.label.as_str().into(), row.labelled.to_string().into(), why(row.why).into()]);
+            table.row([
+                row.label.as_str().into(),
+                row.labelled.to_string().into(),
+                why(row.why).into(),
+            ]);
         }
         let _ = write!(out, "\n{}", table.render(style));
     }
@@ -107,7 +119,8 @@ fn render_pii(pii: &PiiReport, style: &Style, out: &mut String) {
         let _ = writeln!(out, "found and set aside: {}", list.join(", "));
     }
     if !pii.by_detector.is_empty() {
-        let mut table = Table::new(["by detector", ">precision", ">recall", ">F1 by overlap", ">bytes recall"]);
+        let mut table =
+            Table::new(["by detector", ">precision", ">recall", ">F1 by overlap", ">bytes recall"]);
         for (name, figures) in &pii.by_detector {
             let cell = |key: &str| figure(figures.get(key).and_then(Value::as_f64));
             table.row([
@@ -156,7 +169,9 @@ fn render_signal(name: &str, signal: &SignalReport, style: &Style, out: &mut Str
     out.push_str(&if voices.is_empty() { plain.render(style) } else { table.render(style) });
     if !signal.groups.is_empty() {
         let mut worst: Vec<_> = signal.groups.iter().collect();
-        let errors = |fpr: Option<f64>, recall: Option<f64>| fpr.unwrap_or(0.0).max(1.0 - recall.unwrap_or(1.0));
+        let errors = |fpr: Option<f64>, recall: Option<f64>| {
+            fpr.unwrap_or(0.0).max(1.0 - recall.unwrap_or(1.0))
+        };
         worst.sort_by(|a, b| {
             let of = |g: &&crate::eval::measure::GroupReport| errors(g.fpr.value, g.recall.value);
             of(b).total_cmp(&of(a))
