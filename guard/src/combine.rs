@@ -62,9 +62,9 @@ mod tests {
             (0.0, false, Some(0.4), 0.4),
             (0.0, false, Some(0.0), 0.0),
             // A suspicion needs agreement, and a little is enough for a strong one.
-            (0.7, false, Some(0.0), 0.213),
-            (0.7, false, Some(0.1), 0.596),
-            (0.7, false, Some(0.2), 0.768),
+            (0.7, false, Some(0.0), 0.216),
+            (0.7, false, Some(0.1), 0.599),
+            (0.7, false, Some(0.2), 0.771),
             (0.3, false, Some(0.3), 0.463),
             (0.3, false, Some(0.5), 0.668),
             // Certainty, markers and disguises need none.
@@ -88,8 +88,10 @@ mod tests {
                     let here = score(a, alone, b);
                     assert!((0.0..=1.0).contains(&here), "{a} {b}: {here}");
                     assert!(here >= b, "{a} {b}: {here}");
-                    let (more_rules, more_model) =
-                        (score((a + 0.02).min(1.0), alone, b), score(a, alone, (b + 0.02).min(1.0)));
+                    let (more_rules, more_model) = (
+                        score((a + 0.02).min(1.0), alone, b),
+                        score(a, alone, (b + 0.02).min(1.0)),
+                    );
                     assert!(more_rules >= here - 1e-6 && more_model >= here - 1e-6, "{a} {b}");
                 }
             }

@@ -208,15 +208,16 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
-        let context = |text| DetectContext::with_cancel(text, mode, cancelled).of(source);
         let mut findings = Vec::new();
-        self.detect(text, &context(text), |_| true, &mut findings)?;
+        let ctx = DetectContext::with_cancel(text, mode, cancelled).of(source);
+        self.detect(text, &ctx, |_| true, &mut findings)?;
         let mut seen = Covered::default();
         findings.iter().for_each(|finding| seen.add(finding));
         let mut more = Vec::new();
         normalise::for_each(text, |view| -> Result<(), GuardError> {
             more.clear();
-            self.detect(view.text(), &context(view.text()), |d| d.reads_views(), &mut more)?;
+            let ctx = DetectContext::with_cancel(view.text(), mode, cancelled).of(source);
+            self.detect(view.text(), &ctx, |d| d.reads_views(), &mut more)?;
             more.sort_by(order);
             for mut finding in more.drain(..) {
                 finding.span = view.span(finding.span);

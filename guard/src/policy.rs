@@ -144,7 +144,9 @@ impl fmt::Display for PolicyFault {
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
             }
-            Self::List { list, entry, text: None, reason } => write!(f, "{list}[{entry}]: {reason}"),
+            Self::List { list, entry, text: None, reason } => {
+                write!(f, "{list}[{entry}]: {reason}")
+            }
             Self::List { list, entry, text: Some(text), reason } => {
                 write!(f, "{list}[{entry}]: text {}: {reason}", text + 1)
             }
@@ -206,7 +208,11 @@ impl Policy {
             if !reason.is_empty() {
                 faults.push(PolicyFault::Operator { key: key.clone(), reason });
             }
-            let denied = || self.deny.iter().any(|entry| matches!(&entry.action, DenyAction::Redact(kind) if kind == key));
+            let denied = || {
+                self.deny
+                    .iter()
+                    .any(|entry| matches!(&entry.action, DenyAction::Redact(kind) if kind == key))
+            };
             if !types.iter().any(|kind| kind.key() == key) && !denied() {
                 let mut known: Vec<&'static str> = types.iter().map(|kind| kind.key()).collect();
                 known.sort_unstable();

@@ -31,9 +31,8 @@ const MAX_TEMPLATE: usize = 2000;
 type Texts = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Read once a process. A file that does not parse, which a test rules out, leaves blocked texts without a template.
-static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("safe_templates.json")).unwrap_or_default()
-});
+static TEXTS: LazyLock<Texts> =
+    LazyLock::new(|| serde_json::from_str(include_str!("safe_templates.json")).unwrap_or_default());
 
 /// The languages that templates come in, sorted.
 #[must_use]

@@ -80,7 +80,10 @@ fn a_block_names_detector_rule_score_and_place_and_quotes_nothing() {
     let kinds: Vec<_> = card.evidence.iter().map(|e| (e.kind.as_str(), e.threshold)).collect();
     assert_eq!(kinds, [("jailbreak", 0.6), ("PII.email", 0.7)]);
     let block = &card.evidence[0];
-    assert_eq!((block.detector.as_str(), block.rule.as_str()), ("jailbreak", "instruction_override"));
+    assert_eq!(
+        (block.detector.as_str(), block.rule.as_str()),
+        ("jailbreak", "instruction_override")
+    );
     assert!(block.score >= 0.6 && block.span[0] == 0 && block.via.is_none());
     assert_eq!(card.policy_tags, ["jailbreak", "pii", "pii.email"]);
     let shown = serde_json::to_string(&card).unwrap();
@@ -171,10 +174,10 @@ fn denied_words_go_under_their_own_name_and_under_disguises() {
             deny(DenyAction::Block, &["forbidden fruit"]),
         ];
         p.allow = vec![allow(None, &["project falcon", "zanzibar"])];
-        p.redactions.insert("codename".into(), bho_guard::Operator::Replace {
-            text: Some("[a project]".into()),
-            numbered: false,
-        });
+        p.redactions.insert(
+            "codename".into(),
+            bho_guard::Operator::Replace { text: Some("[a project]".into()), numbered: false },
+        );
     });
     for (text, want) in [
         ("On project falcon, falc-0042 and falconry.", "On [a project], [a project] and falconry."),
@@ -197,7 +200,10 @@ fn lists_of_ten_thousand_texts_work() {
     let words: Vec<String> = (0..10_000).map(|i| format!("word{i}x")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let guard = guard(|p| p.deny = vec![deny(DenyAction::default(), &words)]);
-    assert_eq!(check(&guard, "word0x, word9999X and word10000x").text, "[DENIED], [DENIED] and word10000x");
+    assert_eq!(
+        check(&guard, "word0x, word9999X and word10000x").text,
+        "[DENIED], [DENIED] and word10000x"
+    );
 }
 
 #[test]
@@ -223,7 +229,8 @@ fn templates_speak_the_language_asked_for_and_are_guarded_themselves() {
         p.safe_templates.texts.insert("jailbreak_input".into(), "Nice try.".into());
     });
     assert_eq!(check(&own, ATTACK).text, "Nice try.");
-    for (text, want) in [(ATTACK, "not let it through"), ("Ask ann@example.org.", "redact it: pii")] {
+    for (text, want) in [(ATTACK, "not let it through"), ("Ask ann@example.org.", "redact it: pii")]
+    {
         let mut policy = Policy::default();
         policy.safe_templates.texts.insert("toxicity_input".into(), text.into());
         let error = Guard::new(policy).unwrap_err().to_string();
@@ -282,8 +289,13 @@ fn orders_in_retrieved_texts_block_there_and_nowhere_else() {
     assert!(!found.allowed && found.labels.indirect >= 0.6, "{found:?}");
     assert_eq!(found.policy_tags, ["injection.indirect"]);
     assert!(found.text.contains("left out"), "{}", found.text);
-    let lax = Policy { thresholds: bho_guard::Thresholds { indirect_block: 1.0, ..Default::default() }, ..Policy::default() };
-    assert!(Guard::new(lax).unwrap().check_retrieved("n", text, Mode::Output).unwrap().card.allowed);
+    let lax = Policy {
+        thresholds: bho_guard::Thresholds { indirect_block: 1.0, ..Default::default() },
+        ..Policy::default()
+    };
+    assert!(
+        Guard::new(lax).unwrap().check_retrieved("n", text, Mode::Output).unwrap().card.allowed
+    );
     // Personal data goes from retrieved texts too.
     let card = guard.check_retrieved("n", "Ask ann@example.org.", Mode::Input).unwrap().card;
     assert_eq!(card.text, "Ask [EMAIL].");

@@ -163,8 +163,7 @@ impl Screening {
         if let Some(verdict) = lock().verdicts[side].get(text) {
             return Ok(Arc::clone(verdict));
         }
-        let verdict =
-            self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
+        let verdict = self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
         let verdict = Arc::new(verdict);
         if text.len() <= CACHE_TEXT_BYTES {
             let mut seen = lock();
@@ -445,7 +444,11 @@ impl Walk<'_> {
             } else {
                 self.screening.neutralised(text, self.mode, self.cancel)?
             };
-            card.why.push_str(if card.text.is_empty() { "; left out" } else { "; sentences left out" });
+            card.why.push_str(if card.text.is_empty() {
+                "; left out"
+            } else {
+                "; sentences left out"
+            });
         }
         let found = !card.actions.is_empty() || !card.allowed;
         if found || self.want_main {

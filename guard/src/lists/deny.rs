@@ -150,10 +150,18 @@ mod tests {
     #[test]
     fn words_are_found_whole_in_any_case_and_place() {
         for (texts, text, want) in [
-            (&["Falcon"][..], "FALCON and falcon's, Falconry, GyrFalcon", &["FALCON", "falcon"][..]),
+            (
+                &["Falcon"][..],
+                "FALCON and falcon's, Falconry, GyrFalcon",
+                &["FALCON", "falcon"][..],
+            ),
             (&["project falcon"], "Project\nFalcon", &["Project\nFalcon"]),
             (&["foo", "foo bar"], "foo bart", &["foo"]),
-            (&["ÄRGER"], "größter Ärger, A\u{308}r\u{200b}ger!", &["Ärger", "A\u{308}r\u{200b}ger"]),
+            (
+                &["ÄRGER"],
+                "größter Ärger, A\u{308}r\u{200b}ger!",
+                &["Ärger", "A\u{308}r\u{200b}ger"],
+            ),
             (&["Falcon"], "ＦＡＬＣＯＮ", &["ＦＡＬＣＯＮ"]),
             (&["c++"], "C++, c+ and C++20", &["C++", "C++"]),
             (&["张伟"], "我叫张伟。", &["张伟"]),

@@ -90,8 +90,7 @@ pub(crate) fn folded(value: &str) -> String {
 /// A regular expression within bounds; its matching takes time linear in the text, as all of the crate's does.
 fn compile(regex: &str, whole: bool) -> Result<Regex, String> {
     let pattern = if whole { format!("\\A(?:{regex})\\z") } else { regex.to_owned() };
-    let built =
-        RegexBuilder::new(&pattern).case_insensitive(true).size_limit(MAX_COMPILED).build();
+    let built = RegexBuilder::new(&pattern).case_insensitive(true).size_limit(MAX_COMPILED).build();
     built.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "the regular expression is too large".to_owned(),
         // The last line says what is wrong; those before it draw the pattern.
@@ -113,18 +112,18 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
     for (list, texts, action) in allow.chain(deny) {
         last = if last.0 == list { (list, last.1 + 1) } else { (list, 0) };
         let entry = last.1;
-        let mut fault =
-            |text, reason| faults.push(PolicyFault::List { list, entry, text, reason });
+        let mut fault = |text, reason| faults.push(PolicyFault::List { list, entry, text, reason });
         if let Some(DenyAction::Redact(kind)) = action {
             match PiiType::named(kind) {
                 None => fault(
                     None,
-                    format!("{kind:?} is no name of a type; accepted: a-z, 0-9 and _, at most 48 of them"),
+                    format!(
+                        "{kind:?} is no name of a type; accepted: a-z, 0-9 and _, at most 48 of them"
+                    ),
                 ),
-                Some(kind) if !policy.redacts(kind) => fault(
-                    None,
-                    format!("`redactions.{}` keeps what this entry denies", kind.key()),
-                ),
+                Some(kind) if !policy.redacts(kind) => {
+                    fault(None, format!("`redactions.{}` keeps what this entry denies", kind.key()))
+                }
                 Some(_) => {}
             }
         }

@@ -6,11 +6,11 @@ use crate::yaml::{self, Path};
 
 use super::fault::{Faults, quoted};
 use super::reader::Section;
-use super::{redactions, templates};
 use super::{
     Budgets, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
     Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage, Tracing,
 };
+use super::{redactions, templates};
 
 /// One year: a time in milliseconds that any clock can still add.
 const MAX_MS: u64 = 31_536_000_000;

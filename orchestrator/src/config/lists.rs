@@ -111,8 +111,11 @@ fn entry_of(
         };
         return Some((ListEntry { texts: vec![text.to_owned()], ..ListEntry::default() }, place));
     };
-    let keys: &[&'static str] =
-        if list == "deny" { &["type", "text", "file", "action"] } else { &["type", "text", "file"] };
+    let keys: &[&'static str] = if list == "deny" {
+        &["type", "text", "file", "action"]
+    } else {
+        &["type", "text", "file"]
+    };
     let before = faults.len();
     let section = faults.section(item, path, keys)?;
     let mut entry = ListEntry { kind: faults.name(&section, "type"), ..ListEntry::default() };
@@ -135,7 +138,12 @@ fn entry_of(
                 Ok(lines) => (place.lines, entry.texts) = lines.into_iter().unzip(),
                 Err(reason) => {
                     let path = section.path.key("file");
-                    faults.error("unreadable_list", &path, pos, format!("{}: {reason}", quoted(&file)));
+                    faults.error(
+                        "unreadable_list",
+                        &path,
+                        pos,
+                        format!("{}: {reason}", quoted(&file)),
+                    );
                 }
             }
             entry.file = Some(file);

@@ -37,7 +37,8 @@ pub(super) fn read(output: &Section<'_, '_>, out: &mut Policies, faults: &mut Fa
                 let path = section.path.key("language");
                 let pos = section.entry("language").map_or(section.pos, |e| e.value.pos);
                 let hint = faults.suggestion(&language, known.iter().copied());
-                let message = format!("there are no templates in the language {}", quoted(&language));
+                let message =
+                    format!("there are no templates in the language {}", quoted(&language));
                 faults.error("unknown_language", &path, pos, message).hint = hint;
             }
             PolicyFault::Template { key, reason } => {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The words of the schema's choices, for reading and for writing.
 
-use super::{BlockedPost, BlockedPre, ConversationKind, DeviceMode, MissingInputs, OnInjection, Strategy};
+use super::{
+    BlockedPost, BlockedPre, ConversationKind, DeviceMode, MissingInputs, OnInjection, Strategy,
+};
 
 /// A choice written as one of a few words.
 pub(super) trait Words: Copy + PartialEq + 'static {

@@ -101,7 +101,8 @@ impl Detector for Moderator {
     ) -> Result<(), GuardError> {
         let view = model_view(text);
         let retrieved = ctx.source() == Source::Retrieved;
-        let suspected = |f: &Finding| matches!(f.category, Category::Jailbreak | Category::Indirect);
+        let suspected =
+            |f: &Finding| matches!(f.category, Category::Jailbreak | Category::Indirect);
         if retrieved && !out.iter().any(suspected) && !addresses_someone(view.text()) {
             return Ok(());
         }
