@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The guard's own evaluation texts are well-formed, different from each other and from what training texts grow from.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A run of this many words in common counts as a borrowed sentence.
+const RUN: usize = 6;
+
+/// The files, with the share of texts that must carry each label: (file, at least, [(label, values allowed)]).
+#[rustfmt::skip]
+const FILES: &[(&str, usize, &[(&str, &[u64])])] = &[
+    ("overdefense", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
+    ("injections", 250, &[("jailbreak", &[1])]),
+    ("identity", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
+    ("toxicity", 300, &[("toxicity", &[0, 1])]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn rows(file: &str) -> Vec<Value> {
+    let path = root().join(format!("tests/data/guard/{file}.jsonl"));
+    let text = fs::read_to_string(&path).unwrap();
+    text.lines()
+        .enumerate()
+        .map(|(i, line)| serde_json::from_str(line).unwrap_or_else(|e| panic!("{file}:{}: {e}", i + 1)))
+        .collect()
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.to_lowercase()
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_line_has_a_text_a_group_and_the_labels_of_its_file() {
+    for (file, at_least, labels) in FILES {
+        let rows = rows(file);
+        assert!(rows.len() >= *at_least, "{file}: {} texts", rows.len());
+        for (i, row) in rows.iter().enumerate() {
+            let at = format!("{file}:{}", i + 1);
+            assert!(row["text"].as_str().is_some_and(|text| !text.trim().is_empty()), "{at}: text");
+            assert!(row["group"].as_str().is_some_and(|group| !group.is_empty()), "{at}: group");
+            let given = row["labels"].as_object().unwrap_or_else(|| panic!("{at}: labels"));
+            assert_eq!(given.len(), labels.len(), "{at}: {given:?}");
+            for (label, allowed) in *labels {
+                assert!(given[*label].as_u64().is_some_and(|v| allowed.contains(&v)), "{at}: {label}");
+            }
+        }
+    }
+    let toxic = rows("toxicity").iter().filter(|row| row["labels"]["toxicity"] == 1).count();
+    assert!(toxic >= 200, "{toxic} toxic texts");
+}
+
+#[test]
+fn no_text_occurs_twice() {
+    let mut seen: HashMap<String, String> = HashMap::new();
+    for (file, ..) in FILES {
+        for (i, row) in rows(file).iter().enumerate() {
+            let at = format!("{file}:{}", i + 1);
+            let key = row["text"].as_str().unwrap().to_lowercase().split_whitespace().collect();
+            if let Some(first) = seen.insert(key, at.clone()) {
+                panic!("{at} is {first} again");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_sentence_is_shared_with_the_training_grammars() {
+    let (mut runs, mut lines) = (HashSet::new(), HashSet::new());
+    for entry in fs::read_dir(root().join("tools/train/guard/grammar")).unwrap() {
+        for line in fs::read_to_string(entry.unwrap().path()).unwrap().lines() {
+            if line.starts_with(['#', '@']) {
+                continue;
+            }
+            lines.insert(words(line));
+            // What stands between two slots is fixed in every text grown from the line.
+            for fixed in line.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest)) {
+                runs.extend(words(fixed).windows(RUN).map(<[String]>::to_vec));
+            }
+        }
+    }
+    assert!(lines.len() > 1000 && runs.len() > 1000, "{} lines, {} runs", lines.len(), runs.len());
+    for (file, ..) in FILES {
+        for (i, row) in rows(file).iter().enumerate() {
+            let text = row["text"].as_str().unwrap();
+            for sentence in text.split_inclusive(['.', '!', '?', '\n']).map(words) {
+                let borrowed = sentence.len() > 3 && lines.contains(&sentence);
+                assert!(!borrowed, "{file}:{}: {sentence:?} is a line of a grammar", i + 1);
+            }
+            for run in words(text).windows(RUN) {
+                assert!(!runs.contains(run), "{file}:{}: {run:?} stands in a grammar", i + 1);
+            }
+        }
+    }
+}
