@@ -17,6 +17,7 @@ const FILES: &[(&str, usize, &[(&str, &[u64])])] = &[
     ("injections", 250, &[("jailbreak", &[1])]),
     ("identity", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("toxicity", 300, &[("toxicity", &[0, 1])]),
+    ("pii", 100, &[]),
 ];
 
 fn root() -> PathBuf {
@@ -49,15 +50,31 @@ fn every_line_has_a_text_a_group_and_the_labels_of_its_file() {
             let at = format!("{file}:{}", i + 1);
             assert!(row["text"].as_str().is_some_and(|text| !text.trim().is_empty()), "{at}: text");
             assert!(row["group"].as_str().is_some_and(|group| !group.is_empty()), "{at}: group");
-            let given = row["labels"].as_object().unwrap_or_else(|| panic!("{at}: labels"));
-            assert_eq!(given.len(), labels.len(), "{at}: {given:?}");
+            let given = row["labels"].as_object().map_or(0, serde_json::Map::len);
+            assert_eq!(given, labels.len(), "{at}: {}", row["labels"]);
             for (label, allowed) in *labels {
-                assert!(given[*label].as_u64().is_some_and(|v| allowed.contains(&v)), "{at}: {label}");
+                let value = row["labels"][*label].as_u64();
+                assert!(value.is_some_and(|v| allowed.contains(&v)), "{at}: {label}");
             }
         }
     }
     let toxic = rows("toxicity").iter().filter(|row| row["labels"]["toxicity"] == 1).count();
     assert!(toxic >= 200, "{toxic} toxic texts");
+}
+
+#[test]
+fn labelled_stretches_are_words_of_their_text() {
+    for (i, row) in rows("pii").iter().enumerate() {
+        let at = format!("pii:{}", i + 1);
+        let (text, mut done) = (row["text"].as_str().unwrap(), 0);
+        for span in row["spans"].as_array().unwrap_or_else(|| panic!("{at}: spans")) {
+            let [start, end] = ["start", "end"].map(|key| span[key].as_u64().unwrap() as usize);
+            let value = text.get(start..end).unwrap_or_else(|| panic!("{at}: {start}..{end}"));
+            assert!(start >= done && !value.is_empty() && value.trim() == value, "{at}: {value:?}");
+            assert!(span["type"].as_str().is_some_and(|kind| !kind.is_empty()), "{at}: type");
+            done = end;
+        }
+    }
 }
 
 #[test]
