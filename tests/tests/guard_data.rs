@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! The guard's own evaluation texts are well-formed, different from each other and from what training texts grow from.
+//! The guard's own evaluation texts are well-formed, different from each other and from our own training texts.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A run of this many words in common counts as a borrowed sentence.
-const RUN: usize = 6;
+/// A run of this many words in common counts as borrowed: longer than any idiom that two authors would both use.
+const RUN: usize = 8;
 
-/// The files, with the share of texts that must carry each label: (file, at least, [(label, values allowed)]).
+/// The files: (file, texts at least, [(label, values allowed)]).
 #[rustfmt::skip]
 const FILES: &[(&str, usize, &[(&str, &[u64])])] = &[
     ("overdefense", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
@@ -91,31 +91,47 @@ fn no_text_occurs_twice() {
     }
 }
 
-#[test]
-fn no_sentence_is_shared_with_the_training_grammars() {
-    let (mut runs, mut lines) = (HashSet::new(), HashSet::new());
-    for entry in fs::read_dir(root().join("tools/train/guard/grammar")).unwrap() {
-        for line in fs::read_to_string(entry.unwrap().path()).unwrap().lines() {
-            if line.starts_with(['#', '@']) {
-                continue;
-            }
-            lines.insert(words(line));
-            // What stands between two slots is fixed in every text grown from the line.
-            for fixed in line.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest)) {
-                runs.extend(words(fixed).windows(RUN).map(<[String]>::to_vec));
+/// What training texts of our own are made of: lines of the grammars, and whole texts.
+fn training_texts() -> Vec<String> {
+    let folder = root().join("tools/train/guard");
+    let mut texts = Vec::new();
+    for name in ["grammar", "written"] {
+        let Ok(entries) = fs::read_dir(folder.join(name)) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            for line in fs::read_to_string(&path).unwrap().lines() {
+                if path.extension().is_some_and(|kind| kind == "jsonl") {
+                    let row: Value = serde_json::from_str(line).unwrap();
+                    texts.push(row["text"].as_str().unwrap().to_owned());
+                } else if !line.starts_with(['#', '@']) {
+                    texts.push(line.to_owned());
+                }
             }
         }
     }
-    assert!(lines.len() > 1000 && runs.len() > 1000, "{} lines, {} runs", lines.len(), runs.len());
+    texts
+}
+
+#[test]
+fn no_sentence_is_shared_with_our_own_training_texts() {
+    let (mut runs, mut whole) = (HashSet::new(), HashSet::new());
+    for text in training_texts() {
+        whole.insert(words(&text));
+        // What stands between two slots of a grammar is fixed in every text grown from the line.
+        for fixed in text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest)) {
+            runs.extend(words(fixed).windows(RUN).map(<[String]>::to_vec));
+        }
+    }
+    assert!(whole.len() > 1000 && runs.len() > 100, "{} texts, {} runs", whole.len(), runs.len());
     for (file, ..) in FILES {
         for (i, row) in rows(file).iter().enumerate() {
             let text = row["text"].as_str().unwrap();
             for sentence in text.split_inclusive(['.', '!', '?', '\n']).map(words) {
-                let borrowed = sentence.len() > 3 && lines.contains(&sentence);
-                assert!(!borrowed, "{file}:{}: {sentence:?} is a line of a grammar", i + 1);
+                let borrowed = sentence.len() > 3 && whole.contains(&sentence);
+                assert!(!borrowed, "{file}:{}: {sentence:?} is a training text", i + 1);
             }
             for run in words(text).windows(RUN) {
-                assert!(!runs.contains(run), "{file}:{}: {run:?} stands in a grammar", i + 1);
+                assert!(!runs.contains(run), "{file}:{}: {run:?} stands in a training text", i + 1);
             }
         }
     }
