@@ -63,7 +63,12 @@ impl Fake {
             self.labels.iter().map(|l| if label(l) { p } else { 0.0 }).collect();
         probabilities[0] = 1.0 - p;
         let top = if p > 0.5 { self.labels.iter().position(label).unwrap_or(0) } else { 0 };
-        TokenLabel { span, label: self.labels[top].clone(), probability: probabilities[top], probabilities }
+        TokenLabel {
+            span,
+            label: self.labels[top].clone(),
+            probability: probabilities[top],
+            probabilities,
+        }
     }
 }
 

@@ -37,7 +37,13 @@ pub(super) fn find(words: &Words<'_>, marks: &[Mark], out: &mut Vec<Found>) {
 /// Whether two parts of an address may stand this far apart: a comma, a line break, the marks of a quoted line.
 fn is_near(gap: &str) -> bool {
     gap.len() <= 12
-        && gap.chars().all(|c| c.is_whitespace() || matches!(c, ',' | '.' | '-' | '/' | '#' | '\'' | '’' | '>' | '?' | '|' | '(' | ')'))
+        && gap.chars().all(|c| {
+            c.is_whitespace()
+                || matches!(
+                    c,
+                    ',' | '.' | '-' | '/' | '#' | '\'' | '’' | '>' | '?' | '|' | '(' | ')'
+                )
+        })
         && gap.bytes().filter(|b| *b == b'\n').count() <= 2
 }
 
@@ -60,17 +66,28 @@ fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut
         return;
     };
     // Of the places before the first part, those on its line.
-    let start = (first..head).rev().take_while(|&i| !words.gap(i + 1).contains('\n')).last().unwrap_or(head);
+    let start = (first..head)
+        .rev()
+        .take_while(|&i| !words.gap(i + 1).contains('\n'))
+        .last()
+        .unwrap_or(head);
     if start > first {
         places(words, marks, first, start - 1, out);
     }
     // A postcode after the town, or a state.
     let mut end = last;
-    while end + 1 < words.len() && end < last + 2 && is_near(words.gap(end + 1)) && is_code(words, marks, end + 1) {
+    while end + 1 < words.len()
+        && end < last + 2
+        && is_near(words.gap(end + 1))
+        && is_code(words, marks, end + 1)
+    {
         end += 1;
     }
     // "Apt." before the number of a flat.
-    let begin = (start > 0 && among(words.word(start - 1), UNITS) && is_near(words.gap(start)) && marks[start - 1] == Mark::Nothing
+    let begin = (start > 0
+        && among(words.word(start - 1), UNITS)
+        && is_near(words.gap(start))
+        && marks[start - 1] == Mark::Nothing
         && words.word(start - 1).len() > 2)
         .then(|| start - 1)
         .unwrap_or(start);
@@ -83,7 +100,13 @@ fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut
         p *= 0.6;
     }
     let floor = if floor < 0.7 { 0.0 } else { floor };
-    out.push(Found { span: words.span(begin, end), kind: ADDRESS, rule: "address_parts", p, floor });
+    out.push(Found {
+        span: words.span(begin, end),
+        kind: ADDRESS,
+        rule: "address_parts",
+        p,
+        floor,
+    });
 }
 
 /// Whether a word is what ends an address: a postcode or the abbreviation of a state.
@@ -122,7 +145,13 @@ fn places(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mu
         }
         i = i.max(end + 1);
         if p >= FAINT {
-            out.push(Found { span: words.span(start, end), kind: PLACE, rule: "place", p, floor: 0.0 });
+            out.push(Found {
+                span: words.span(start, end),
+                kind: PLACE,
+                rule: "place",
+                p,
+                floor: 0.0,
+            });
         }
     }
 }

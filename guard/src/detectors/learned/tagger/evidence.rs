@@ -62,13 +62,13 @@ pub(super) fn weigh(words: &mut Words<'_>) -> Vec<Mark> {
 fn judge(words: &mut Words<'_>, i: usize) -> Mark {
     let text = words.word(i);
     let word = &words.list[i];
-    let letters = !text.contains(|c: char| c.is_ascii_digit()) && text.contains(char::is_alphabetic);
-    // Hardly any word is near anything.
+    let letters =
+        !text.contains(|c: char| c.is_ascii_digit()) && text.contains(char::is_alphabetic);
     let titled = letters && word.case != Case::Lower && titled(words, i);
-    let near = word.name.max(word.place).max(word.address) > 0.02 || titled || word.ruled > 0.0;
-    let plain = !near && !(letters && word.case != Case::Lower && cued(words, i));
-    let word = &words.list[i];
-    if word.taken || word.linked && word.ruled == 0.0 || plain && word.number.1 < FAINT {
+    // Hardly any word is near anything.
+    let near = word.name.max(word.place).max(word.address).max(word.number.1) > 0.02;
+    let plain = !near && !titled && word.ruled == 0.0;
+    if word.taken || word.linked && word.ruled == 0.0 || plain {
         let word = &mut words.list[i];
         (word.name, word.place, word.address) = (0.0, 0.0, 0.0);
         return Mark::Nothing;
@@ -140,7 +140,10 @@ fn cued(words: &Words<'_>, i: usize) -> bool {
     }
     let pair = || {
         let first = words.word(before - 1);
-        gap == " " && PAIR_CUES.iter().any(|(a, b)| a.eq_ignore_ascii_case(first) && b.eq_ignore_ascii_case(word))
+        gap == " "
+            && PAIR_CUES
+                .iter()
+                .any(|(a, b)| a.eq_ignore_ascii_case(first) && b.eq_ignore_ascii_case(word))
     };
     among(word, CUES) || before > 0 && pair()
 }

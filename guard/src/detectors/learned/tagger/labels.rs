@@ -32,7 +32,9 @@ pub const TAGGED_TYPES: &[PiiType] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entity {
     /// A given name; true for one that may be any part of a name's front.
-    Name { given: bool },
+    Name {
+        given: bool,
+    },
     Address,
     Place,
     /// A number that its context must confirm: an index into [`NUMBERS`].

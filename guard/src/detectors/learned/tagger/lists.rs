@@ -79,7 +79,8 @@ pub(super) const UNITS: &[&str] = &[
 ];
 
 /// What a postcode is called.
-pub(super) const POSTCODES: &[&str] = &["zip", "zipcode", "postcode", "postal", "plz", "postleitzahl", "cap", "cep"];
+pub(super) const POSTCODES: &[&str] =
+    &["zip", "zipcode", "postcode", "postal", "plz", "postleitzahl", "cap", "cep"];
 
 /// Whether a word is in a list, in any case.
 pub(super) fn among(word: &str, list: &[&str]) -> bool {

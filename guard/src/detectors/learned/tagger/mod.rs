@@ -113,7 +113,8 @@ impl Detector for PiiTagger {
         numbers::find(&words, &marks, &mut found);
         out.extend(found.into_iter().filter_map(|found| {
             let span = view.span(found.span.clone());
-            let finding = || Finding::pii(found.kind, span.clone(), found.score(), self.name(), found.rule);
+            let finding =
+                || Finding::pii(found.kind, span.clone(), found.score(), self.name(), found.rule);
             (!span.is_empty()).then(finding)
         }));
         Ok(())

@@ -60,7 +60,7 @@ fn run(words: &Words<'_>, marks: &[Mark], seed: usize, from: usize) -> Run {
     let name = |i: usize| if marks[i] == Mark::Name { words.list[i].name } else { 0.0 };
     let mut last = seed;
     let mut p = name(seed);
-    while let Some(next) = next(words, marks, seed, last) {
+    while let Some(next) = next(words, marks, last) {
         p = p.max(name(next));
         last = next;
     }
@@ -73,7 +73,10 @@ fn run(words: &Words<'_>, marks: &[Mark], seed: usize, from: usize) -> Run {
         last += 1;
         p = p.max(name(last));
     }
-    while first > from && is_any_title(words, first - 1) && matches!(words.gap(first), " " | ". " | ".") {
+    while first > from
+        && is_any_title(words, first - 1)
+        && matches!(words.gap(first), " " | ". " | ".")
+    {
         first -= 1;
     }
     while last + 1 < words.len()
@@ -87,7 +90,7 @@ fn run(words: &Words<'_>, marks: &[Mark], seed: usize, from: usize) -> Run {
 }
 
 /// The next word of a name that goes on behind word `last`, particles and initials skipped.
-fn next(words: &Words<'_>, marks: &[Mark], seed: usize, last: usize) -> Option<usize> {
+fn next(words: &Words<'_>, marks: &[Mark], last: usize) -> Option<usize> {
     let mut i = last + 1;
     while i < words.len() && i <= last + 1 + BETWEEN && is_inner(words, i) {
         if belongs(words, marks, i) {
@@ -95,8 +98,7 @@ fn next(words: &Words<'_>, marks: &[Mark], seed: usize, last: usize) -> Option<u
         }
         let initial = is_initial(words, i);
         let particle = among(words.word(i), PARTICLES) && !words.list[i].linked;
-        // "ann, van" and "Ann o" end.
-        if !initial && !particle || i == seed {
+        if !initial && !particle {
             return None;
         }
         i += 1;
@@ -106,7 +108,10 @@ fn next(words: &Words<'_>, marks: &[Mark], seed: usize, last: usize) -> Option<u
 
 /// Whether what stands before a word may stand inside a name.
 fn is_inner(words: &Words<'_>, i: usize) -> bool {
-    let short = |i: usize| i.checked_sub(1).is_some_and(|j| words.word(j).chars().count() <= 2 || among(words.word(j), TITLES));
+    let short = |i: usize| {
+        i.checked_sub(1)
+            .is_some_and(|j| words.word(j).chars().count() <= 2 || among(words.word(j), TITLES))
+    };
     match words.gap(i) {
         " " | "  " | "-" => true,
         // Not "Ann's".
@@ -122,20 +127,26 @@ fn belongs(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let capital = matches!(word.case, Case::Start | Case::Inside);
     let hyphen = words.gap(i) == "-" && capital;
     let weak = marks[i] == Mark::Nothing
-        && (capital && word.name >= BESIDE || word.case == Case::Silent && word.name >= 1.5 * BESIDE);
-    marks[i] == Mark::Name || !word.taken && !word.linked && marks[i] != Mark::Number && (hyphen || weak)
+        && (capital && word.name >= BESIDE
+            || word.case == Case::Silent && word.name >= 1.5 * BESIDE);
+    marks[i] == Mark::Name
+        || !word.taken && !word.linked && marks[i] != Mark::Number && (hyphen || weak)
 }
 
 /// Whether a word in front of a name is a part of it: an initial, or the front of a compound.
 fn leads(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let free = marks[i] == Mark::Nothing && !words.list[i].taken && !words.list[i].linked;
-    let compound = words.gap(i + 1) == "-" && matches!(words.list[i].case, Case::Inside | Case::Start);
-    free && (is_initial(words, i) && words.gap(i + 1).starts_with('.') || compound && words.word(i).len() > 2)
+    let compound =
+        words.gap(i + 1) == "-" && matches!(words.list[i].case, Case::Inside | Case::Start);
+    free && (is_initial(words, i) && words.gap(i + 1).starts_with('.')
+        || compound && words.word(i).len() > 2)
 }
 
 fn is_initial(words: &Words<'_>, i: usize) -> bool {
     let mut chars = words.word(i).chars();
-    chars.next().is_some_and(char::is_alphabetic) && chars.next().is_none() && words.list[i].case != Case::Lower
+    chars.next().is_some_and(char::is_alphabetic)
+        && chars.next().is_none()
+        && words.list[i].case != Case::Lower
 }
 
 /// Whether a given name follows a surname after a comma, and no list goes on.
@@ -153,7 +164,9 @@ fn is_turned(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
 /// Whether a word right behind a name makes it an organisation's.
 fn is_organisation(words: &Words<'_>, last: usize) -> bool {
     (last + 1..words.len()).take(2).any(|i| {
-        matches!(words.gap(i), " " | ", " | " & ") && words.list[i].case != Case::Lower && among(words.word(i), ORGANISATIONS)
+        matches!(words.gap(i), " " | ", " | " & ")
+            && words.list[i].case != Case::Lower
+            && among(words.word(i), ORGANISATIONS)
     })
 }
 
@@ -163,7 +176,7 @@ fn again(words: &Words<'_>, marks: &[Mark], runs: &[Run]) -> Vec<usize> {
         .iter()
         .filter(|run| run.p >= SURE && run.first < run.last)
         .flat_map(|run| run.first..=run.last)
-        .filter(|&i| marks[i] == Mark::Name && words.list[i].name >= SURE && is_telling(words, i))
+        .filter(|&i| marks[i] == Mark::Name && words.list[i].name >= 0.5 && is_telling(words, i))
         .map(|i| words.word(i))
         .collect();
     if known.is_empty() {
@@ -171,12 +184,19 @@ fn again(words: &Words<'_>, marks: &[Mark], runs: &[Run]) -> Vec<usize> {
     }
     let mut inside = vec![false; words.len()];
     runs.iter().flat_map(|run| run.first..=run.last).for_each(|i| inside[i] = true);
-    let free = |i: &usize| marks[*i] == Mark::Nothing && !inside[*i] && !words.list[*i].taken && !words.list[*i].linked;
-    (0..words.len()).filter(free).filter(|&i| is_telling(words, i) && known.contains(words.word(i))).collect()
+    let free = |i: &usize| {
+        marks[*i] == Mark::Nothing && !inside[*i] && !words.list[*i].taken && !words.list[*i].linked
+    };
+    (0..words.len())
+        .filter(free)
+        .filter(|&i| is_telling(words, i) && known.contains(words.word(i)))
+        .collect()
 }
 
 /// Whether a word is told from others by its letters.
 fn is_telling(words: &Words<'_>, i: usize) -> bool {
     let word = words.word(i);
-    matches!(words.list[i].case, Case::Inside | Case::Start) && word.chars().count() > 2 && !among(word, COMMON)
+    matches!(words.list[i].case, Case::Inside | Case::Start)
+        && word.chars().count() > 2
+        && !among(word, COMMON)
 }

@@ -22,13 +22,16 @@ pub(super) fn find(words: &Words<'_>, marks: &[Mark], out: &mut Vec<Found>) {
             continue;
         }
         let (kind, mut p) = words.list[first].number;
-        while i < words.len() && marks[i] == Mark::Number && matches!(words.gap(i), " " | "-" | "." | "/") {
+        while i < words.len()
+            && marks[i] == Mark::Number
+            && matches!(words.gap(i), " " | "-" | "." | "/")
+        {
             p = p.max(words.list[i].number.1);
             i += 1;
         }
         let span = words.span(first, i - 1);
         let digits = words.text[span.clone()].bytes().filter(u8::is_ascii_digit).count();
-        let (label, kind, positive) = NUMBERS[usize::from(kind)];
+        let (_, kind, positive) = NUMBERS[usize::from(kind)];
         let cues = Cues { positive, negative: &[] };
         if digits < MIN_DIGITS {
             continue;
@@ -36,6 +39,6 @@ pub(super) fn find(words: &Words<'_>, marks: &[Mark], out: &mut Vec<Found>) {
         if cues.around(words.text, &span) != Context::For {
             p *= UNANNOUNCED;
         }
-        out.push(Found { span, kind, rule: label, p, floor: 0.0 });
+        out.push(Found { span, kind, rule: kind.key(), p, floor: 0.0 });
     }
 }

@@ -22,13 +22,16 @@ fn names() -> &'static Names {
         let mut names = Names::new();
         for line in include_str!("countries.txt").lines().filter(|line| !line.starts_with('#')) {
             let (name, alone) = line.strip_prefix('*').map_or((line, true), |name| (name, false));
-            let mut words = name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(fold);
+            let mut words =
+                name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(fold);
             if let Some(first) = words.next() {
                 names.entry(first).or_default().push((words.collect(), alone));
             }
         }
         // The longest first: "South Georgia and the ..." before "South ...".
-        names.values_mut().for_each(|rest| rest.sort_by_key(|(words, _)| std::cmp::Reverse(words.len())));
+        names
+            .values_mut()
+            .for_each(|rest| rest.sort_by_key(|(words, _)| std::cmp::Reverse(words.len())));
         names
     })
 }
@@ -50,7 +53,8 @@ pub(super) fn mark(words: &mut Words<'_>, marks: &mut [Mark]) {
         let last = country(words, i);
         if let Some(last) = last {
             let person = last == i && is_person(words, marks, i);
-            let address = (i..=last).any(|j| marks[j] == Mark::Address && words.list[j].address > SURE);
+            let address =
+                (i..=last).any(|j| marks[j] == Mark::Address && words.list[j].address > SURE);
             if !person && !address {
                 for j in i..=last {
                     marks[j] = Mark::Place;
@@ -84,6 +88,10 @@ fn is_person(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let named = |j: usize| marks.get(j) == Some(&Mark::Name) && words.list[j].name > 0.5;
     let beside = i > 0 && words.gap(i) == " " && named(i - 1)
         || i + 1 < words.len() && words.gap(i + 1) == " " && named(i + 1);
-    let ambiguous = || names().get(&fold(words.word(i))).is_some_and(|all| all.iter().any(|(rest, alone)| rest.is_empty() && !alone));
+    let ambiguous = || {
+        names()
+            .get(&fold(words.word(i)))
+            .is_some_and(|all| all.iter().any(|(rest, alone)| rest.is_empty() && !alone))
+    };
     beside || named(i) && ambiguous()
 }

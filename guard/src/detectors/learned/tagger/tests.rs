@@ -117,24 +117,38 @@ fn capitals_and_cues_are_evidence() {
         ],
     );
     let faint = all("and Gray came");
-    assert!(matches!(faint[..], [("name", "Gray", score)] if (0.3..0.7).contains(&score)), "{faint:?}");
+    assert!(
+        matches!(faint[..], [("name", "Gray", score)] if (0.3..0.7).contains(&score)),
+        "{faint:?}"
+    );
 }
 
 #[test]
 fn what_is_no_name_whatever_the_model_says() {
-    for text in
-        ["4711 is here", "", "... !!", "The Smith Inc. office", "Ann & Co", "`Ann`", "Ann::new", "Ann.com", "Smith University"]
-    {
+    for text in [
+        "4711 is here",
+        "",
+        "... !!",
+        "The Smith Inc. office",
+        "Ann & Co",
+        "`Ann`",
+        "Ann::new",
+        "Ann.com",
+        "Smith University",
+    ] {
         assert_eq!(found(text), [], "{text:?}");
     }
 }
 
 #[test]
 fn a_sure_name_is_found_again() {
-    check("name", &[
-        ("It is John Smith. Later Smith-like and SMITH", &["John Smith", "Smith"]),
-        ("Ask Dr. John Xyz. Then Xyz came, not xyz", &["Dr. John Xyz"]),
-    ]);
+    check(
+        "name",
+        &[
+            ("It is John Smith. Later Smith-like", &["John Smith", "Smith"]),
+            ("Ask Dr. Xyz Smith. Then Xyz came, not xyz", &["Dr. Xyz Smith", "Xyz"]),
+        ],
+    );
 }
 
 #[test]
@@ -161,15 +175,24 @@ fn the_parts_of_an_address_are_one() {
     check(
         "address",
         &[
-            ("at 12 Elm Street, Apt. 7, Springfield, IL 62704 now", &["12 Elm Street, Apt. 7, Springfield, IL 62704"]),
-            ("> 12 Elm Street\n> Apt. 7\n> Springfield\n> Denmark 4821", &["12 Elm Street\n> Apt. 7\n> Springfield\n> Denmark 4821"]),
+            (
+                "at 12 Elm Street, Apt. 7, Springfield, IL 62704 now",
+                &["12 Elm Street, Apt. 7, Springfield, IL 62704"],
+            ),
+            (
+                "> 12 Elm Street\n> Apt. 7\n> Springfield\n> Denmark 4821",
+                &["12 Elm Street\n> Apt. 7\n> Springfield\n> Denmark 4821"],
+            ),
             ("my zip code is 62704", &["62704"]),
             ("in Springfield IL 62704", &["Springfield IL 62704"]),
             ("all 77 of them", &[]),
         ],
     );
     assert_eq!(found("12 Elm for Ann"), [("address", "12 Elm"), ("name", "Ann")]);
-    assert_eq!(found("in Paris\n12 Elm Street"), [("place", "Paris"), ("address", "12 Elm Street")]);
+    assert_eq!(
+        found("in Paris\n12 Elm Street"),
+        [("place", "Paris"), ("address", "12 Elm Street")]
+    );
 }
 
 #[test]

@@ -141,7 +141,13 @@ impl<'t> Words<'t> {
     /// Takes in what a model says of a stretch of the text; tokens that do not begin within `of` are left out.
     ///
     /// - `tags`: of the text from byte `offset` on, in order
-    pub(super) fn read(&mut self, tags: &[TokenLabel], offset: usize, of: &Range<usize>, labels: &Labels) {
+    pub(super) fn read(
+        &mut self,
+        tags: &[TokenLabel],
+        offset: usize,
+        of: &Range<usize>,
+        labels: &Labels,
+    ) {
         let mut run: Option<(usize, f32, Scores)> = None;
         for tag in tags {
             let span = tag.span.start + offset..tag.span.end + offset;
@@ -289,10 +295,23 @@ mod tests {
 
     #[test]
     fn links_and_code_are_told_from_words() {
-        for chunk in ["ann@x.org", "ann.com/x", "Vec::new", "`Ann`", "snake_case", "a=b", "/usr/share/x"] {
+        for chunk in
+            ["ann@x.org", "ann.com/x", "Vec::new", "`Ann`", "snake_case", "a=b", "/usr/share/x"]
+        {
             assert!(is_link(chunk), "{chunk}");
         }
-        for chunk in ["Ann", "Ann,", "O'Brien", "Smith-Jones", "and/or", "end.Next", "(Ann)", "№", ">Ann", "St."] {
+        for chunk in [
+            "Ann",
+            "Ann,",
+            "O'Brien",
+            "Smith-Jones",
+            "and/or",
+            "end.Next",
+            "(Ann)",
+            "№",
+            ">Ann",
+            "St.",
+        ] {
             assert!(!is_link(chunk), "{chunk}");
         }
     }
