@@ -11,7 +11,7 @@ use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
-use crate::normalise;
+use crate::normalise::{self, View};
 use crate::operator::{self, GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
 use crate::redact::{self, Target};
@@ -168,29 +168,49 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
+        let findings = self.find(text, mode, cancelled, &|_| true, &mut |_| {})?;
+        let card = self.decide(node, text, mode, &findings)?;
+        Ok(Verdict { card, findings })
+    }
+
+    /// What the detectors that `which` picks find in a text and its views, sorted; `seen` is shown each view.
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        mode: Mode,
+        cancelled: &(dyn Fn() -> bool + Sync),
+        which: &dyn Fn(&dyn Detector) -> bool,
+        seen: &mut dyn FnMut(&View),
+    ) -> Result<Vec<Finding>, GuardError> {
         let mut findings = Vec::new();
-        self.detect(text, mode, cancelled, |_| true, &mut findings)?;
-        let mut seen = Covered::default();
-        findings.iter().for_each(|finding| seen.add(finding));
+        self.detect(text, mode, cancelled, which, &mut findings)?;
+        let mut covered = Covered::default();
+        findings.iter().for_each(|finding| covered.add(finding));
         let mut more = Vec::new();
         normalise::for_each(text, |view| -> Result<(), GuardError> {
+            seen(view);
             more.clear();
-            self.detect(view.text(), mode, cancelled, |d| d.reads_views(), &mut more)?;
+            let reads = |d: &dyn Detector| d.reads_views() && which(d);
+            self.detect(view.text(), mode, cancelled, reads, &mut more)?;
             more.sort_by(order);
             for mut finding in more.drain(..) {
                 finding.span = view.span(finding.span);
                 finding.via = Some(view.via());
                 // What was seen plainly, or under a simpler disguise, stays as it was found.
-                if !seen.covers(&finding) {
-                    seen.add(&finding);
+                if !covered.covers(&finding) {
+                    covered.add(&finding);
                     findings.push(finding);
                 }
             }
             Ok(())
         })?;
         findings.sort_by(order);
-        let card = self.decide(node, text, mode, &findings)?;
-        Ok(Verdict { card, findings })
+        Ok(findings)
+    }
+
+    /// The detectors, in the order in which they are asked.
+    pub(crate) fn detectors(&self) -> &[Box<dyn Detector>] {
+        &self.detectors
     }
 
     /// Runs the detectors that `which` picks over one text.
@@ -216,7 +236,8 @@ impl Guard {
         Ok(())
     }
 
-    fn decide(
+    /// What the policy makes of the findings.
+    pub(crate) fn decide(
         &self,
         node: &str,
         text: &str,

@@ -36,12 +36,13 @@ mod operator;
 mod policy;
 mod redact;
 mod settings;
+mod stream;
 mod templates;
 mod text;
 mod vault;
 
 pub use card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
-pub use detector::{DetectContext, Detector, Signal};
+pub use detector::{DetectContext, Detector, Hold, Signal};
 pub use error::GuardError;
 pub use finding::{Category, Finding, PiiType};
 pub use guard::{Capability, Guard, GuardBuilder, Verdict};
@@ -52,5 +53,6 @@ pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
     TINYBERT_TOKENIZER_DIR,
 };
+pub use stream::{MAX_HELD, Released, StreamGuard, WITHHELD};
 pub use templates::safe_text;
 pub use vault::{Key, Revealed, Vault, VaultError, VaultSecret};

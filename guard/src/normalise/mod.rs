@@ -40,7 +40,9 @@ mod words;
 use std::fmt;
 
 pub use model::model_view;
+pub(crate) use turned::open_passage;
 pub use view::View;
+pub(crate) use words::{DIGIT, DOT, readings};
 
 use triggers::Triggers;
 use view::Edit;

@@ -7,7 +7,7 @@ use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 use crate::normalise::model_view;
@@ -80,6 +80,10 @@ impl Detector for Moderator {
 
     fn reads_views(&self) -> bool {
         false
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
     }
 
     fn detect(

@@ -8,7 +8,7 @@ use bho_engine::{CancelToken, Encoder, TokenLabel};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::normalise::model_view;
@@ -114,6 +114,10 @@ impl Detector for PiiTagger {
 
     fn reads_views(&self) -> bool {
         false
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
     }
 
     fn detect(

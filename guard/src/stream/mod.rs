@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! The guard over a text that comes in pieces: tokens of a model, chunks of a pipe.
+//!
+//! # The promise
+//!
+//! Text is released when nothing that may still come can make it a part of a finding. What is released, put together, is the
+//! text that [`Guard::check`] gives for the whole, and no byte of what that redacts is in it; wherever the pieces are cut.
+//!
+//! It is kept by holding back the end of the text, in the text itself and in every view of it (`normalise`), from the first of
+//! these on:
+//!
+//! - an **unbroken stretch** that is not over: what holds addresses, keys, tokens and encoded text, however long; so too
+//!   wrapped base64, words spaced out letter by letter, pairs of hexadecimal digits and digits in words, from their first to
+//!   their last;
+//! - the **block of a private key** whose last line has not come;
+//! - a **passage in rot13 or backwards** that may go on;
+//! - **what a detector needs** ([`Hold`](crate::Hold)): so many words that may begin a phrase or a street, so many bytes
+//!   behind a digit, an `@` or a quote, in which the number and the words that announce it ("... is my SSN") end;
+//! - a **finding** that may still grow, or whose score words after it may change; and a finding is released as a whole.
+//!
+//! Models judge sentences ([`Hold::SENTENCES`](crate::Hold::SENTENCES)): one is released when they have read it, with the one
+//! before it as context; one of more than [`MAX_SENTENCE`] bytes is cut between words and the last words are read again. A
+//! model's findings are so those of the sentence, which may differ from those in the whole text.
+//!
+//! **Blocks** stop the stream: nothing follows, and what was released before cannot be taken back. A sign of a jailbreak is
+//! held back with the 256 bytes after it, so that what blocks by itself is never shown; signs further apart add up (within
+//! 4 KiB, as in the whole text) to a block that comes when the last of them has been seen.
+//!
+//! # Bounds
+//!
+//! At most [`MAX_HELD`] bytes are held back (and [`PIECE`] more while they are looked at). Plain text waits for 24 words, some
+//! 140 bytes, and for 200 to 400 beside numbers. What is held back because it is not certain is released after
+//! [`MAX_UNSURE`] bytes, as the text so far is judged. What is **not over** by [`MAX_HELD`] bytes is withheld as a whole, up
+//! to where it ends, with `[WITHHELD]` in its place: never is a part of it released unseen.
+//!
+//! Each scan reads [`CONTEXT`] bytes before what is held back, and scans are at least [`STEP`] bytes apart: the work is linear
+//! in the text, whatever the pieces are, and so is that of what is held. Memory does not grow with the text but for the card's
+//! list of redactions, which ends after [`MAX_REDACTIONS`].
+//!
+//! # Where whole and stream may differ
+//!
+//! In texts longer than [`CONTEXT`], rules that look at the whole text look at a window: whether a text is mostly Latin (for
+//! words all of whose letters look Latin), whether anything else was spaced out, where the tiles of the jailbreak rules lie.
+//! Backspaces cannot take back what was released. Disguises, passages and addresses that spread over more than the bounds
+//! above (words of hundreds of bytes in the middle of a street, a rot13 passage that only its thousandth byte makes likely)
+//! are judged by what of them was seen.
+
+mod edge;
+
+use crate::card::{Action, Mode, ModerationCard, Redaction};
+use crate::detector::{Detector, Hold};
+use crate::detectors::private_key;
+use crate::error::GuardError;
+use crate::finding::{Category, Finding, PiiType};
+use crate::guard::Guard;
+use crate::text::floor_boundary;
+use edge::Edge;
+
+/// Bytes that are held back at most.
+pub const MAX_HELD: usize = 8 << 10;
+/// The type under which a card lists what was too long to be held back.
+pub const WITHHELD: PiiType = PiiType::new("withheld");
+
+/// What is uncertain, but not unfinished, is held back no longer.
+const MAX_UNSURE: usize = 2 << 10;
+/// Bytes before what is held back that detectors see again: the reach of the jailbreak rules.
+const CONTEXT: usize = 4 << 10;
+/// Bytes between two scans at least.
+const STEP: usize = 64;
+/// A large piece is taken in parts of so many bytes.
+const PIECE: usize = 4 << 10;
+/// Redactions that a card lists.
+const MAX_REDACTIONS: usize = 1 << 16;
+/// A longer sentence is cut for models.
+const MAX_SENTENCE: usize = 512;
+/// Words at the end of a sentence that was cut which are judged again with what follows.
+const SHARED_WORDS: usize = 8;
+
+/// What a [`StreamGuard`] lets through.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Released {
+    /// The next part of the redacted text; empty while all of it is held back.
+    pub text: String,
+    /// What was replaced in it, in bytes of the whole text before redaction.
+    pub redactions: Vec<Redaction>,
+    /// Whether the stream was blocked: nothing follows, and the card says why.
+    pub blocked: bool,
+}
+
+/// A guard over one text that comes in pieces. The module's text says what is promised.
+///
+/// ```
+/// use bho_guard::{Guard, Mode, Policy, StreamGuard};
+///
+/// let mut stream = StreamGuard::new(Guard::new(Policy::default())?, "chat:post", Mode::Output)?;
+/// let mut shown = String::new();
+/// for piece in ["Write to ann@exa", "mple.org about the ", "offer, she will know."] {
+///     shown += &stream.push(piece)?.text;
+///     assert!(!shown.contains("ann"));
+/// }
+/// let (rest, card) = stream.finish()?;
+/// assert_eq!(shown + &rest.text, "Write to [EMAIL] about the offer, she will know.");
+/// assert_eq!(card.redactions[0].span, [9, 24]);
+/// # Ok::<(), bho_guard::GuardError>(())
+/// ```
+///
+/// Pieces are whole characters; who reads bytes joins those that a piece cuts. A stream that failed lets nothing through any
+/// more: each further call gives the same error.
+#[derive(Debug)]
+pub struct StreamGuard {
+    guard: Guard,
+    hold: Hold,
+    /// What each detector asks for behind its findings.
+    after: Vec<(&'static str, usize)>,
+    /// The text from `base` on; all other places are counted in it.
+    text: String,
+    base: usize,
+    /// Up to here all is released, or withheld.
+    done: usize,
+    /// Bytes that no scan has seen.
+    fresh: usize,
+    /// What models have read: the sentence before, and up to where.
+    before: usize,
+    judged: usize,
+    learned: Vec<Finding>,
+    /// Withholding, up to where the thing ends that was too long to be held back.
+    withholding: Option<Withholding>,
+    card: ModerationCard,
+    scanned: u64,
+    failed: Option<GuardError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withholding {
+    /// To the end of its stretch or row.
+    Run,
+    /// To the last line of a key, of which so many bytes have been seen.
+    Block(usize),
+}
+
+impl StreamGuard {
+    /// A guard for one text; `node` and `mode` as in [`Guard::check`].
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`] for an empty text.
+    pub fn new(guard: Guard, node: &str, mode: Mode) -> Result<Self, GuardError> {
+        let hold = |detector: &dyn Detector| detector.hold();
+        let holds = guard.detectors().iter().map(|d| hold(d.as_ref()));
+        let hold = holds.fold(edge::SPELLED, Hold::and);
+        let after = guard.detectors().iter().map(|d| (d.name(), d.hold().after)).collect();
+        let card = guard.decide(node, "", mode, &[])?;
+        Ok(Self {
+            guard,
+            hold,
+            after,
+            text: String::new(),
+            base: 0,
+            done: 0,
+            fresh: 0,
+            before: 0,
+            judged: 0,
+            learned: Vec::new(),
+            withholding: None,
+            card,
+            scanned: 0,
+            failed: None,
+        })
+    }
+
+    /// Takes the next piece and gives what may be shown by now.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`]; nothing follows then.
+    pub fn push(&mut self, piece: &str) -> Result<Released, GuardError> {
+        let mut out = Released::default();
+        let mut rest = piece;
+        while !rest.is_empty() && self.card.allowed {
+            let (part, more) = rest.split_at(floor_boundary(rest, PIECE));
+            rest = more;
+            self.text.push_str(part);
+            self.fresh += part.len();
+            if self.fresh >= STEP {
+                self.scan(false, &mut out)?;
+            }
+        }
+        self.checked(out)
+    }
+
+    /// Ends the text: the rest of it, and the card of the whole.
+    ///
+    /// Spans count bytes of the whole text before redaction. The card's `text` is empty, the text having been released as it
+    /// came, unless the stream was blocked: then it is what stands in for it. `labels` are the highest seen.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`].
+    pub fn finish(mut self) -> Result<(Released, ModerationCard), GuardError> {
+        let mut out = Released::default();
+        if self.card.allowed {
+            self.scan(true, &mut out)?;
+        }
+        let out = self.checked(out)?;
+        Ok((out, self.card))
+    }
+
+    /// Bytes that are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.text.len() - self.done
+    }
+
+    /// Bytes that detectors have read so far, views not counted.
+    #[must_use]
+    pub fn scanned(&self) -> u64 {
+        self.scanned
+    }
+
+    fn checked(&self, mut out: Released) -> Result<Released, GuardError> {
+        out.blocked = !self.card.allowed;
+        self.failed.clone().map_or(Ok(out), Err)
+    }
+
+    /// Looks at what is held back and releases what is settled; all of it when it is the `last` time.
+    fn scan(&mut self, last: bool, out: &mut Released) -> Result<(), GuardError> {
+        if self.failed.is_none()
+            && let Err(error) = self.try_scan(last, out)
+        {
+            // What was not wholly checked is never shown.
+            self.text.clear();
+            self.failed = Some(error);
+        }
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn try_scan(&mut self, last: bool, out: &mut Released) -> Result<(), GuardError> {
+        self.fresh = 0;
+        if self.withholding.is_some() && !self.withhold_on(last, out) {
+            self.trim();
+            return Ok(());
+        }
+        let from = edge::word_start(&self.text, self.done.saturating_sub(CONTEXT));
+        let window = &self.text[from..];
+        let mut edge = Edge::of(window, &self.hold);
+        let mut findings = self.guard.find(
+            window,
+            self.card.mode,
+            &|| false,
+            &|detector| !detector.hold().sentences,
+            &mut |view| edge.meet(window.len(), view, &self.hold),
+        )?;
+        self.scanned += window.len() as u64;
+        for finding in &mut findings {
+            finding.span = finding.span.start + from..finding.span.end + from;
+        }
+        let open = if last { self.text.len() } else { edge.open + from };
+        let mut settled = if last { self.text.len() } else { edge.settled + from };
+        if self.hold.sentences {
+            self.judge(last)?;
+            settled = settled.min(self.judged);
+            findings.extend(self.learned.iter().cloned());
+        }
+        findings.retain(|finding| finding.span.end > self.done || finding.span.is_empty());
+
+        let unsure = |f: &Finding| !last && f.span.end + self.after(f) > open;
+        let mut to = settled;
+        for finding in findings.iter().filter(|f| unsure(f)) {
+            to = to.min(finding.span.start);
+        }
+        to = uncut(&findings, to).max(self.done);
+        let mut sure = true;
+        if self.text.len() - to > MAX_UNSURE {
+            // As if nothing followed, but for what is not over, and for the last words.
+            let enough = edge::word_start(&self.text, self.text.len() - MAX_UNSURE / 2);
+            let enough = uncut(&findings, enough.min(open));
+            if enough > to {
+                (to, sure) = (enough, false);
+            }
+        }
+        let blocking: Vec<_> = findings
+            .iter()
+            .filter(|f| match f.category {
+                Category::Pii(_) => f.span.start < to,
+                _ => !sure || !unsure(f),
+            })
+            .cloned()
+            .collect();
+        self.release(to, blocking, out)?;
+        if self.card.allowed && !last && self.held() > MAX_HELD {
+            let block = private_key::open_block(&self.text[self.done..]).is_some();
+            let seen = self.held();
+            self.withholding =
+                Some(if block { Withholding::Block(seen) } else { Withholding::Run });
+            out.text.push_str(&WITHHELD.placeholder());
+            self.withhold(self.text.len(), true, out);
+        }
+        self.trim();
+        Ok(())
+    }
+
+    /// What the detector of a finding asks for behind it, in bytes as they were given: a disguise makes them more.
+    fn after(&self, finding: &Finding) -> usize {
+        let after = self.after.iter().find(|(name, _)| *name == finding.detector);
+        after.map_or(0, |(_, after)| if finding.via.is_some() { 4 * after } else { *after })
+    }
+
+    /// Has models read the sentences that are over; all that is left when it is the `last` time.
+    fn judge(&mut self, last: bool) -> Result<(), GuardError> {
+        while self.judged < self.text.len() {
+            let rest = &self.text[self.judged..];
+            let (len, cut) = match edge::sentence_end(rest, MAX_SENTENCE) {
+                Some(sentence) => sentence,
+                None if last => (rest.len(), false),
+                None => return Ok(()),
+            };
+            let end = self.judged + len;
+            let window = &self.text[self.before..end];
+            let mut found = self.guard.find(
+                window,
+                self.card.mode,
+                &|| false,
+                &|detector| detector.hold().sentences,
+                &mut |_| {},
+            )?;
+            self.scanned += window.len() as u64;
+            for finding in &mut found {
+                finding.span = finding.span.start + self.before..finding.span.end + self.before;
+            }
+            let personal = |f: &Finding| matches!(f.category, Category::Pii(_));
+            let mut judged = end;
+            if cut {
+                judged = edge::words_back(&self.text, end, SHARED_WORDS);
+                let names: Vec<_> = found.iter().filter(|f| personal(f)).cloned().collect();
+                judged = uncut(&names, judged);
+                if judged <= self.judged {
+                    judged = end;
+                }
+            }
+            found.retain(|f| f.span.end > self.judged && (!personal(f) || f.span.start < judged));
+            self.learned.extend(found);
+            (self.before, self.judged) = (self.judged, judged);
+        }
+        Ok(())
+    }
+
+    /// Releases what stands before `to`, under the findings that are settled, unless they block.
+    fn release(
+        &mut self,
+        to: usize,
+        mut findings: Vec<Finding>,
+        out: &mut Released,
+    ) -> Result<(), GuardError> {
+        let piece = self.done..to;
+        for finding in &mut findings {
+            let within = |at: usize| at.clamp(piece.start, piece.end) - piece.start;
+            finding.span = within(finding.span.start)..within(finding.span.end);
+        }
+        findings.retain(|f| !f.span.is_empty() || !matches!(f.category, Category::Pii(_)));
+        if piece.is_empty() && findings.is_empty() {
+            return Ok(());
+        }
+        let text = &self.text[piece];
+        let mut card = self.guard.decide(&self.card.node, text, self.card.mode, &findings)?;
+        let base = self.base + self.done;
+        for redaction in &mut card.redactions {
+            redaction.span = redaction.span.map(|at| at + base);
+        }
+        if card.allowed {
+            out.text.push_str(&card.text);
+            out.redactions.extend(card.redactions.iter().cloned());
+            self.done = to;
+        }
+        self.merge(card);
+        Ok(())
+    }
+
+    /// Adds what was decided about a part to the card of the whole.
+    fn merge(&mut self, mut part: ModerationCard) {
+        let all = &mut self.card;
+        let (was, now) = (&mut all.labels, part.labels);
+        was.toxicity = was.toxicity.max(now.toxicity);
+        was.jailbreak = was.jailbreak.max(now.jailbreak);
+        was.pii = was.pii.max(now.pii);
+        all.actions.append(&mut part.actions);
+        all.actions.sort_unstable();
+        all.actions.dedup();
+        let room = MAX_REDACTIONS.saturating_sub(all.redactions.len());
+        all.redactions.extend(part.redactions.drain(..).take(room));
+        if !part.allowed {
+            // The card of the part that blocked says why.
+            part.labels = all.labels;
+            part.actions = std::mem::take(&mut all.actions);
+            part.redactions = std::mem::take(&mut all.redactions);
+            *all = part;
+            self.done = self.text.len();
+        }
+    }
+
+    /// Withholds what goes on; true when it is over.
+    fn withhold_on(&mut self, last: bool, out: &mut Released) -> bool {
+        let rest = &self.text[self.done..];
+        let over = match self.withholding {
+            Some(Withholding::Block(seen)) => private_key::block_over(rest, seen),
+            _ => edge::run_over(&self.text, self.done).map(|at| at - self.done),
+        };
+        let keep = match self.withholding {
+            // The last line may be cut.
+            Some(Withholding::Block(_)) if !last => {
+                floor_boundary(rest, rest.len().saturating_sub(128))
+            }
+            // What may be the beginning of the next word of a row.
+            Some(Withholding::Run) if !last => {
+                rest.rfind(char::is_whitespace).unwrap_or(rest.len())
+            }
+            _ => rest.len(),
+        };
+        self.withhold(self.done + over.unwrap_or(keep), false, out);
+        if let Some(Withholding::Block(seen)) = &mut self.withholding {
+            *seen += over.unwrap_or(keep);
+        }
+        if over.is_some() {
+            self.withholding = None;
+        }
+        over.is_some()
+    }
+
+    /// Drops what stands before `to` and lists it, as one with what was withheld right before it unless it is the `first`.
+    fn withhold(&mut self, to: usize, first: bool, out: &mut Released) {
+        if to > self.done {
+            let span = [self.base + self.done, self.base + to];
+            let redaction = Redaction { span, kind: WITHHELD.label() };
+            out.redactions.push(redaction.clone());
+            let listed = &mut self.card.redactions;
+            let room = listed.len() < MAX_REDACTIONS;
+            match listed.last_mut() {
+                Some(same) if !first && same.kind == redaction.kind => same.span[1] = span[1],
+                _ if room => listed.push(redaction),
+                _ => {}
+            }
+            self.done = to;
+            // Models go on behind it.
+            self.before = self.before.max(self.done.min(self.judged));
+            self.judged = self.judged.max(self.done);
+        }
+        if !self.card.actions.contains(&Action::Redact) {
+            self.card.actions.insert(0, Action::Redact);
+        }
+    }
+
+    /// Forgets what no scan will look at again.
+    fn trim(&mut self) {
+        let mut cut = self.done.saturating_sub(CONTEXT + 256);
+        if self.hold.sentences {
+            cut = cut.min(self.before);
+        }
+        let cut = floor_boundary(&self.text, cut);
+        if cut < CONTEXT {
+            return;
+        }
+        self.text.drain(..cut);
+        self.base += cut;
+        self.done -= cut;
+        if self.hold.sentences {
+            self.before -= cut;
+            self.judged -= cut;
+        }
+        let done = self.done;
+        self.learned.retain_mut(|finding| {
+            let behind = |at: usize| at.saturating_sub(cut);
+            finding.span = behind(finding.span.start)..behind(finding.span.end);
+            finding.span.end > done
+        });
+    }
+}
+
+/// The last place at or before `to` where no finding of personal data is cut.
+fn uncut(findings: &[Finding], to: usize) -> usize {
+    let mut spans: Vec<_> = findings
+        .iter()
+        .filter(|f| matches!(f.category, Category::Pii(_)))
+        .map(|f| &f.span)
+        .filter(|span| span.start < to)
+        .collect();
+    spans.sort_unstable_by_key(|span| std::cmp::Reverse(span.start));
+    spans
+        .into_iter()
+        .fold(to, |to, span| if span.start < to && to < span.end { span.start } else { to })
+}
