@@ -10,7 +10,7 @@ use crate::card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction
 use crate::detector::{DetectContext, Detector, Signal};
 use crate::detectors;
 use crate::error::GuardError;
-use crate::finding::{Category, Finding, PiiType};
+use crate::finding::{Category, Finding};
 use crate::normalise::{self, View};
 use crate::operator::{self, GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
@@ -94,8 +94,8 @@ impl GuardBuilder {
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
         detectors.extend(self.extra);
-        let types: Vec<PiiType> =
-            detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
+        let mut types = policy::known_pii_types();
+        types.extend(detectors.iter().flat_map(|d| d.pii_types().iter().copied()));
         let mut faults = self.policy.validate_with(&types);
         faults.extend(policy::missing_keys(&self.policy, &self.keys));
         if !faults.is_empty() {

@@ -10,6 +10,7 @@ mod chat;
 mod cli;
 mod commands;
 mod exit;
+mod guards;
 #[cfg(feature = "pull")]
 mod http;
 mod input;

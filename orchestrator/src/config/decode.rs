@@ -180,7 +180,7 @@ fn storage(top: &Section<'_, '_>, faults: &mut Faults) -> Storage {
 
 fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     let mut out = Policies::default();
-    let keys = ["thresholds", "redactions", "hash_key", "vault", "output"];
+    let keys = ["thresholds", "redactions", "hash_key", "vault", "output", "guard_required"];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
     let keys = ["toxicity_block", "pii_redact", "jailbreak_block"];
     if let Some(thresholds) = faults.child(&policies, "thresholds", &keys) {
@@ -192,6 +192,7 @@ fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
         }
     }
     redactions::read(&policies, &mut out, faults);
+    faults.boolean(&policies, "guard_required", &mut out.guard_required);
     let keys = ["append_moderation_card", "safe_templates"];
     if let Some(output) = faults.child(&policies, "output", &keys) {
         faults.boolean(&output, "append_moderation_card", &mut out.append_moderation_card);

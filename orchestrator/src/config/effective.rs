@@ -177,6 +177,7 @@ fn policies_value(policies: &Policies) -> Value {
             "safe_templates": { "fallback_enabled": policies.fallback_enabled },
         }),
     );
+    out.insert("guard_required".into(), policies.guard_required.into());
     Value::Object(out)
 }
 

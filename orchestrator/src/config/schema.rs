@@ -181,6 +181,8 @@ pub struct Policies {
     pub append_moderation_card: bool,
     /// Whether blocked text is replaced by a safe template.
     pub fallback_enabled: bool,
+    /// Whether a guard without its models is an error; else it falls back to its rules.
+    pub guard_required: bool,
 }
 
 impl Default for Policies {
@@ -194,6 +196,7 @@ impl Default for Policies {
             vault: None,
             append_moderation_card: true,
             fallback_enabled: true,
+            guard_required: false,
         }
     }
 }

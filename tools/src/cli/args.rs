@@ -24,8 +24,9 @@ Exit status:
 
 Environment:
   BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
-  GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
-                    its learned model. A variable without effect in this version is reported
+  GUARD_REGEX_ONLY  1 keeps the guard to its rules, without its models
+  TINYBERT_PATH     a model for the guard in the place of the bundled one of its kind;
+                    TINYBERT_TOKENIZER_DIR names the folder of its tokenizer
   BHO_MODELS_DIR    folder of the model store (`bho models --help`)
   NO_COLOR          switches colours off; they are used on a terminal only";
 
@@ -184,7 +185,7 @@ pub(crate) struct GuardCheckArgs {
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
 
-    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    /// Use `policies` and the guard's model of this pipeline: thresholds, operators, hash key, vault
     #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
     pub(crate) pipeline: Option<PathBuf>,
 

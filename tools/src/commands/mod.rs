@@ -17,12 +17,9 @@ mod quantize;
 mod run;
 mod validate;
 
-use bho_guard::GuardEnv;
-
 use crate::cli::args::{BenchVerb, GuardVerb, Verb};
 use crate::cli::generation::DevVerb;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// Does what the command line asks for.
 pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
@@ -53,12 +50,4 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::execute(&args),
         Verb::Completions(args) => completions::execute(&args),
     }
-}
-
-/// Reads the guard's variables and warns of those that change nothing.
-fn guard_environment() -> Result<(), Failure> {
-    for (variable, reason) in GuardEnv::from_lookup(|name| std::env::var_os(name))?.without_effect {
-        output::warning(&format!("{variable} is set and has no effect: {reason}"));
-    }
-    Ok(())
 }

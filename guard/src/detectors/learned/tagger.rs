@@ -93,7 +93,9 @@ impl PiiTagger {
         if !known {
             let entities: Vec<_> = ENTITIES.iter().map(|(entity, ..)| *entity).collect();
             let entities = entities.join(", ");
-            return Err(fault(format!("model {name} labels none of: {entities}")));
+            let found = encoder.labels().join(", ");
+            let accepted = "accepted: O, and B-X, I-X with X one or more of";
+            return Err(fault(format!("model {name} has the labels [{found}]; {accepted}: {entities}")));
         }
         Ok(Self { encoder })
     }
