@@ -85,9 +85,10 @@ fn wrapped_line(text: &str, start: usize) -> Option<usize> {
 }
 
 /// Where the row of single characters, pairs of hexadecimal digits or digits in words begins that reaches up to the last
-/// word, which may not be over.
+/// word, which may not be over; the end of the text if there is none.
 fn open_row(text: &str) -> usize {
-    let mut start = last_word(text, text.len()).0;
+    let last = last_word(text, text.len()).0;
+    let mut start = last;
     let mut parted = None;
     loop {
         let (word, end) = last_word(text, text[..start].trim_end().len());
@@ -99,7 +100,7 @@ fn open_row(text: &str) -> usize {
             None => false,
         };
         if !goes_on || word == start {
-            return start;
+            return if start < last { start } else { text.len() };
         }
         start = word;
     }
@@ -274,7 +275,7 @@ mod tests {
         }
         let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow and so on. ";
         assert_eq!(kept(&format!("is {key}"), &Hold::STRETCH), key);
-        let over = format!("{key}-----END RSA PRIVATE KEY----- x ");
+        let over = format!("{key}-----END RSA PRIVATE KEY-----. It ");
         assert_eq!(kept(&over, &Hold::STRETCH), "");
     }
 
@@ -283,7 +284,7 @@ mod tests {
         let words = Hold { words: 2, ..Hold::STRETCH };
         assert_eq!(kept("one by one it goes ", &words), "it goes ");
         let number = Hold { lead: 2, signs: 20, ..Hold::STRETCH };
-        assert_eq!(kept("so the big one of 12 trees ", &number), "one of 12 trees ");
+        assert_eq!(kept("so the red one of 12 trees ", &number), "one of 12 trees ");
         assert_eq!(kept("so 12 trees that are far off then ", &number), "");
         assert_eq!(kept("to ann at x dot io ", &number), "at x dot io ");
     }

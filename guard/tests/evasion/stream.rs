@@ -2,7 +2,7 @@
 //! Every fixture, plain and disguised, through the stream guard, cut everywhere: what is released is what the whole-text
 //! check gives, and no byte of what that redacts.
 
-use bho_guard::{Guard, Mode, ModerationCard, Policy, StreamGuard};
+use bho_guard::{Category, Guard, Mode, ModerationCard, Policy, StreamGuard, Verdict};
 
 use super::disguises::{TECHNIQUES, Where};
 use super::{ATTACKS, pii};
@@ -35,6 +35,8 @@ pub(crate) fn stream<'t>(guard: &Guard, pieces: impl IntoIterator<Item = &'t str
 struct Whole {
     card: ModerationCard,
     redacted: String,
+    /// Where that begins for which it is blocked.
+    blocked_at: usize,
 }
 
 struct Case {
@@ -50,9 +52,12 @@ impl Case {
     }
 
     fn whole(&self, text: &str) -> Whole {
-        let card = self.guard.check("n", text, Mode::Input).unwrap().card;
+        let Verdict { card, findings } = self.guard.check("n", text, Mode::Input).unwrap();
         let redacted = self.lenient.check("n", text, Mode::Input).unwrap().card.text;
-        Whole { card, redacted }
+        let blocking =
+            findings.iter().filter(|f| f.category == Category::Jailbreak && f.score >= 0.6);
+        let blocked_at = blocking.map(|f| f.span.start).min().unwrap_or(text.len());
+        Whole { card, redacted, blocked_at }
     }
 
     /// What is wrong with the stream of these pieces, if anything.
@@ -63,7 +68,8 @@ impl Case {
     ) -> Option<String> {
         let got = stream(&self.guard, pieces);
         if !whole.card.allowed {
-            let kept = BEFORE.len();
+            // Nothing before it is redacted in these fixtures.
+            let kept = whole.blocked_at;
             return if got.card.allowed {
                 Some(format!("not blocked: {:?}", got.text))
             } else if !whole.redacted.starts_with(&got.text) || got.text.len() > kept {

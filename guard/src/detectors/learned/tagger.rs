@@ -95,7 +95,9 @@ impl PiiTagger {
             let entities = entities.join(", ");
             let found = encoder.labels().join(", ");
             let accepted = "accepted: O, and B-X, I-X with X one or more of";
-            return Err(fault(format!("model {name} has the labels [{found}]; {accepted}: {entities}")));
+            return Err(fault(format!(
+                "model {name} has the labels [{found}]; {accepted}: {entities}"
+            )));
         }
         Ok(Self { encoder })
     }
