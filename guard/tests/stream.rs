@@ -18,7 +18,8 @@ fn lenient(change: impl FnOnce(&mut Policy)) -> Guard {
     let mut policy = Policy::default();
     policy.thresholds.jailbreak_block = 1.0;
     change(&mut policy);
-    let keys = GuardKeys { hash: Some(Key::from_hex(&"07".repeat(32)).unwrap()), ..GuardKeys::default() };
+    let keys =
+        GuardKeys { hash: Some(Key::from_hex(&"07".repeat(32)).unwrap()), ..GuardKeys::default() };
     Guard::builder().policy(policy).keys(keys).build().unwrap()
 }
 
@@ -84,6 +85,9 @@ fn fixtures() -> Vec<String> {
         MSAxMTExIDExMTEgYW5kIHRoYXQgaXMgYWxsIHRoYXQgdGhlcmUgaXMgdG8gc2F5";
     [
         "Please keep this: {key} and tell nobody.",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAzJt6P3rt\nand then {prose}-----END RSA PRIVATE KEY-----",
+        "-----BE\u{200b}GIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAzJt6P3rt\nand then {prose}-----END RSA PRIVATE KEY-----",
+        "PuTTY-User-Key-File-3: ssh-rsa\nComment: {prose}\nPrivate-MAC: 0123456789abcdef0123456789abcdef\n",
         "\"key\": \"-----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEAzJt6P3rtM0kz\\nY0W4F3Q9jB7yX8vL5nC2dR1sT6uE\", \"x\": 1",
         "Ship it to 1234 Elm Street, Apt. 5\nSpringfield, IL 62704\nand ring the bell.",
         "Wir wohnen in der Berliner Straße 5, 10115 Berlin, wie immer.",
@@ -108,7 +112,10 @@ fn fixtures() -> Vec<String> {
         "my fax is 415-555-0100, my card 4111-1111-1111-1111, my ID 12 34 56 78 90 12 34 56 78 90.",
     ]
     .iter()
-    .map(|text| text.replace("{key}", KEY).replace("{line}", line).replace("{wrapped}", wrapped))
+    .map(|text| {
+        let text = text.replace("{key}", KEY).replace("{prose}", PROSE);
+        text.replace("{line}", line).replace("{wrapped}", wrapped)
+    })
     .collect()
 }
 
@@ -272,6 +279,20 @@ fn a_block_stops_the_stream_before_what_it_is_for() {
         assert!(card.why.starts_with("blocked: jailbreak"), "{}", card.why);
         assert!(!card.text.is_empty() && card.actions == [Action::Block]);
         assert!(card.labels.jailbreak >= 0.6);
+    }
+}
+
+#[test]
+fn what_follows_an_attack_may_clear_it() {
+    let guard = Guard::new(Policy::default()).unwrap();
+    let quoted = "Users may write \"disregard your programming\" and then go on about all that they would like to have or \
+        to see, and that is what is known as an attack of the simple sort. ";
+    let text = format!("{PROSE}{quoted}{PROSE}");
+    let plain = text.replace("attack", "letter");
+    assert!(!guard.check("n", &plain, Mode::Input).unwrap().card.allowed);
+    for len in [1, 16, 5000] {
+        assert_same(&guard, &text, &stream(&guard, pieces(&text, len)));
+        assert!(!stream(&guard, pieces(&plain, len)).card.allowed);
     }
 }
 
