@@ -19,6 +19,8 @@ const MIN_LINE: usize = 60;
 pub(super) struct Edge {
     /// From here on stands something that is not over: a stretch, a spaced-out word, a key.
     pub(super) open: usize,
+    /// Before here the text reads as it will whatever follows: no passage is open that may be rot13 or backwards.
+    pub(super) read: usize,
     /// Before here nothing begins that has not been found yet.
     pub(super) settled: usize,
 }
@@ -28,25 +30,33 @@ impl Edge {
     pub(super) fn of(text: &str, hold: &Hold) -> Self {
         let open = open_stretch(text).min(open_row(text));
         let open = private_key::open_block(text).map_or(open, |block| block.min(open));
-        let mut settled = words_back(text, open, hold.words);
-        if let Some(sign) = first_sign(text, open.saturating_sub(hold.signs), open) {
-            settled = settled.min(words_back(text, sign, hold.lead));
-        }
-        let passage = normalise::open_passage(text).unwrap_or(settled);
-        Self { open, settled: settled.min(passage) }
+        let read = normalise::open_passage(text).map_or(open, |passage| passage.min(open));
+        Self { open, read, settled: settled(text, read, hold) }
     }
 
-    /// Takes a view of the text, of `len` bytes, into account.
-    pub(super) fn meet(&mut self, len: usize, view: &View, hold: &Hold) {
+    /// Takes a view of the text into account.
+    pub(super) fn meet(&mut self, text: &str, view: &View, hold: &Hold) {
         let there = Self::of(view.text(), hold);
         let end = view.text().len();
-        let back = |at: usize| if at < end { view.span(at..end).start } else { len };
-        self.settled = self.settled.min(back(there.settled));
-        // What was turned round begins where its last word stands; it is over when its line is.
-        if !matches!(view.via(), Via::Overrides | Via::Flipped | Via::Reversed) {
+        let back = |at: usize| if at < end { view.span(at..end).start } else { text.len() };
+        let at = back(there.settled);
+        if matches!(view.via(), Via::Overrides | Via::Flipped | Via::Reversed) {
+            // What stands last in a text that is turned round stands first in the view, right behind what comes before it.
+            self.read = self.read.min(at);
+            self.settled = self.settled.min(settled(text, at, hold));
+        } else {
             self.open = self.open.min(back(there.open));
+            self.read = self.read.min(back(there.read));
+            self.settled = self.settled.min(at);
         }
     }
+}
+
+/// Before which place nothing begins that is not known before `end` is.
+fn settled(text: &str, end: usize, hold: &Hold) -> usize {
+    let words = words_back(text, end, hold.words);
+    let sign = first_sign(text, end.saturating_sub(hold.signs), end);
+    sign.map_or(words, |sign| words.min(words_back(text, sign, hold.lead)))
 }
 
 /// Whether no key, address or encoded text goes on over this character.

@@ -245,14 +245,15 @@ impl StreamGuard {
             self.card.mode,
             &|| false,
             &|detector| !detector.hold().sentences,
-            &mut |view| edge.meet(window.len(), view, &self.hold),
+            &mut |view| edge.meet(window, view, &self.hold),
         )?;
         self.scanned += window.len() as u64;
         for finding in &mut findings {
             finding.span = finding.span.start + from..finding.span.end + from;
         }
-        let open = if last { self.text.len() } else { edge.open + from };
-        let mut settled = if last { self.text.len() } else { edge.settled + from };
+        let known = |at: usize| if last { self.text.len() } else { at + from };
+        let (open, read) = (known(edge.open), known(edge.read));
+        let mut settled = known(edge.settled);
         if self.hold.sentences {
             self.judge(last)?;
             settled = settled.min(self.judged);
@@ -260,7 +261,7 @@ impl StreamGuard {
         }
         findings.retain(|finding| finding.span.end > self.done || finding.span.is_empty());
 
-        let unsure = |f: &Finding| !last && f.span.end + self.after(f) > open;
+        let unsure = |f: &Finding| !last && f.span.end + self.after(f) > read;
         let mut to = settled;
         for finding in findings.iter().filter(|f| unsure(f)) {
             to = to.min(finding.span.start);
