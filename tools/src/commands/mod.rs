@@ -8,8 +8,9 @@ mod convert;
 mod dev;
 mod doctor;
 mod embed;
+mod filter;
 pub(crate) mod generate;
-mod guard;
+pub(crate) mod guard;
 mod inspect;
 mod models;
 mod ppl;
@@ -28,6 +29,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Guard(args) => match args.verb {
             GuardVerb::Check(args) => guard::check(args),
+            GuardVerb::Filter(args) => filter::execute(&args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
         },

@@ -108,10 +108,11 @@ fn guard(
     };
     let store = ModelStore::bundled().map_err(models::failure)?;
     match guards::parts(environment, Some((pipeline, file)), &store, &Compute::new(1)?) {
-        Ok(parts) => resolved.extend(parts.into_iter().map(|part| Resolved {
-            choice: named(part.choice),
-            model: Ok(Some(part.source)),
-        })),
+        Ok(parts) => resolved.extend(
+            parts
+                .into_iter()
+                .map(|part| Resolved { choice: named(part.choice), model: Ok(Some(part.source)) }),
+        ),
         Err(unfit) => {
             let Unfit { choice, message, dispensable } = *unfit;
             let choice = named(choice);
