@@ -19,7 +19,7 @@
 //! - a **finding** that may still grow, or whose score words after it may change; and a finding is released as a whole.
 //!
 //! Models judge sentences ([`Hold::SENTENCES`](crate::Hold::SENTENCES)): one is released when they have read it, with the one
-//! before it as context; one of more than [`MAX_SENTENCE`] bytes is cut between words and the last words are read again. A
+//! before it as context; one of more than 512 bytes is cut between words and the last words are read again. A
 //! model's findings are so those of the sentence, which may differ from those in the whole text.
 //!
 //! **Blocks** stop the stream: nothing follows, and what was released before cannot be taken back. A sign of a jailbreak is
@@ -46,15 +46,17 @@
 //! are judged by what of them was seen.
 
 mod edge;
+mod sentences;
+mod withheld;
 
-use crate::card::{Action, Mode, ModerationCard, Redaction};
+use crate::card::{Mode, ModerationCard, Redaction};
 use crate::detector::{Detector, Hold};
-use crate::detectors::private_key;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::guard::Guard;
 use crate::text::floor_boundary;
 use edge::Edge;
+use withheld::Withholding;
 
 /// Bytes that are held back at most.
 pub const MAX_HELD: usize = 8 << 10;
@@ -71,10 +73,6 @@ const STEP: usize = 64;
 const PIECE: usize = 4 << 10;
 /// Redactions that a card lists.
 const MAX_REDACTIONS: usize = 1 << 16;
-/// A longer sentence is cut for models.
-const MAX_SENTENCE: usize = 512;
-/// Words at the end of a sentence that was cut which are judged again with what follows.
-const SHARED_WORDS: usize = 8;
 
 /// What a [`StreamGuard`] lets through.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,7 +85,8 @@ pub struct Released {
     pub blocked: bool,
 }
 
-/// A guard over one text that comes in pieces. The module's text says what is promised.
+/// A guard over one text that comes in pieces: what it releases is what [`Guard::check`] gives for the whole, wherever it is
+/// cut, and nothing of what that redacts. `docs/guard.md` states the promise, its limits and the delay.
 ///
 /// ```
 /// use bho_guard::{Guard, Mode, Policy, StreamGuard};
@@ -128,14 +127,6 @@ pub struct StreamGuard {
     card: ModerationCard,
     scanned: u64,
     failed: Option<GuardError>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Withholding {
-    /// To the end of its stretch or row.
-    Run,
-    /// To the last line of a key, of which so many bytes have been seen.
-    Block(usize),
 }
 
 impl StreamGuard {
@@ -286,12 +277,7 @@ impl StreamGuard {
             .collect();
         self.release(to, blocking, out)?;
         if self.card.allowed && !last && self.held() > MAX_HELD {
-            let block = private_key::open_block(&self.text[self.done..]).is_some();
-            let seen = self.held();
-            self.withholding =
-                Some(if block { Withholding::Block(seen) } else { Withholding::Run });
-            out.text.push_str(&WITHHELD.placeholder());
-            self.withhold(self.text.len(), true, out);
+            self.withhold_rest(out);
         }
         self.trim();
         Ok(())
@@ -301,45 +287,6 @@ impl StreamGuard {
     fn after(&self, finding: &Finding) -> usize {
         let after = self.after.iter().find(|(name, _)| *name == finding.detector);
         after.map_or(0, |(_, after)| if finding.via.is_some() { 4 * after } else { *after })
-    }
-
-    /// Has models read the sentences that are over; all that is left when it is the `last` time.
-    fn judge(&mut self, last: bool) -> Result<(), GuardError> {
-        while self.judged < self.text.len() {
-            let rest = &self.text[self.judged..];
-            let (len, cut) = match edge::sentence_end(rest, MAX_SENTENCE) {
-                Some(sentence) => sentence,
-                None if last => (rest.len(), false),
-                None => return Ok(()),
-            };
-            let end = self.judged + len;
-            let window = &self.text[self.before..end];
-            let mut found = self.guard.find(
-                window,
-                self.card.mode,
-                &|| false,
-                &|detector| detector.hold().sentences,
-                &mut |_| {},
-            )?;
-            self.scanned += window.len() as u64;
-            for finding in &mut found {
-                finding.span = finding.span.start + self.before..finding.span.end + self.before;
-            }
-            let personal = |f: &Finding| matches!(f.category, Category::Pii(_));
-            let mut judged = end;
-            if cut {
-                judged = edge::words_back(&self.text, end, SHARED_WORDS);
-                let names: Vec<_> = found.iter().filter(|f| personal(f)).cloned().collect();
-                judged = uncut(&names, judged);
-                if judged <= self.judged {
-                    judged = end;
-                }
-            }
-            found.retain(|f| f.span.end > self.judged && (!personal(f) || f.span.start < judged));
-            self.learned.extend(found);
-            (self.before, self.judged) = (self.judged, judged);
-        }
-        Ok(())
     }
 
     /// Releases what stands before `to`, under the findings that are settled, unless they block.
@@ -392,57 +339,6 @@ impl StreamGuard {
             part.redactions = std::mem::take(&mut all.redactions);
             *all = part;
             self.done = self.text.len();
-        }
-    }
-
-    /// Withholds what goes on; true when it is over.
-    fn withhold_on(&mut self, last: bool, out: &mut Released) -> bool {
-        let rest = &self.text[self.done..];
-        let over = match self.withholding {
-            Some(Withholding::Block(seen)) => private_key::block_over(rest, seen),
-            _ => edge::run_over(&self.text, self.done).map(|at| at - self.done),
-        };
-        let keep = match self.withholding {
-            // The last line may be cut.
-            Some(Withholding::Block(_)) if !last => {
-                floor_boundary(rest, rest.len().saturating_sub(128))
-            }
-            // What may be the beginning of the next word of a row.
-            Some(Withholding::Run) if !last => {
-                rest.rfind(char::is_whitespace).unwrap_or(rest.len())
-            }
-            _ => rest.len(),
-        };
-        self.withhold(self.done + over.unwrap_or(keep), false, out);
-        if let Some(Withholding::Block(seen)) = &mut self.withholding {
-            *seen += over.unwrap_or(keep);
-        }
-        if over.is_some() {
-            self.withholding = None;
-        }
-        over.is_some()
-    }
-
-    /// Drops what stands before `to` and lists it, as one with what was withheld right before it unless it is the `first`.
-    fn withhold(&mut self, to: usize, first: bool, out: &mut Released) {
-        if to > self.done {
-            let span = [self.base + self.done, self.base + to];
-            let redaction = Redaction { span, kind: WITHHELD.label() };
-            out.redactions.push(redaction.clone());
-            let listed = &mut self.card.redactions;
-            let room = listed.len() < MAX_REDACTIONS;
-            match listed.last_mut() {
-                Some(same) if !first && same.kind == redaction.kind => same.span[1] = span[1],
-                _ if room => listed.push(redaction),
-                _ => {}
-            }
-            self.done = to;
-            // Models go on behind it.
-            self.before = self.before.max(self.done.min(self.judged));
-            self.judged = self.judged.max(self.done);
-        }
-        if !self.card.actions.contains(&Action::Redact) {
-            self.card.actions.insert(0, Action::Redact);
         }
     }
 
