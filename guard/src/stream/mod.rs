@@ -49,6 +49,8 @@ mod edge;
 mod sentences;
 mod withheld;
 
+use std::fmt;
+
 use crate::card::{Mode, ModerationCard, Redaction};
 use crate::detector::{Detector, Hold};
 use crate::error::GuardError;
@@ -105,7 +107,6 @@ pub struct Released {
 ///
 /// Pieces are whole characters; who reads bytes joins those that a piece cuts. A stream that failed lets nothing through any
 /// more: each further call gives the same error.
-#[derive(Debug)]
 pub struct StreamGuard {
     guard: Guard,
     hold: Hold,
@@ -365,6 +366,17 @@ impl StreamGuard {
             finding.span = behind(finding.span.start)..behind(finding.span.end);
             finding.span.end > done
         });
+    }
+}
+
+impl fmt::Debug for StreamGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the text: it holds what has not been redacted yet.
+        f.debug_struct("StreamGuard")
+            .field("guard", &self.guard)
+            .field("held", &self.held())
+            .field("card", &self.card)
+            .finish_non_exhaustive()
     }
 }
 
