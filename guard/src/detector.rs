@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::card::Mode;
 use crate::error::GuardError;
-use crate::finding::{Finding, PiiType};
+use crate::finding::{Category, Finding, PiiType};
 use crate::text::numbers::Numbers;
 use crate::text::tokens::{self, Token};
 
@@ -39,6 +39,12 @@ pub trait Detector: Send + Sync {
     /// How much of a text that still grows it must see before what stands there is settled; see [`Hold`].
     fn hold(&self) -> Hold {
         Hold::default()
+    }
+
+    /// How its word on a jailbreak or an injection counts beside others'. One that judges texts by a model says
+    /// [`Opinion::Model`] of the categories it reports, and of no others: its silence counts too.
+    fn opinion(&self, _category: Category) -> Opinion {
+        Opinion::Own
     }
 
     /// Appends what it finds in `text` to `out`, in any order.
@@ -79,6 +85,10 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
 
     fn hold(&self) -> Hold {
         (**self).hold()
+    }
+
+    fn opinion(&self, category: Category) -> Opinion {
+        (**self).opinion(category)
     }
 
     fn detect(
@@ -137,6 +147,27 @@ impl Hold {
     }
 }
 
+/// How a detector's score of a jailbreak or an injection is weighed (`docs/guard.md`, "Two opinions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opinion {
+    /// It decides by itself, whatever others say.
+    Own,
+    /// Rules: what they only suspect needs a model's agreement, where a model reads the text.
+    Rules,
+    /// A model's probability.
+    Model,
+}
+
+/// Whose words a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Source {
+    /// What a user or a model says.
+    #[default]
+    Dialogue,
+    /// What was fetched for them: chunks of documents, results of tools. Nobody gives orders in it.
+    Retrieved,
+}
+
 /// The signals the guard reports, one label of a card each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
@@ -149,6 +180,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The signal of this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        [Self::Toxicity, Self::Jailbreak, Self::Pii].into_iter().find(|signal| signal.key() == key)
+    }
+
     /// The label's name in a card.
     #[must_use]
     pub fn key(self) -> &'static str {
@@ -164,6 +201,7 @@ impl Signal {
 pub struct DetectContext<'a> {
     text: &'a str,
     mode: Mode,
+    source: Source,
     cancelled: &'a (dyn Fn() -> bool + Sync),
     numbers: OnceLock<Numbers>,
     tokens: OnceLock<Vec<Token>>,
@@ -183,7 +221,26 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        Self { text, mode, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+        let source = Source::Dialogue;
+        Self { text, mode, source, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+    }
+
+    /// The same for a text of this source.
+    #[must_use]
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// A context like this one for another reading of the text.
+    pub(crate) fn beside<'b>(&'b self, text: &'b str) -> DetectContext<'b> {
+        DetectContext::with_cancel(text, self.mode, self.cancelled).of(self.source)
+    }
+
+    /// Whose words the text is.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// On which side of the model the text stands.

@@ -45,6 +45,7 @@
 //! above (words of hundreds of bytes in the middle of a street, a rot13 passage that only its thousandth byte makes likely)
 //! are judged by what of them was seen.
 
+mod card;
 mod edge;
 mod sentences;
 mod withheld;
@@ -52,10 +53,11 @@ mod withheld;
 use std::fmt;
 
 use crate::card::{Mode, ModerationCard, Redaction};
-use crate::detector::{Detector, Hold};
+use crate::detector::{DetectContext, Detector, Hold};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::guard::Guard;
+use crate::normalise::View;
 use crate::text::floor_boundary;
 use edge::Edge;
 use withheld::Withholding;
@@ -112,6 +114,8 @@ pub struct StreamGuard {
     hold: Hold,
     /// What each detector asks for behind its findings.
     after: Vec<(&'static str, usize)>,
+    /// Detectors that judge sentences.
+    readers: Vec<&'static str>,
     /// The text from `base` on; all other places are counted in it.
     text: String,
     base: usize,
@@ -136,15 +140,16 @@ impl StreamGuard {
     /// # Errors
     /// Those of [`Guard::check`] for an empty text.
     pub fn new(guard: Guard, node: &str, mode: Mode) -> Result<Self, GuardError> {
-        let hold = |detector: &dyn Detector| detector.hold();
-        let holds = guard.detectors().iter().map(|d| hold(d.as_ref()));
-        let hold = holds.fold(edge::SPELLED, Hold::and);
-        let after = guard.detectors().iter().map(|d| (d.name(), d.hold().after)).collect();
+        let detectors = || guard.detectors().iter();
+        let hold = detectors().map(|d| d.hold()).fold(edge::SPELLED, Hold::and);
+        let after = detectors().map(|d| (d.name(), d.hold().after)).collect();
+        let readers = detectors().filter(|d| d.hold().sentences).map(|d| d.name()).collect();
         let card = guard.decide(node, "", mode, &[])?;
         Ok(Self {
             guard,
             hold,
             after,
+            readers,
             text: String::new(),
             base: 0,
             done: 0,
@@ -232,13 +237,10 @@ impl StreamGuard {
         let from = edge::word_start(&self.text, self.done.saturating_sub(CONTEXT));
         let window = &self.text[from..];
         let mut edge = Edge::of(window, &self.hold);
-        let mut findings = self.guard.find(
-            window,
-            self.card.mode,
-            &|| false,
-            &|detector| !detector.hold().sentences,
-            &mut |view| edge.meet(window, view, &self.hold),
-        )?;
+        let ctx = DetectContext::new(window, self.card.mode);
+        let which = |detector: &dyn Detector| !self.readers.contains(&detector.name());
+        let meet = &mut |view: &View| edge.meet(window, view, &self.hold);
+        let mut findings = self.guard.find(window, &ctx, &which, meet)?;
         self.scanned += window.len() as u64;
         for finding in &mut findings {
             finding.span = finding.span.start + from..finding.span.end + from;
@@ -253,7 +255,9 @@ impl StreamGuard {
         }
         findings.retain(|finding| finding.span.end > self.done || finding.span.is_empty());
 
-        let unsure = |f: &Finding| !last && f.span.end + self.after(f) > read;
+        // What rules say of a sentence is weighed with what models say of it.
+        let unread = |f: &Finding| self.hold.sentences && f.span.end > self.judged;
+        let unsure = |f: &Finding| !last && (f.span.end + self.after(f) > read || unread(f));
         let mut to = settled;
         for finding in findings.iter().filter(|f| unsure(f)) {
             to = to.min(finding.span.start);
@@ -298,19 +302,29 @@ impl StreamGuard {
         out: &mut Released,
     ) -> Result<(), GuardError> {
         let piece = self.done..to;
-        for finding in &mut findings {
-            let within = |at: usize| at.clamp(piece.start, piece.end) - piece.start;
-            finding.span = within(finding.span.start)..within(finding.span.end);
+        let base = self.base + self.done;
+        for Finding { category, span, .. } in &mut findings {
+            // What is redacted stands in this part; what is moderated may have begun before it.
+            *span = match category {
+                Category::Pii(_) => {
+                    let within = |at: usize| at.clamp(piece.start, piece.end) - piece.start;
+                    within(span.start)..within(span.end)
+                }
+                _ => span.start + self.base..span.end + self.base,
+            };
         }
         findings.retain(|f| !f.span.is_empty() || !matches!(f.category, Category::Pii(_)));
         if piece.is_empty() && findings.is_empty() {
             return Ok(());
         }
+        findings.sort_by_key(|f| f.span.start);
         let text = &self.text[piece];
         let mut card = self.guard.decide(&self.card.node, text, self.card.mode, &findings)?;
-        let base = self.base + self.done;
         for redaction in &mut card.redactions {
             redaction.span = redaction.span.map(|at| at + base);
+        }
+        for evidence in card.evidence.iter_mut().filter(|e| e.kind.starts_with("PII.")) {
+            evidence.span = evidence.span.map(|at| at + base);
         }
         if card.allowed {
             out.text.push_str(&card.text);
@@ -319,28 +333,6 @@ impl StreamGuard {
         }
         self.merge(card);
         Ok(())
-    }
-
-    /// Adds what was decided about a part to the card of the whole.
-    fn merge(&mut self, mut part: ModerationCard) {
-        let all = &mut self.card;
-        let (was, now) = (&mut all.labels, part.labels);
-        was.toxicity = was.toxicity.max(now.toxicity);
-        was.jailbreak = was.jailbreak.max(now.jailbreak);
-        was.pii = was.pii.max(now.pii);
-        all.actions.append(&mut part.actions);
-        all.actions.sort_unstable();
-        all.actions.dedup();
-        let room = MAX_REDACTIONS.saturating_sub(all.redactions.len());
-        all.redactions.extend(part.redactions.drain(..).take(room));
-        if !part.allowed {
-            // The card of the part that blocked says why.
-            part.labels = all.labels;
-            part.actions = std::mem::take(&mut all.actions);
-            part.redactions = std::mem::take(&mut all.redactions);
-            *all = part;
-            self.done = self.text.len();
-        }
     }
 
     /// Forgets what no scan will look at again.

@@ -2,6 +2,7 @@
 //! Sentences for the detectors that judge them as a whole.
 
 use super::{StreamGuard, edge, uncut};
+use crate::detector::DetectContext;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 
@@ -22,13 +23,11 @@ impl StreamGuard {
             };
             let end = self.judged + len;
             let window = &self.text[self.before..end];
-            let mut found = self.guard.find(
-                window,
-                self.card.mode,
-                &|| false,
-                &|detector| detector.hold().sentences,
-                &mut |_| {},
-            )?;
+            let ctx = DetectContext::new(window, self.card.mode);
+            // A tagger heeds what rules have found before it.
+            let mut found = Vec::new();
+            self.guard.detect(window, &ctx, |_| true, &mut found)?;
+            found.retain(|f| self.readers.contains(&f.detector));
             self.scanned += window.len() as u64;
             for finding in &mut found {
                 finding.span = finding.span.start + self.before..finding.span.end + self.before;

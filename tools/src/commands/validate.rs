@@ -135,6 +135,18 @@ fn guard_fault(severity: Severity, path: String, pos: Option<Pos>, message: Stri
     Fault { severity, code: "guard_model", path, pos, message, hint: None }
 }
 
+/// A pipeline that can run. Else its errors and warnings are printed, and the verb has failed.
+pub(crate) fn valid(path: &Path) -> Result<Pipeline, Failure> {
+    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
+    loaded.pipeline.ok_or_else(|| {
+        let (file, style) = (path.display().to_string(), Style::stderr());
+        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
+        let text: String = faults.map(|fault| render(fault, &file, &style)).collect();
+        let _ = io::stderr().write_all(text.as_bytes());
+        Failure::silent(Exit::Failed)
+    })
+}
+
 fn counts(faults: &[Fault]) -> [usize; 3] {
     [Severity::Error, Severity::Warning, Severity::NotYet]
         .map(|severity| faults.iter().filter(|fault| fault.severity == severity).count())
@@ -248,7 +260,7 @@ fn report(
 }
 
 /// A fault as [`Fault::render`] gives it, with its label coloured.
-pub(super) fn render(fault: &Fault, file: &str, style: &Style) -> String {
+pub(crate) fn render(fault: &Fault, file: &str, style: &Style) -> String {
     let text = fault.render(file);
     let (label, tint) = match fault.severity {
         Severity::Error => ("error[", Tint::Red),
