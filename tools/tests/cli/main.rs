@@ -4,6 +4,7 @@
 mod bench;
 mod chat;
 mod decoder_files;
+mod filter;
 mod generation;
 mod guard;
 mod help;
