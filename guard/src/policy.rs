@@ -7,7 +7,9 @@ use std::fmt;
 use crate::detectors;
 use crate::detectors::learned::TAGGED_TYPES;
 use crate::finding::PiiType;
+use crate::lists::{self, AllowEntry, DenyAction, DenyEntry};
 use crate::operator::{GuardKeys, HASH_LENGTHS, Operator};
+use crate::templates;
 
 /// Scores from which the guard acts (`score >= threshold`), each in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,11 +20,13 @@ pub struct Thresholds {
     pub pii_redact: f32,
     /// A jailbreak score from here on blocks the text. Default 0.6.
     pub jailbreak_block: f32,
+    /// An order hidden in a retrieved text from here on blocks it. Default 0.6.
+    pub indirect_block: f32,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6 }
+        Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6, indirect_block: 0.6 }
     }
 }
 
@@ -37,15 +41,23 @@ pub fn kept_by_default(key: &str) -> bool {
 }
 
 /// What stands in for a blocked text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeTemplates {
     /// True (the default): a short refusal. False: the empty string.
     pub fallback_enabled: bool,
+    /// The language of the refusal, one of [`template_languages`](crate::template_languages); `de-AT` is `de`.
+    pub language: String,
+    /// Texts in place of the bundled ones, by [`TEMPLATE_KEYS`](crate::TEMPLATE_KEYS).
+    pub texts: BTreeMap<String, String>,
 }
 
 impl Default for SafeTemplates {
     fn default() -> Self {
-        Self { fallback_enabled: true }
+        Self {
+            fallback_enabled: true,
+            language: templates::DEFAULT_LANGUAGE.to_owned(),
+            texts: BTreeMap::new(),
+        }
     }
 }
 
@@ -57,6 +69,11 @@ pub struct Policy {
     /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder, or kept
     /// ([`kept_by_default`]). A flag is an operator too: `true.into()` replaces, `false.into()` keeps.
     pub redactions: BTreeMap<String, Operator>,
+    /// Values that are no personal data here: a finding whose whole text is one of them is dropped. Such a value inside a
+    /// longer finding changes nothing.
+    pub allow: Vec<AllowEntry>,
+    /// Words that are redacted, or block, wherever they stand; they win over [`Policy::allow`].
+    pub deny: Vec<DenyEntry>,
     /// Whether results carry their cards. The guard always makes the card; this tells the orchestrator to attach it.
     pub append_moderation_card: bool,
     /// What stands in for a blocked text.
@@ -68,6 +85,8 @@ impl Default for Policy {
         Self {
             thresholds: Thresholds::default(),
             redactions: BTreeMap::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
             append_moderation_card: true,
             safe_templates: SafeTemplates::default(),
         }
@@ -99,6 +118,31 @@ pub enum PolicyFault {
         /// The keys there are, sorted.
         known: Vec<&'static str>,
     },
+    /// An entry of a list that cannot work.
+    List {
+        /// `allow` or `deny`.
+        list: &'static str,
+        /// Which of its entries, from 0.
+        entry: usize,
+        /// Which of the entry's texts, from 0; none where the entry itself is at fault.
+        text: Option<usize>,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
+    /// A language that templates do not come in.
+    TemplateLanguage {
+        /// What was asked for.
+        language: String,
+        /// The languages there are, sorted.
+        known: Vec<&'static str>,
+    },
+    /// A template of the policy's own that cannot be one.
+    Template {
+        /// The key in `policies.output.safe_templates.texts`.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl fmt::Display for PolicyFault {
@@ -111,6 +155,18 @@ impl fmt::Display for PolicyFault {
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
             }
+            Self::List { list, entry, text: None, reason } => {
+                write!(f, "{list}[{entry}]: {reason}")
+            }
+            Self::List { list, entry, text: Some(text), reason } => {
+                write!(f, "{list}[{entry}]: text {}: {reason}", text + 1)
+            }
+            Self::TemplateLanguage { language, known } => write!(
+                f,
+                "safe_templates: there are no templates in the language `{language}` (known: {})",
+                known.join(", ")
+            ),
+            Self::Template { key, reason } => write!(f, "safe_templates.texts.{key}: {reason}"),
         }
     }
 }
@@ -145,6 +201,7 @@ impl Policy {
             ("toxicity_block", t.toxicity_block),
             ("pii_redact", t.pii_redact),
             ("jailbreak_block", t.jailbreak_block),
+            ("indirect_block", t.indirect_block),
         ]
         .into_iter()
         .filter(|(_, value)| !(0.0..=1.0).contains(value))
@@ -164,13 +221,20 @@ impl Policy {
             if !reason.is_empty() {
                 faults.push(PolicyFault::Operator { key: key.clone(), reason });
             }
-            if !types.iter().any(|kind| kind.key() == key) {
+            let denied = || {
+                self.deny
+                    .iter()
+                    .any(|entry| matches!(&entry.action, DenyAction::Redact(kind) if kind == key))
+            };
+            if !types.iter().any(|kind| kind.key() == key) && !denied() {
                 let mut known: Vec<&'static str> = types.iter().map(|kind| kind.key()).collect();
                 known.sort_unstable();
                 known.dedup();
                 faults.push(PolicyFault::UnknownRedaction { key: key.clone(), known });
             }
         }
+        faults.extend(lists::validate(self));
+        faults.extend(templates::validate(&self.safe_templates));
         faults
     }
 }

@@ -66,7 +66,10 @@ fn the_tagger_labels_as_pytorch_does() {
     assert!(expected.next().is_none() && labelled > 400, "{labelled}");
     let share = same as f32 / labels.len() as f32;
     let (mean, largest) = summary(&differences);
-    println!("tagger: {share:.4} of {} tokens alike; probability off by {mean:.4}, at most {largest:.3}", labels.len());
+    println!(
+        "tagger: {share:.4} of {} tokens alike; probability off by {mean:.4}, at most {largest:.3}",
+        labels.len()
+    );
     assert!(share >= 0.99 && mean <= 0.01, "{share} alike, off by {mean}");
 }
 

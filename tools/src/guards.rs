@@ -109,8 +109,7 @@ pub(crate) fn load(
 ) -> Result<Learned, Failure> {
     let required = pipeline.is_some_and(|(pipeline, _)| pipeline.policies.guard_required);
     if required && environment.regex_only {
-        let message =
-            "policies.guard_required is set, and GUARD_REGEX_ONLY or GUARD_DISABLE_ONNX switches the models off";
+        let message = "policies.guard_required is set, and GUARD_REGEX_ONLY or GUARD_DISABLE_ONNX switches the models off";
         return Err(Failure::said(Exit::Failed, message));
     }
     let store = ModelStore::bundled().map_err(models::failure)?;
@@ -186,12 +185,10 @@ fn part(
     tokenizer: Option<&Path>,
     compute: &Compute,
 ) -> Result<Part, Box<Unfit>> {
-    let unfit = |dispensable, message| {
-        Box::new(Unfit { choice: choice.clone(), message, dispensable })
-    };
-    let damaged = |error: ModelError| {
-        unfit(!matches!(error, ModelError::Labels { .. }), error.to_string())
-    };
+    let unfit =
+        |dispensable, message| Box::new(Unfit { choice: choice.clone(), message, dispensable });
+    let damaged =
+        |error: ModelError| unfit(!matches!(error, ModelError::Labels { .. }), error.to_string());
     let wrong = |error: GuardError| match error {
         GuardError::Detector { message, .. } => unfit(false, message),
         other => unfit(false, other.to_string()),
@@ -260,8 +257,7 @@ mod tests {
         let compute = Compute::new(1).unwrap();
         let parts = parts(&GuardEnv::default(), None, &store, &compute);
         let parts = parts.unwrap_or_else(|unfit| panic!("{}", unfit.describe()));
-        let kinds: Vec<_> =
-            parts.iter().map(|part| (part.kind, part.info.name.as_str())).collect();
+        let kinds: Vec<_> = parts.iter().map(|part| (part.kind, part.info.name.as_str())).collect();
         assert_eq!(kinds, BUNDLED);
         for part in &parts {
             assert_eq!(part.info.sha256, store.find(&part.info.name).unwrap().sha256);
@@ -296,7 +292,9 @@ mod tests {
         let learned = loaded(&GuardEnv::default(), &missing).unwrap_or_else(|_| panic!());
         assert!(learned.detectors.is_empty() && learned.models.is_empty());
         let warning = learned.warning.unwrap();
-        assert!(warning.starts_with("flows/p.yml:4:10: models.guard: no model is called \"gpt-7\""));
+        assert!(
+            warning.starts_with("flows/p.yml:4:10: models.guard: no model is called \"gpt-7\"")
+        );
         assert!(warning.ends_with(RULES_ALONE), "{warning}");
         missing.policies = Policies { guard_required: true, ..Policies::default() };
         let message = loaded(&GuardEnv::default(), &missing).err().unwrap().message();

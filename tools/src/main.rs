@@ -9,6 +9,7 @@ mod bench;
 mod chat;
 mod cli;
 mod commands;
+mod eval;
 mod exit;
 mod guards;
 #[cfg(feature = "pull")]

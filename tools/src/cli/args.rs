@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::eval::{EvalArgs, GuardTuneArgs};
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
 use super::models::ModelsArgs;
@@ -47,6 +48,8 @@ pub(crate) enum Verb {
     Validate(ValidateArgs),
     /// Check texts for personal data and jailbreak attempts.
     Guard(GuardArgs),
+    /// Measure on labelled data.
+    Eval(EvalArgs),
     /// Write text with a language model.
     Generate(GenerateArgs),
     /// Talk with a language model.
@@ -159,6 +162,8 @@ pub(crate) enum GuardVerb {
     Reveal(GuardRevealArgs),
     /// Make a key for a vault or for keyed hashes.
     Keygen(GuardKeygenArgs),
+    /// Choose thresholds on labelled texts and write them to a file that pipelines can name.
+    Tune(GuardTuneArgs),
 }
 
 const GUARD_EXAMPLES: &str = "\

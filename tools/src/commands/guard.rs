@@ -9,8 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bho_engine::Compute;
 use bho_guard::{Detector, Guard, GuardBuilder, Key, Mode};
-use bho_orchestrator::agents::AgentRegistry;
-use bho_orchestrator::config::{self, KeySource, Severity};
+use bho_orchestrator::config::KeySource;
 use bho_orchestrator::guarding::guard_policy;
 use serde_json::json;
 
@@ -48,19 +47,15 @@ pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
 /// The guard that a run of this pipeline has.
 fn guard_of(path: &Path) -> Result<Guard, Failure> {
     let environment = guards::environment()?;
-    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
-    let Some(pipeline) = &loaded.pipeline else {
-        let (file, style) = (path.display().to_string(), Style::stderr());
-        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
-        let text: String = faults.map(|fault| validate::render(fault, &file, &style)).collect();
-        let _ = io::stderr().write_all(text.as_bytes());
-        return Err(Failure::silent(Exit::Failed));
-    };
+    let pipeline = validate::valid(path)?;
     let keys = keys::of_pipeline(&pipeline.policies, path)?;
     let threads = machine::threads(None, pipeline.device_profile.cpu_threads);
     let compute = Compute::new(threads.count)?;
-    let learned = guards::load(&environment, Some((pipeline, path)), &compute)?;
-    let builder = Guard::builder().policy(guard_policy(&pipeline.policies)).keys(keys);
+    let learned = guards::load(&environment, Some((&pipeline, path)), &compute)?;
+    let mut builder = Guard::builder().policy(guard_policy(&pipeline.policies)).keys(keys);
+    if let Some(calibration) = pipeline.policies.calibration.and_then(|source| source.read) {
+        builder = builder.calibration(calibration);
+    }
     build(builder, learned.detectors)
 }
 

@@ -8,6 +8,7 @@ mod convert;
 mod dev;
 mod doctor;
 mod embed;
+mod eval;
 pub(crate) mod generate;
 mod guard;
 mod inspect;
@@ -15,9 +16,11 @@ mod models;
 mod ppl;
 mod quantize;
 mod run;
-mod validate;
+mod tune;
+pub(crate) mod validate;
 
 use crate::cli::args::{BenchVerb, GuardVerb, Verb};
+use crate::cli::eval::EvalVerb;
 use crate::cli::generation::DevVerb;
 use crate::exit::{Exit, Failure};
 
@@ -30,6 +33,10 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             GuardVerb::Check(args) => guard::check(args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
+            GuardVerb::Tune(args) => tune::execute(&args),
+        },
+        Verb::Eval(args) => match args.verb {
+            EvalVerb::Guard(args) => eval::guard(args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),

@@ -108,10 +108,11 @@ fn guard(
     };
     let store = ModelStore::bundled().map_err(models::failure)?;
     match guards::parts(environment, Some((pipeline, file)), &store, &Compute::new(1)?) {
-        Ok(parts) => resolved.extend(parts.into_iter().map(|part| Resolved {
-            choice: named(part.choice),
-            model: Ok(Some(part.source)),
-        })),
+        Ok(parts) => resolved.extend(
+            parts
+                .into_iter()
+                .map(|part| Resolved { choice: named(part.choice), model: Ok(Some(part.source)) }),
+        ),
         Err(unfit) => {
             let Unfit { choice, message, dispensable } = *unfit;
             let choice = named(choice);
@@ -132,6 +133,18 @@ fn guard(
 fn guard_fault(severity: Severity, path: String, pos: Option<Pos>, message: String) -> Fault {
     let pos = pos.unwrap_or(Pos { line: 1, column: 1 });
     Fault { severity, code: "guard_model", path, pos, message, hint: None }
+}
+
+/// A pipeline that can run. Else its errors and warnings are printed, and the verb has failed.
+pub(crate) fn valid(path: &Path) -> Result<Pipeline, Failure> {
+    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
+    loaded.pipeline.ok_or_else(|| {
+        let (file, style) = (path.display().to_string(), Style::stderr());
+        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
+        let text: String = faults.map(|fault| render(fault, &file, &style)).collect();
+        let _ = io::stderr().write_all(text.as_bytes());
+        Failure::silent(Exit::Failed)
+    })
 }
 
 fn counts(faults: &[Fault]) -> [usize; 3] {
@@ -247,7 +260,7 @@ fn report(
 }
 
 /// A fault as [`Fault::render`] gives it, with its label coloured.
-pub(super) fn render(fault: &Fault, file: &str, style: &Style) -> String {
+pub(crate) fn render(fault: &Fault, file: &str, style: &Style) -> String {
     let text = fault.render(file);
     let (label, tint) = match fault.severity {
         Severity::Error => ("error[", Tint::Red),

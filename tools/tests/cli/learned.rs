@@ -163,7 +163,11 @@ fn a_required_guard_never_works_by_rules_alone() {
             "--input" => command.arg(&path).args([flag, NAMED]),
             _ => command.args(["check", NAMED, flag]).arg(&path),
         };
-        fails(&command.output().unwrap(), 1, "policies.guard_required is set, and GUARD_REGEX_ONLY");
+        fails(
+            &command.output().unwrap(),
+            1,
+            "policies.guard_required is set, and GUARD_REGEX_ONLY",
+        );
     }
     let mut validate = bho();
     validate.env("GUARD_REGEX_ONLY", "1").arg("validate").arg(&path).arg("--json");
@@ -214,7 +218,10 @@ fn labels_that_say_something_else_are_refused() {
 fn a_users_model_takes_the_place_of_its_kind() {
     let usual = json(&run(["doctor", "--json"]), 0);
     let usual = usual["guard"]["models"].as_array().unwrap();
-    assert_eq!((&usual[0]["name"], &usual[1]["name"]), (&"rampart-pii".into(), &"tinybert-guard".into()));
+    assert_eq!(
+        (&usual[0]["name"], &usual[1]["name"]),
+        (&"rampart-pii".into(), &"tinybert-guard".into())
+    );
     let dir = tagger();
     let tiny = converted(dir.path(), "tiny-tagger");
     assert_eq!(models_with(&tiny), ["tiny-tagger", "tinybert-guard"]);
