@@ -10,9 +10,8 @@ use super::words::{Case, Words};
 /// Words without a mark between two parts of an address at most.
 const FILLERS: usize = 3;
 
-/// What is left of the probability of numbers without a name, and of one word without a number.
-const NUMBERS_ONLY: f32 = 0.45;
-const ALONE: f32 = 0.55;
+/// What is left of the probability of numbers without a name, and of one word without a number: under even odds.
+const ALONE: f32 = 0.45;
 
 /// Addresses and places in the text.
 pub(super) fn find(words: &Words<'_>, marks: &mut [Mark], out: &mut Vec<Found>) {
@@ -139,9 +138,7 @@ fn sureness(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, floor:
     };
     if floor > 0.0 || is_postcode(words, first) {
         best
-    } else if !(first..=last).any(lettered) {
-        best * NUMBERS_ONLY
-    } else if first == last {
+    } else if first == last || !(first..=last).any(lettered) {
         best * ALONE
     } else {
         second
