@@ -125,6 +125,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The signal of this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        [Self::Toxicity, Self::Jailbreak, Self::Pii].into_iter().find(|signal| signal.key() == key)
+    }
+
     /// The label's name in a card.
     #[must_use]
     pub fn key(self) -> &'static str {

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::calibration::Calibration;
 use crate::card::{Mode, ModerationCard};
 use crate::detector::{DetectContext, Detector, Opinion, Signal, Source};
 use crate::detectors;
 use crate::error::GuardError;
-use crate::finding::{Category, Finding, PiiType};
+use crate::finding::{Category, Finding};
 use crate::lists::{AllowList, DenyList};
 use crate::normalise;
 use crate::operator::{GuardKeys, Numbering, Operator};
@@ -62,6 +63,7 @@ pub struct GuardBuilder {
     policy: Policy,
     keys: GuardKeys,
     extra: Vec<Box<dyn Detector>>,
+    calibration: Option<Calibration>,
 }
 
 impl GuardBuilder {
@@ -86,6 +88,14 @@ impl GuardBuilder {
         self
     }
 
+    /// Maps the scores of detectors that run a model. Thresholds are the policy's own:
+    /// [`Calibration::set_thresholds`].
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
+        self
+    }
+
     /// Makes the guard.
     ///
     /// # Errors
@@ -94,9 +104,13 @@ impl GuardBuilder {
     /// templates of its own: the guard checks them.
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
-        detectors.extend(self.extra);
-        let mut types: Vec<PiiType> =
-            detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
+        let calibration = self.calibration;
+        detectors.extend(self.extra.into_iter().map(|detector| match &calibration {
+            Some(calibration) => calibration.calibrated(detector),
+            None => detector,
+        }));
+        let mut types = policy::known_pii_types();
+        types.extend(detectors.iter().flat_map(|d| d.pii_types().iter().copied()));
         let deny = DenyList::new(&self.policy)?;
         types.extend(deny.iter().flat_map(DenyList::types));
         let mut faults = self.policy.validate_with(&types);

@@ -15,8 +15,9 @@
 //! What is here: e-mail and postal addresses, phone numbers, payment cards, IBANs and BICs, dates of birth, IP and MAC
 //! addresses, passports, driving licences and the national ids of 12 countries, crypto addresses, credentials in URLs, API
 //! keys and tokens, private keys and passwords, each validated as far as its form allows (`docs/guard.md` has the table), and
-//! jailbreak heuristics. What is **not** here yet: a learned model. `labels.toxicity` therefore stays
-//! 0.0 unless a detector for it is added through [`Guard::builder`]; [`Guard::capabilities`] says which signals are live.
+//! jailbreak heuristics. Names, places and toxicity take a model: whoever has one adds [`detectors::learned`] through
+//! [`Guard::builder`], as the program does. Without, `labels.toxicity` stays 0.0; [`Guard::capabilities`] says which
+//! signals are live.
 //!
 //! Everything works in time linear in the text, whatever the text is, and opens no socket and no file but that of a
 //! [`Vault`].
@@ -25,6 +26,7 @@
 //! [`GuardBuilder::detector`].
 #![forbid(unsafe_code)]
 
+mod calibration;
 mod card;
 mod combine;
 mod decide;
@@ -43,6 +45,9 @@ mod templates;
 mod text;
 mod vault;
 
+pub use calibration::{
+    CALIBRATION_FORMAT, Calibration, CalibrationData, CalibrationModel, ScoreMap, SignalCalibration,
+};
 pub use card::{Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 pub use decide::MAX_EVIDENCE;
 pub use detector::{DetectContext, Detector, Opinion, Signal, Source};
@@ -54,7 +59,10 @@ pub use lists::{
 };
 pub use normalise::{Via, View, model_view};
 pub use operator::{GuardKeys, HASH_LENGTH, HASH_LENGTHS, Operator};
-pub use policy::{Policy, PolicyFault, SafeTemplates, Thresholds, known_pii_types};
+pub use policy::{
+    Policy, PolicyFault, SafeTemplates, Thresholds, kept_by_default, known_pii_types,
+};
+pub use redact::redacted;
 pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
     TINYBERT_TOKENIZER_DIR,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::detectors;
+use crate::detectors::learned::TAGGED_TYPES;
 use crate::finding::PiiType;
 use crate::lists::{self, AllowEntry, DenyAction, DenyEntry};
 use crate::operator::{GuardKeys, HASH_LENGTHS, Operator};
@@ -27,6 +28,16 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6, indirect_block: 0.6 }
     }
+}
+
+/// Types that are reported and left in the text unless `redactions` says otherwise: by themselves they hardly point to
+/// a person.
+const KEPT: &[&str] = &["place"];
+
+/// Whether a type that `redactions` does not name is left in the text.
+#[must_use]
+pub fn kept_by_default(key: &str) -> bool {
+    KEPT.contains(&key)
 }
 
 /// What stands in for a blocked text.
@@ -55,8 +66,8 @@ impl Default for SafeTemplates {
 pub struct Policy {
     /// Scores from which to act.
     pub thresholds: Thresholds,
-    /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder. A flag is an
-    /// operator too: `true.into()` replaces, `false.into()` keeps.
+    /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder, or kept
+    /// ([`kept_by_default`]). A flag is an operator too: `true.into()` replaces, `false.into()` keeps.
     pub redactions: BTreeMap<String, Operator>,
     /// Values that are no personal data here: a finding whose whole text is one of them is dropped. Such a value inside a
     /// longer finding changes nothing.
@@ -165,16 +176,18 @@ impl Policy {
     #[must_use]
     pub fn operator(&self, kind: PiiType) -> &Operator {
         const REPLACE: &Operator = &Operator::Replace { text: None, numbered: false };
-        self.redactions.get(kind.key()).unwrap_or(REPLACE)
+        const KEEP: &Operator = &Operator::Keep;
+        let default = if kept_by_default(kind.key()) { KEEP } else { REPLACE };
+        self.redactions.get(kind.key()).unwrap_or(default)
     }
 
-    /// Whether this type of personal data is to be redacted; on unless it is kept.
+    /// Whether this type of personal data is to be redacted.
     #[must_use]
     pub fn redacts(&self, kind: PiiType) -> bool {
         *self.operator(kind) != Operator::Keep
     }
 
-    /// Every fault of the policy, judged by the PII types of the built-in detectors; empty if there is none.
+    /// Every fault of the policy, judged by [`known_pii_types`]; empty if there is none.
     #[must_use]
     pub fn validate(&self) -> Vec<PolicyFault> {
         self.validate_with(&known_pii_types())
@@ -239,12 +252,14 @@ pub(crate) fn missing_keys(policy: &Policy, keys: &GuardKeys) -> Vec<PolicyFault
     policy.redactions.iter().filter_map(missing).collect()
 }
 
-/// The PII types the built-in detectors report, sorted by key: the keys `policies.redactions` may have.
+/// The PII types the built-in and the learned detectors report, sorted by key: the keys `policies.redactions` may have,
+/// whether or not a model is there.
 #[must_use]
 pub fn known_pii_types() -> Vec<PiiType> {
     let mut types: Vec<PiiType> = detectors::builtin()
         .iter()
         .flat_map(|detector| detector.pii_types().iter().copied())
+        .chain(TAGGED_TYPES.iter().copied())
         .collect();
     types.sort_unstable();
     types.dedup();
@@ -264,16 +279,27 @@ mod tests {
         assert!(policy.append_moderation_card);
         assert!(policy.safe_templates.fallback_enabled);
         assert!(policy.validate().is_empty());
-        assert!(known_pii_types().into_iter().all(|k| policy.redacts(k)));
+        let kept: Vec<_> =
+            known_pii_types().into_iter().filter(|kind| !policy.redacts(*kind)).collect();
+        assert_eq!(kept.iter().map(|kind| kind.key()).collect::<Vec<_>>(), KEPT);
+    }
+
+    #[test]
+    fn a_type_that_is_kept_by_default_can_be_redacted() {
+        const PLACE: PiiType = PiiType::new("place");
+        let mut policy = Policy::default();
+        assert!(!policy.redacts(PLACE));
+        policy.redactions.insert("place".into(), true.into());
+        assert!(policy.redacts(PLACE) && policy.validate().is_empty());
     }
 
     #[test]
     fn known_types_are_the_documented_ones() {
         let keys: Vec<_> = known_pii_types().into_iter().map(PiiType::key).collect();
-        let documented = "address au_abn au_medicare au_tfn bic birth_date br_cnpj br_cpf ca_sin card crypto de_id_card \
-            de_social_security de_tax_id driver_license email es_dni es_nie fr_nir iban in_aadhaar in_pan ip it_fiscal_code \
-            mac nl_bsn passport password phone pl_pesel private_key secret ssn uk_nhs uk_nino url_credentials us_ein us_itin \
-            us_mbi us_routing";
+        let documented = "address au_abn au_medicare au_tfn bank_account bic birth_date br_cnpj br_cpf ca_sin card crypto \
+            de_id_card de_social_security de_tax_id driver_license email es_dni es_nie fr_nir government_id iban in_aadhaar \
+            in_pan ip it_fiscal_code mac name nl_bsn passport password phone pl_pesel place private_key routing_number secret \
+            ssn tax_id uk_nhs uk_nino url_credentials us_ein us_itin us_mbi us_routing";
         assert_eq!(keys.join(" "), documented);
     }
 

@@ -18,6 +18,7 @@ use bho_engine::CancelToken;
 use bho_guard::{
     AllowEntry, Category, DENIED, DenyAction, DenyEntry, Detector, Guard, GuardError, GuardKeys,
     Mode, ModerationCard, Operator, Policy, SafeTemplates, Source, Thresholds, Verdict,
+    kept_by_default,
 };
 use serde_json::Value;
 
@@ -122,13 +123,23 @@ struct Seen {
 
 impl Screening {
     /// The guards of a pipeline's policy, with these detectors beside the built-in ones.
+    ///
+    /// # Errors
+    /// [`GuardError`] for a policy that makes no guard; one that requires models and gets no detector is among them.
     pub(crate) fn new(
         policies: &Policies,
         detectors: &[Arc<dyn Detector>],
         keys: &GuardKeys,
     ) -> Result<Self, GuardError> {
+        if policies.guard_required && detectors.is_empty() {
+            let message = "policies.guard_required is set and the guard was given no model".into();
+            return Err(GuardError::Detector { detector: "learned", message });
+        }
         let build = |policy: Policy| {
-            let builder = Guard::builder().policy(policy).keys(keys.clone());
+            let mut builder = Guard::builder().policy(policy).keys(keys.clone());
+            if let Some(calibration) = policies.calibration.as_ref().and_then(|c| c.read.clone()) {
+                builder = builder.calibration(calibration);
+            }
             detectors.iter().fold(builder, |b, d| b.detector(Arc::clone(d))).build()
         };
         let policy = guard_policy(policies);
@@ -138,7 +149,11 @@ impl Screening {
         let lax = policy.thresholds.pii_redact > usual || !policy.redactions.values().all(replaces);
         let strict = lax.then(|| {
             let mut policy = policy.clone();
-            policy.redactions.clear();
+            policy.redactions.retain(|key, operator| {
+                let keeps = *operator == Operator::Keep && kept_by_default(key);
+                *operator = Operator::default();
+                !keeps
+            });
             policy.thresholds.pii_redact = policy.thresholds.pii_redact.min(usual);
             policy
         });
@@ -735,6 +750,60 @@ mod tests {
         assert!(screening.message(&long).len() <= MESSAGE_KEPT);
         let across = format!("{}ann@example.org", "x".repeat(MESSAGE_READ - 3));
         assert!(!screening.message(&across).contains("ann"));
+    }
+
+    /// Takes every Rome for a place.
+    struct Rome;
+
+    impl Detector for Rome {
+        fn name(&self) -> &'static str {
+            "rome"
+        }
+
+        fn signal(&self) -> Signal {
+            Signal::Pii
+        }
+
+        fn detect(
+            &self,
+            text: &str,
+            _: &DetectContext<'_>,
+            out: &mut Vec<Finding>,
+        ) -> Result<(), GuardError> {
+            let place = bho_guard::PiiType::new("place");
+            let found = text.match_indices("Rome");
+            out.extend(
+                found.map(|(at, it)| Finding::pii(place, at..at + it.len(), 0.8, "rome", "")),
+            );
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_kept_by_default_is_recorded_unless_the_policy_redacts_it() {
+        for (flag, recorded) in
+            [(None, "to Rome"), (Some(false), "to Rome"), (Some(true), "to [PLACE]")]
+        {
+            let mut policies = Policies::default();
+            policies.redactions.extend(flag.map(|flag| ("place".to_owned(), flag.into())));
+            let screening =
+                Screening::new(&policies, &[Arc::new(Rome)], &GuardKeys::default()).unwrap();
+            assert_eq!(screening.record("to Rome"), recorded, "{flag:?}");
+            policies.redactions.insert("email".into(), false.into());
+            let lax = Screening::new(&policies, &[Arc::new(Rome)], &GuardKeys::default()).unwrap();
+            assert!(lax.records_differ());
+            assert_eq!(lax.record("to Rome"), recorded, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn a_guard_that_is_required_is_never_one_without_models() {
+        let policies = Policies { guard_required: true, ..Policies::default() };
+        let screening =
+            |detectors: &[_]| Screening::new(&policies, detectors, &GuardKeys::default());
+        let error = screening(&[]).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("policies.guard_required")));
+        assert!(screening(&[Arc::new(Rome)]).is_ok());
     }
 
     #[test]

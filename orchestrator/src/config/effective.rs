@@ -183,6 +183,7 @@ fn policies_value(policies: &Policies) -> Value {
     let vault = policies.vault.as_ref();
     let vault = vault.map(|vault| json!({ "file": vault.file, "key": source(&vault.key) }));
     put(&mut out, "vault", vault);
+    put(&mut out, "calibration", policies.calibration.as_ref().map(|source| source.file.clone()));
     out.insert(
         "output".into(),
         json!({
@@ -194,6 +195,7 @@ fn policies_value(policies: &Policies) -> Value {
             },
         }),
     );
+    out.insert("guard_required".into(), policies.guard_required.into());
     Value::Object(out)
 }
 

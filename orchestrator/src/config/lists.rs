@@ -8,7 +8,6 @@ use std::path::Path as FilePath;
 use bho_guard::detectors::learned::TAGGED_TYPES;
 use bho_guard::{Policy, PolicyFault, known_pii_types};
 
-use crate::guarding;
 use crate::yaml::{Kind, Node, Path};
 
 use super::fault::{Faults, quoted};
@@ -68,7 +67,7 @@ pub(super) fn read(
     if places.iter().all(Vec::is_empty) {
         return;
     }
-    let (allow, deny) = guarding::lists(out);
+    let (allow, deny) = crate::guarding::lists(out);
     let policy = Policy { allow, deny, redactions: out.redactions.clone(), ..Policy::default() };
     let mut told = 0;
     for fault in policy.validate() {

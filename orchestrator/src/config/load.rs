@@ -8,7 +8,7 @@ use crate::agents::AgentRegistry;
 use crate::yaml;
 
 use super::fault::Faults;
-use super::{ConfigError, Fault, Pipeline, decode, lists, not_yet, validate};
+use super::{ConfigError, Fault, Pipeline, calibration, decode, lists, not_yet, validate};
 
 /// Largest pipeline file that is read, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -63,7 +63,9 @@ fn load(bytes: &[u8], folder: Option<&FilePath>, agents: &AgentRegistry) -> Load
         return Loaded { pipeline: None, faults: faults.sorted() };
     };
     let mut decoded = decode::decode(&document.root, &mut faults);
-    lists::read(&document.root, folder, &mut decoded.pipeline.policies, &mut faults);
+    let policies = &mut decoded.pipeline.policies;
+    lists::read(&document.root, folder, policies, &mut faults);
+    calibration::read(policies, folder, &mut faults);
     validate::validate(&document, &decoded, agents, &mut faults);
     not_yet::list(&document.root, &decoded, agents, &mut faults);
     let pipeline = (!faults.any_error()).then_some(decoded.pipeline);

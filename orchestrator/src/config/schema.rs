@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bho_guard::Operator;
+use bho_guard::{Calibration, Operator, Signal};
 use serde_json::{Map, Value};
 
 /// The one schema id this version reads.
@@ -185,10 +185,14 @@ pub struct Policies {
     pub hash_key: Option<KeySource>,
     /// Where the operator `pseudonymise` keeps what it replaced.
     pub vault: Option<VaultSource>,
+    /// Where the guard's thresholds and maps were measured.
+    pub calibration: Option<CalibrationSource>,
     /// Whether results carry their moderation cards.
     pub append_moderation_card: bool,
     /// Whether blocked text is replaced by a safe template.
     pub fallback_enabled: bool,
+    /// Whether a guard without its models is an error; else it falls back to its rules.
+    pub guard_required: bool,
     /// The language of safe templates.
     pub template_language: String,
     /// Texts in place of bundled templates, by their keys.
@@ -208,8 +212,10 @@ impl Default for Policies {
             redactions: BTreeMap::new(),
             hash_key: None,
             vault: None,
+            calibration: None,
             append_moderation_card: true,
             fallback_enabled: true,
+            guard_required: false,
             template_language: "en".to_owned(),
             templates: BTreeMap::new(),
         }
@@ -273,6 +279,19 @@ pub struct VaultSource {
     pub file: String,
     /// Its key or passphrase.
     pub key: KeySource,
+}
+
+/// A calibration file of the guard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibrationSource {
+    /// Its path, relative to the pipeline's.
+    pub file: String,
+    /// Where the pipeline names it.
+    pub pos: Pos,
+    /// The signals whose thresholds the pipeline sets itself: they win over measured ones.
+    pub own_thresholds: Vec<Signal>,
+    /// What it holds; none before it is read.
+    pub read: Option<Calibration>,
 }
 
 /// What a run records.
