@@ -66,8 +66,9 @@ fn main() {
         let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
         let start = Instant::now();
         for (text, label) in &rows {
-            let verdict =
-                guard.check_from(source, "measure", text, Mode::Input, &|| false).expect("built-in detectors do not fail");
+            let verdict = guard
+                .check_from(source, "measure", text, Mode::Input, &|| false)
+                .expect("built-in detectors do not fail");
             let positive = !verdict.card.allowed;
             redacted += verdict.card.redactions.len();
             counts[usize::from(*label > 0)][usize::from(positive)] += 1;
