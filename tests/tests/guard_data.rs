@@ -10,9 +10,12 @@ use serde_json::Value;
 /// A run of this many words in common counts as borrowed: longer than any idiom that two authors would both use.
 const RUN: usize = 8;
 
-/// The files: (file, texts at least, [(label, values allowed)]).
+/// Labels that each text of a file has, and the values they may have.
+type Labels = &'static [(&'static str, &'static [u64])];
+
+/// The files, how many texts they have at least, and their labels.
 #[rustfmt::skip]
-const FILES: &[(&str, usize, &[(&str, &[u64])])] = &[
+const FILES: &[(&str, usize, Labels)] = &[
     ("overdefense", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("injections", 250, &[("jailbreak", &[1])]),
     ("identity", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
@@ -29,7 +32,9 @@ fn rows(file: &str) -> Vec<Value> {
     let text = fs::read_to_string(&path).unwrap();
     text.lines()
         .enumerate()
-        .map(|(i, line)| serde_json::from_str(line).unwrap_or_else(|e| panic!("{file}:{}: {e}", i + 1)))
+        .map(|(i, line)| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{file}:{}: {e}", i + 1))
+        })
         .collect()
 }
 
@@ -118,7 +123,8 @@ fn no_sentence_is_shared_with_our_own_training_texts() {
     for text in training_texts() {
         whole.insert(words(&text));
         // What stands between two slots of a grammar is fixed in every text grown from the line.
-        for fixed in text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest)) {
+        for fixed in text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest))
+        {
             runs.extend(words(fixed).windows(RUN).map(<[String]>::to_vec));
         }
     }
