@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::card::Mode;
 use crate::error::GuardError;
-use crate::finding::{Finding, PiiType};
+use crate::finding::{Category, Finding, PiiType};
 use crate::text::numbers::Numbers;
 use crate::text::tokens::{self, Token};
 
@@ -34,6 +34,12 @@ pub trait Detector: Send + Sync {
     /// runs a model answers no and reads [`model_view`](crate::model_view) of the text itself.
     fn reads_views(&self) -> bool {
         true
+    }
+
+    /// How its word on a jailbreak or an injection counts beside others'. One that judges texts by a model says
+    /// [`Opinion::Model`] of the categories it reports, and of no others: its silence counts too.
+    fn opinion(&self, _category: Category) -> Opinion {
+        Opinion::Own
     }
 
     /// Appends what it finds in `text` to `out`, in any order.
@@ -72,6 +78,10 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
         (**self).reads_views()
     }
 
+    fn opinion(&self, category: Category) -> Opinion {
+        (**self).opinion(category)
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -80,6 +90,27 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
     ) -> Result<(), GuardError> {
         (**self).detect(text, ctx, out)
     }
+}
+
+/// How a detector's score of a jailbreak or an injection is weighed (`docs/guard.md`, "Two opinions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opinion {
+    /// It decides by itself, whatever others say.
+    Own,
+    /// Rules: what they only suspect needs a model's agreement, where a model reads the text.
+    Rules,
+    /// A model's probability.
+    Model,
+}
+
+/// Whose words a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Source {
+    /// What a user or a model says.
+    #[default]
+    Dialogue,
+    /// What was fetched for them: chunks of documents, results of tools. Nobody gives orders in it.
+    Retrieved,
 }
 
 /// The signals the guard reports, one label of a card each.
@@ -94,6 +125,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The signal of this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        [Self::Toxicity, Self::Jailbreak, Self::Pii].into_iter().find(|signal| signal.key() == key)
+    }
+
     /// The label's name in a card.
     #[must_use]
     pub fn key(self) -> &'static str {
@@ -109,6 +146,7 @@ impl Signal {
 pub struct DetectContext<'a> {
     text: &'a str,
     mode: Mode,
+    source: Source,
     cancelled: &'a (dyn Fn() -> bool + Sync),
     numbers: OnceLock<Numbers>,
     tokens: OnceLock<Vec<Token>>,
@@ -128,7 +166,21 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        Self { text, mode, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+        let source = Source::Dialogue;
+        Self { text, mode, source, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+    }
+
+    /// The same for a text of this source.
+    #[must_use]
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// Whose words the text is.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// On which side of the model the text stands.

@@ -9,7 +9,9 @@ mod bench;
 mod chat;
 mod cli;
 mod commands;
+mod eval;
 mod exit;
+mod guards;
 #[cfg(feature = "pull")]
 mod http;
 mod input;

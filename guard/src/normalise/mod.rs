@@ -39,6 +39,8 @@ mod words;
 
 use std::fmt;
 
+pub(crate) use chars::is_invisible;
+pub(crate) use model::folded_view;
 pub use model::model_view;
 pub use view::View;
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::eval::{EvalArgs, GuardTuneArgs};
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
 use super::models::ModelsArgs;
@@ -24,8 +25,9 @@ Exit status:
 
 Environment:
   BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
-  GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
-                    its learned model. A variable without effect in this version is reported
+  GUARD_REGEX_ONLY  1 keeps the guard to its rules, without its models
+  TINYBERT_PATH     a model for the guard in the place of the bundled one of its kind;
+                    TINYBERT_TOKENIZER_DIR names the folder of its tokenizer
   BHO_MODELS_DIR    folder of the model store (`bho models --help`)
   NO_COLOR          switches colours off; they are used on a terminal only";
 
@@ -46,6 +48,8 @@ pub(crate) enum Verb {
     Validate(ValidateArgs),
     /// Check texts for personal data and jailbreak attempts.
     Guard(GuardArgs),
+    /// Measure on labelled data.
+    Eval(EvalArgs),
     /// Write text with a language model.
     Generate(GenerateArgs),
     /// Talk with a language model.
@@ -158,6 +162,8 @@ pub(crate) enum GuardVerb {
     Reveal(GuardRevealArgs),
     /// Make a key for a vault or for keyed hashes.
     Keygen(GuardKeygenArgs),
+    /// Choose thresholds on labelled texts and write them to a file that pipelines can name.
+    Tune(GuardTuneArgs),
 }
 
 const GUARD_EXAMPLES: &str = "\
@@ -184,7 +190,7 @@ pub(crate) struct GuardCheckArgs {
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
 
-    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    /// Use `policies` and the guard's model of this pipeline: thresholds, operators, hash key, vault
     #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
     pub(crate) pipeline: Option<PathBuf>,
 

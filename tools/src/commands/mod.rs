@@ -8,6 +8,7 @@ mod convert;
 mod dev;
 mod doctor;
 mod embed;
+mod eval;
 pub(crate) mod generate;
 mod guard;
 mod inspect;
@@ -15,14 +16,13 @@ mod models;
 mod ppl;
 mod quantize;
 mod run;
-mod validate;
-
-use bho_guard::GuardEnv;
+mod tune;
+pub(crate) mod validate;
 
 use crate::cli::args::{BenchVerb, GuardVerb, Verb};
+use crate::cli::eval::EvalVerb;
 use crate::cli::generation::DevVerb;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// Does what the command line asks for.
 pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
@@ -33,6 +33,10 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             GuardVerb::Check(args) => guard::check(args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
+            GuardVerb::Tune(args) => tune::execute(&args),
+        },
+        Verb::Eval(args) => match args.verb {
+            EvalVerb::Guard(args) => eval::guard(args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
@@ -53,12 +57,4 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::execute(&args),
         Verb::Completions(args) => completions::execute(&args),
     }
-}
-
-/// Reads the guard's variables and warns of those that change nothing.
-fn guard_environment() -> Result<(), Failure> {
-    for (variable, reason) in GuardEnv::from_lookup(|name| std::env::var_os(name))?.without_effect {
-        output::warning(&format!("{variable} is set and has no effect: {reason}"));
-    }
-    Ok(())
 }

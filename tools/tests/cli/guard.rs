@@ -149,9 +149,11 @@ fn settings_of_the_guard_are_heard_or_refused() {
     let check = |name: &str, value: &str| {
         bho().env(name, value).args(["guard", "check", "--json", "a"]).output().unwrap()
     };
-    let output = check("TINYBERT_PATH", "guard.safetensors");
+    let output = check("TINYBERT_TOKENIZER_DIR", "folder");
     assert_eq!(output.status.code(), Some(0));
-    assert!(stderr(&output).starts_with("warning: TINYBERT_PATH is set and has no effect"));
+    assert!(
+        stderr(&output).starts_with("warning: TINYBERT_TOKENIZER_DIR is set and has no effect")
+    );
     fails(&check("TINYBERT_ONNX_PATH", "guard.onnx"), 2, "bho convert");
     fails(&check("GUARD_REGEX_ONLY", "perhaps"), 2, "GUARD_REGEX_ONLY must be one of");
     assert_eq!(stderr(&check("GUARD_REGEX_ONLY", "1")), "");

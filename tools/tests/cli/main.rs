@@ -7,6 +7,7 @@ mod decoder_files;
 mod generation;
 mod guard;
 mod help;
+mod learned;
 mod machine;
 mod model_files;
 mod models;

@@ -55,7 +55,8 @@ fn two_nodes_write_side_by_side_and_a_third_joins_them() {
     let report = json(&validate(&path, &["--json"]), 0);
     assert_eq!((&report["faults"], &report["valid"]), (&value!([]), &value!(true)));
     let roles: Vec<_> = report["models"].as_array().unwrap().iter().map(|m| &m["role"]).collect();
-    assert_eq!(roles, ["reasoner", "embedder", "generator"]);
+    assert_eq!(roles[..3], ["reasoner", "embedder", "generator"]);
+    assert!(roles[3..].iter().all(|role| *role == "guard"));
     assert_eq!(report["models"][2]["nodes"], value!(["one", "two", "three"]));
 
     let trace = dir.path().join("trace.json");
@@ -259,7 +260,7 @@ fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
     assert_eq!(outcome["status"], "complete");
     assert!(TEXT.contains(outcome["results"]["sum"]["text"].as_str().unwrap()));
     let names: Vec<_> = outcome["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
-    assert_eq!(names, ["minilm-l6-int8", "random"]);
+    assert_eq!(names[..2], ["minilm-l6-int8", "random"]);
 }
 
 #[test]

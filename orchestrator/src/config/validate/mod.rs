@@ -13,7 +13,7 @@ use crate::yaml::{Document, Path};
 
 use super::decode::{Decoded, NodeSource};
 use super::fault::{Faults, quoted};
-use super::{Node, Pipeline, Pos};
+use super::{ListEntry, Node, Pipeline, Pos};
 
 /// Longest id of a node.
 const MAX_ID: usize = 128;
@@ -138,6 +138,13 @@ impl Context<'_> {
                 )
                 .hint("set `guard_pre: true`");
         }
+        if !node.guard_post && self.agents.get(&node.agent).is_some_and(|agent| agent.retrieves()) {
+            let message = format!("what {id} retrieves is not checked for orders to the assistant");
+            let path = path.key("guard_post");
+            faults
+                .warning("unguarded_retrieval", &path, self.pos(i, "guard_post"), message)
+                .hint("set `guard_post: true`");
+        }
         if let Some(deadline) = self.pipeline.budgets.deadline_ms
             && node.timeout_ms > deadline
         {
@@ -158,8 +165,10 @@ fn pii_types(cx: &Context<'_>, faults: &mut Faults) {
     let redactions = cx.document.root.entry("policies").and_then(|p| p.value.entry("redactions"));
     let Some(redactions) = redactions else { return };
     let known = bho_guard::known_pii_types();
+    let deny = &cx.pipeline.policies.deny;
     for entry in redactions.value.entries() {
-        if known.iter().all(|kind| kind.key() != &*entry.key) {
+        let denied = |list: &ListEntry| list.kind.as_deref() == Some(&*entry.key);
+        if known.iter().all(|kind| kind.key() != &*entry.key) && !deny.iter().any(denied) {
             let hint = faults.suggestion(&entry.key, known.iter().map(|kind| kind.key()));
             let message = format!("the guard knows no kind of PII called {}", quoted(&entry.key));
             faults.error("unknown_pii_type", &path.key(&entry.key), entry.key_pos, message).hint =
