@@ -247,7 +247,9 @@ impl Data {
                 }
             }
             Some(_) => {
-                return Err(record.fault("labels", format!("`labels` is not an object; {ACCEPTED}")));
+                return Err(
+                    record.fault("labels", format!("`labels` is not an object; {ACCEPTED}"))
+                );
             }
         }
         match (record.fields.get("label"), reading.label) {

@@ -4,6 +4,7 @@
 mod bench;
 mod chat;
 mod decoder_files;
+mod eval;
 mod generation;
 mod guard;
 mod help;
