@@ -90,6 +90,8 @@ pub struct TokenLabel {
     pub label: String,
     /// Its probability (softmax over the labels).
     pub probability: f32,
+    /// The probability of each label, in the order of [`Encoder::labels`]; empty for a token that no window reached.
+    pub probabilities: Vec<f32>,
 }
 
 /// An encoder model, ready to use from any thread.

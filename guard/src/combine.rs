@@ -62,9 +62,9 @@ mod tests {
             (0.0, false, Some(0.4), 0.4),
             (0.0, false, Some(0.0), 0.0),
             // A suspicion needs agreement, and a little is enough for a strong one.
-            (0.7, false, Some(0.0), 0.213),
-            (0.7, false, Some(0.1), 0.596),
-            (0.7, false, Some(0.2), 0.768),
+            (0.7, false, Some(0.0), 0.216),
+            (0.7, false, Some(0.1), 0.599),
+            (0.7, false, Some(0.2), 0.771),
             (0.3, false, Some(0.3), 0.463),
             (0.3, false, Some(0.5), 0.668),
             // Certainty, markers and disguises need none.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bho_engine::{CancelToken, Compute, Encoder, Storage};
 use bho_models::bert::BertEncoder;
-use bho_models::{ModelSource, ModelStore, Package, load_encoder};
+use bho_models::{ConvertOptions, ModelSource, ModelStore, Package, convert, load_encoder};
 use bho_tests::{Reference, golden, texts};
 
 fn source(name: &str) -> ModelSource {
@@ -39,7 +39,7 @@ fn same_tokens(name: &str, reference: &Reference) {
     }
 }
 
-/// Share, mean and largest of differences.
+/// Mean and largest of differences.
 fn summary(differences: &[f32]) -> (f32, f32) {
     let mean = differences.iter().sum::<f32>() / differences.len() as f32;
     (mean, differences.iter().copied().fold(0.0, f32::max))
@@ -63,7 +63,7 @@ fn the_tagger_labels_as_pytorch_does() {
             labelled += usize::from(label > 0);
         }
     }
-    assert!(expected.next().is_none() && labelled > 500, "{labelled}");
+    assert!(expected.next().is_none() && labelled > 400, "{labelled}");
     let share = same as f32 / labels.len() as f32;
     let (mean, largest) = summary(&differences);
     println!(
@@ -71,4 +71,30 @@ fn the_tagger_labels_as_pytorch_does() {
         labels.len()
     );
     assert!(share >= 0.99 && mean <= 0.01, "{share} alike, off by {mean}");
+}
+
+/// Where `BHO_GUARD_CHECKPOINTS` names a folder with the checkpoints of `tools/train/` in folders of the models' names.
+#[test]
+fn the_bundled_files_are_what_their_recipes_make() {
+    let Some(folder) = std::env::var_os("BHO_GUARD_CHECKPOINTS").map(std::path::PathBuf::from) else {
+        println!("BHO_GUARD_CHECKPOINTS is not set: the rebuild of the guard's models did not run");
+        return;
+    };
+    let store = ModelStore::bundled().unwrap();
+    let mut made = 0;
+    for entry in store.entries().iter().filter(|entry| folder.join(&entry.name).is_dir()) {
+        let out = tempfile::tempdir().unwrap();
+        let options = ConvertOptions {
+            name: Some(entry.name.clone()),
+            source: Some(entry.source.clone()),
+            revision: Some(entry.revision.clone()),
+            licence: Some(entry.licence.clone()),
+            ..ConvertOptions::default()
+        };
+        let (from, to) = (folder.join(&entry.name), out.path().join("m.safetensors"));
+        let report = convert(&from, &to, &options, &CancelToken::new(), &mut |_| {}).unwrap();
+        assert_eq!((report.sha256, report.bytes), (entry.sha256.clone(), entry.bytes));
+        made += 1;
+    }
+    assert!(made > 0, "no folder of a bundled model's name in {}", folder.display());
 }

@@ -20,43 +20,44 @@ const REACH: usize = 2048;
 /// No rule is certain.
 const CAP: f32 = 0.95;
 
-/// Rules with their weights. Each matches a bounded stretch, so that searching for all of them is linear.
+/// Rules with their weights, in any case; `\b` and `\w` are those of ASCII. Each matches a bounded stretch, so that searching
+/// for all of them is linear.
 #[rustfmt::skip]
 const RULES: &[(f32, &str, &str)] = &[
     // Who is meant: a machine that reads.
-    (0.6, "addressee", r"(?i)\b(?:note|message|notice|attention|instructions?|reminder|important)[ ,:]{1,3}(?:to|for)? ?(?:the |all |any )?(?:ai|llm|language|chat ?bot|virtual|automated)[ -](?:assistants?|models?|agents?|systems?|readers?|summari[sz]ers?)\b"),
-    (0.45, "addressee", r"(?i)\b(?:note|message|notice|attention|instructions?) (?:to|for) (?:the |all |any )?(?:ai|llm|assistant|chat ?bot|model|agent)s?\b"),
-    (0.55, "addressee", r"(?i)\b(?:if|when|since|as) (?:you are|you're|ure) (?:an? |the )?(?:ai|llm|language model|assistant|chat ?bot|agent|bot)\b"),
-    (0.55, "addressee", r"(?i)\b(?:ai|llm|language) ?(?:assistants?|models?|agents?|systems?)? (?:reading|processing|parsing|summari[sz]ing|reviewing|handling|that reads?|who reads?) (?:this|these)\b"),
-    (0.5, "addressee", r"(?i)\b(?:dear|hey|hello|attention),? (?:ai|llm|gpt|chatgpt|claude|gemini|copilot|assistant|chat ?bot|language model)\b"),
-    (0.35, "addressee", r"(?i)\b(?:the |any |all )?(?:ai|assistants?|llms?|chat ?bots?|language models?) (?:must|should|shall|will|needs? to|(?:is|are) (?:required|asked|instructed|to)) \w"),
+    (0.6, "addressee", r"\b(?:note|message|notice|attention|instructions?|reminder|important)[ ,:]{1,3}(?:to|for)? ?(?:the |all |any )?(?:ai|llm|language|chat ?bot|virtual|automated)[ -](?:assistants?|models?|agents?|systems?|readers?|summari[sz]ers?)\b"),
+    (0.45, "addressee", r"\b(?:note|message|notice|attention|instructions?) (?:to|for) (?:the |all |any )?(?:ai|llm|assistant|chat ?bot|model|agent)s?\b"),
+    (0.55, "addressee", r"\b(?:if|when|since|as) (?:you are|you're|ure) (?:an? |the )?(?:ai|llm|language model|assistant|chat ?bot|agent|bot)\b"),
+    (0.55, "addressee", r"\b(?:ai|llm|language) ?(?:assistants?|models?|agents?|systems?)? (?:reading|processing|parsing|summari[sz]ing|reviewing|handling|that reads?|who reads?) (?:this|these)\b"),
+    (0.5, "addressee", r"\b(?:dear|hey|hello|attention),? (?:ai|llm|gpt|chatgpt|claude|gemini|copilot|assistant|chat ?bot|language model)\b"),
+    (0.35, "addressee", r"\b(?:the |any |all )?(?:ai|assistants?|llms?|chat ?bots?|language models?) (?:must|should|shall|will|needs? to|(?:is|are) (?:required|asked|instructed|to)) \w"),
     // What it is told to do with its answer.
-    (0.5, "answer", r"(?i)\b(?:include|add|append|insert|mention|put|embed|print|output|write|place|state|say|begin|start|end|finish|prefix)\b[^\n.]{0,80}\b(?:in|to|into|of|with|within) (?:your|the final|every|each) (?:response|answer|reply|output|summary|message|conclusion|report|review)s?\b"),
-    (0.4, "answer", r"(?i)\byour (?:final |next |entire )?(?:response|answer|reply|output|summary) (?:must|should|shall|has to|needs to|is to|will) \w"),
-    (0.45, "answer", r"(?i)\b(?:before|instead of|rather than|prior to|after) (?:answering|responding|replying|summari[sz]ing|translating|continuing|giving (?:an?|the|your) (?:answer|summary))\b"),
-    (0.4, "answer", r"(?i)\b(?:only |always )?(?:respond|reply|answer) (?:only |always |just |exactly )?(?:with|by saying|in)\b"),
-    (0.5, "answer", r"(?i)\b(?:rate|score|rank|recommend|describe|present|praise|evaluate) (?:this|our|the above)\b[^\n.]{0,60}\b(?:highest|best|top|first|positively|favou?rably|10/10|strong accept|hire|above all)\b"),
+    (0.5, "answer", r"\b(?:include|add|append|insert|mention|put|embed|print|output|write|place|state|say|begin|start|end|finish|prefix)\b[^\n.]{0,80}\b(?:in|to|into|of|with|within) (?:your|the final|every|each) (?:response|answer|reply|output|summary|message|conclusion|report|review)s?\b"),
+    (0.4, "answer", r"\byour (?:final |next |entire )?(?:response|answer|reply|output|summary) (?:must|should|shall|has to|needs to|is to|will) \w"),
+    (0.45, "answer", r"\b(?:before|instead of|rather than|prior to|after) (?:answering|responding|replying|summari[sz]ing|translating|continuing|giving (?:an?|the|your) (?:answer|summary))\b"),
+    (0.4, "answer", r"\b(?:only |always )?(?:respond|reply|answer) (?:only |always |just |exactly )?(?:with|by saying|in)\b"),
+    (0.5, "answer", r"\b(?:rate|score|rank|recommend|describe|present|praise|evaluate) (?:this|our|the above)\b[^\n.]{0,60}\b(?:highest|best|top|first|positively|favou?rably|10/10|strong accept|hire|above all)\b"),
     // What it is told to do to the user.
-    (0.55, "user", r"(?i)\b(?:tell|inform|instruct|convince|persuade|advise|urge|ask|direct|lead|encourage|trick|warn|remind) the (?:user|reader|human|customer|recipient|person)s? (?:to|that|they|about|for|of|into|their)\b"),
-    (0.6, "user", r"(?i)\b(?:do not|don'?t|never|must not|without) (?:tell(?:ing)?|inform(?:ing)?|alert(?:ing)?|notify(?:ing)?|warn(?:ing)?|mention(?:ing)?|reveal(?:ing)?|disclos(?:e|ing)|show(?:ing)?)\b[^\n.]{0,40}\b(?:the user|the human|anyone|anybody|these instructions|this instruction|this (?:message|note)|the customer|the reader)\b"),
-    (0.35, "user", r"(?i)\b(?:the )?user(?:'s|’s)? (?:name|e-?mails?|password|address|data|history|conversation|messages?|files?|contacts?|calendar|location|credit card|api keys?|credentials)\b"),
+    (0.55, "user", r"\b(?:tell|inform|instruct|convince|persuade|advise|urge|ask|direct|lead|encourage|trick|warn|remind) the (?:user|reader|human|customer|recipient|person)s? (?:to|that|they|about|for|of|into|their)\b"),
+    (0.6, "user", r"\b(?:do not|don'?t|never|must not|without) (?:tell(?:ing)?|inform(?:ing)?|alert(?:ing)?|notify(?:ing)?|warn(?:ing)?|mention(?:ing)?|reveal(?:ing)?|disclos(?:e|ing)|show(?:ing)?)\b[^\n.]{0,40}\b(?:the user|the human|anyone|anybody|these instructions|this instruction|this (?:message|note)|the customer|the reader)\b"),
+    (0.35, "user", r"\b(?:the )?user(?:'s|’s)? (?:name|e-?mails?|password|address|data|history|conversation|messages?|files?|contacts?|calendar|location|credit card|api keys?|credentials)\b"),
     // What it is told to do to the world.
-    (0.55, "action", r"(?i)\b(?:send|forward|e-?mail|post|upload|exfiltrate|transmit|leak|copy|submit|share)\b[^\n]{0,80}\b(?:to|at|via) (?:https?://|[\w.+-]{1,64}@[\w-]{1,64}\.|(?:the |this )?(?:following|attacker|my) )"),
-    (0.5, "action", r"(?i)\b(?:call|invoke|use|run|execute|trigger|activate) the [`'\x22]?[\w.-]{1,40}[`'\x22]? (?:tool|function|api|plugin|command|action|endpoint)\b"),
-    (0.4, "action", r"(?i)\b(?:fetch|open|visit|browse|navigate to|go to|load|click(?: on)?) (?:https?://|the (?:following|attached|below) (?:link|url|page|site))"),
-    (0.55, "action", r"(?i)!\[[^\]\n]{0,80}\]\(https?://[^)\s]{0,200}[?&][\w-]{1,40}=[^)\s]{0,40}(?:\{|<|%7b|\[)"),
-    (0.45, "action", r"(?i)\b(?:delete|remove|erase|transfer|buy|purchase|order|schedule|unlock|disable|grant|approve) (?:all|every|the|any|this)\b[^\n.]{0,60}\b(?:user|account|files?|e-?mails?|funds|money|access|permissions?|without (?:asking|confirmation))\b"),
+    (0.55, "action", r"\b(?:send|forward|e-?mail|post|upload|exfiltrate|transmit|leak|copy|submit|share)\b[^\n]{0,80}\b(?:to|at|via) (?:https?://|[\w.+-]{1,64}@[\w-]{1,64}\.|(?:the |this )?(?:following|attacker|my) )"),
+    (0.5, "action", r"\b(?:call|invoke|use|run|execute|trigger|activate) the [`'\x22]?[\w.-]{1,40}[`'\x22]? (?:tool|function|api|plugin|command|action|endpoint)\b"),
+    (0.4, "action", r"\b(?:fetch|open|visit|browse|navigate to|go to|load|click(?: on)?) (?:https?://|the (?:following|attached|below) (?:link|url|page|site))"),
+    (0.55, "action", r"!\[[^\]\n]{0,80}\]\(https?://[^)\s]{0,200}[?&][\w-]{1,40}=[^)\s]{0,40}(?:\{|<|%7b|\[)"),
+    (0.45, "action", r"\b(?:delete|remove|erase|transfer|buy|purchase|order|schedule|unlock|disable|grant|approve) (?:all|every|the|any|this)\b[^\n.]{0,60}\b(?:user|account|files?|e-?mails?|funds|money|access|permissions?|without (?:asking|confirmation))\b"),
     // How it says that it is an order.
-    (0.45, "order", r"(?i)\b(?:these|this|the following|here) (?:is|are) (?:an? |your |the )?(?:new |urgent |important |updated |critical |official |additional |mandatory |real |actual )+(?:system )?(?:instructions?|directives?|commands?|tasks?|orders?|prompt)\b"),
-    (0.4, "order", r"(?i)\b(?:your|the) (?:new|real|actual|true|next|primary|updated) (?:task|goal|instructions?|objective|job|mission|role|directive)s? (?:is|are|now)\b"),
-    (0.4, "order", r"(?i)\b(?:you|u) (?:must|have to|are (?:required|instructed|ordered|commanded|obligated)|need to|shall) (?:now |always |immediately |first |also |comply|obey|follow|ignore|stop)"),
-    (0.45, "order", r"(?i)\b(?:follow|obey|execute|comply with|carry out|perform|prioriti[sz]e) (?:these|the following|my|all of these|the hidden|the embedded) (?:instructions?|steps?|commands?|orders?|directives?|tasks?)\b"),
-    (0.5, "order", r"(?i)<!--[^>]{0,200}\b(?:assistant|ai|llm|instructions?|ignore|you must)\b"),
+    (0.45, "order", r"\b(?:these|this|the following|here) (?:is|are) (?:an? |your |the )?(?:new |urgent |important |updated |critical |official |additional |mandatory |real |actual )+(?:system )?(?:instructions?|directives?|commands?|tasks?|orders?|prompt)\b"),
+    (0.4, "order", r"\b(?:your|the) (?:new|real|actual|true|next|primary|updated) (?:task|goal|instructions?|objective|job|mission|role|directive)s? (?:is|are|now)\b"),
+    (0.4, "order", r"\b(?:you|u) (?:must|have to|are (?:required|instructed|ordered|commanded|obligated)|need to|shall) (?:now |always |immediately |first |also |comply|obey|follow|ignore|stop)"),
+    (0.45, "order", r"\b(?:follow|obey|execute|comply with|carry out|perform|prioriti[sz]e) (?:these|the following|my|all of these|the hidden|the embedded) (?:instructions?|steps?|commands?|orders?|directives?|tasks?)\b"),
+    (0.5, "order", r"<!--[^>]{0,200}\b(?:assistant|ai|llm|instructions?|ignore|you must)\b"),
     // The same in other languages.
-    (0.55, "addressee", r"(?i)\b(?:hinweis|anweisung|nachricht|wichtig)(?:en)?[ :,]{1,2}(?:an|für) (?:die |den |alle )?(?:ki|assistent|sprachmodell|chatbot)|\bwenn du ein(?:e)? (?:ki|sprachmodell|assistent|chatbot)\b"),
-    (0.5, "user", r"(?i)\b(?:sag|sage|teile|erkläre|empfiehl|überzeuge) (?:dem|den|der) (?:nutzer|benutzer|anwender|leser|kunden)\b|\b(?:erwähne|verrate|zeige) (?:dies|das|diese anweisung\w{0,2}) (?:dem nutzer )?nicht\b"),
-    (0.5, "user", r"(?i)\b(?:dis|dites|indique|conseille|demande) (?:à|a) l['’]utilisateur\b|\b(?:dile|diga|dígale|indica|pide) al usuario\b|\b(?:di['’]|dica|chiedi|consiglia) all['’]utente\b"),
-    (0.5, "answer", r"(?i)\b(?:in|am ende|zu beginn) deiner (?:antwort|zusammenfassung|ausgabe)\b|\b(?:dans|à la fin de) (?:ta|votre) réponse\b|\b(?:en|al final de) (?:tu|su) (?:respuesta|resumen)\b"),
+    (0.55, "addressee", r"\b(?:hinweis|anweisung|nachricht|wichtig)(?:en)?[ :,]{1,2}(?:an|für) (?:die |den |alle )?(?:ki|assistent|sprachmodell|chatbot)|\bwenn du ein(?:e)? (?:ki|sprachmodell|assistent|chatbot)\b"),
+    (0.5, "user", r"\b(?:sag|sage|teile|erkläre|empfiehl|überzeuge) (?:dem|den|der) (?:nutzer|benutzer|anwender|leser|kunden)\b|\b(?:erwähne|verrate|zeige) (?:dies|das|diese anweisung\w{0,2}) (?:dem nutzer )?nicht\b"),
+    (0.5, "user", r"\b(?:dis|dites|indique|conseille|demande) (?:à|a) l['’]utilisateur\b|\b(?:dile|diga|dígale|indica|pide) al usuario\b|\b(?:di['’]|dica|chiedi|consiglia) all['’]utente\b"),
+    (0.5, "answer", r"\b(?:in|am ende|zu beginn) deiner (?:antwort|zusammenfassung|ausgabe)\b|\b(?:dans|à la fin de) (?:ta|votre) réponse\b|\b(?:en|al final de) (?:tu|su) (?:respuesta|resumen)\b"),
 ];
 
 /// The patterns, and all of them as one automaton that tells in a single pass which occur at all: most texts have none.
@@ -67,12 +68,17 @@ struct Compiled {
 
 /// `None` only if a pattern did not compile, which a test rules out.
 static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| {
-    let patterns = RULES.iter().map(|(_, _, pattern)| *pattern);
+    let patterns: Vec<String> = RULES.iter().map(|(_, _, pattern)| written_out(pattern)).collect();
     Some(Compiled {
-        any: RegexSet::new(patterns.clone()).ok()?,
-        each: patterns.map(Regex::new).collect::<Result<_, _>>().ok()?,
+        any: RegexSet::new(&patterns).ok()?,
+        each: patterns.iter().map(|pattern| Regex::new(pattern)).collect::<Result<_, _>>().ok()?,
     })
 });
+
+/// Unicode's word boundaries would make the automaton large and slow.
+fn written_out(pattern: &str) -> String {
+    format!("(?i){}", pattern.replace(r"\b", r"(?-u:\b)").replace(r"\w", "[0-9A-Za-z_]"))
+}
 
 /// Finds orders to the assistant in retrieved texts, and nothing in others.
 pub struct IndirectDetector;
@@ -96,9 +102,10 @@ impl Detector for IndirectDetector {
         ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
-        let Some(compiled) = COMPILED.as_ref().filter(|_| ctx.source() == Source::Retrieved) else {
+        if ctx.source() == Source::Dialogue || !addresses_someone(text) {
             return Ok(());
-        };
+        }
+        let Some(compiled) = &*COMPILED else { return Ok(()) };
         let mut hits = Vec::new();
         for rule in &compiled.any.matches(text) {
             ctx.check_cancelled()?;
@@ -189,7 +196,7 @@ mod tests {
     fn every_pattern_compiles() {
         for (weight, _, pattern) in RULES {
             assert!((0.2..=0.7).contains(weight), "{pattern}");
-            Regex::new(pattern).unwrap();
+            Regex::new(&written_out(pattern)).unwrap();
         }
         assert!(COMPILED.is_some());
     }

@@ -323,7 +323,12 @@ impl Encoder for BertEncoder {
                 sequences.push(self.sequence(&cut.tokens.ids[window.clone()], None));
                 owners.push((i, window));
             }
-            let unset = |span| TokenLabel { span, label: String::new(), probability: 0.0 };
+            let unset = |span| TokenLabel {
+                span,
+                label: String::new(),
+                probability: 0.0,
+                probabilities: Vec::new(),
+            };
             best.push(cut.tokens.spans.into_iter().map(|s| (0, unset(s))).collect());
         }
         self.run(&sequences, cancel, |i, vectors| {
@@ -341,6 +346,7 @@ impl Encoder for BertEncoder {
                         .unwrap_or(0);
                     label.label.clone_from(&labels[top]);
                     label.probability = probabilities[top];
+                    label.probabilities = probabilities;
                 }
             }
             Ok(())
