@@ -29,7 +29,9 @@ fn rows(file: &str) -> Vec<Value> {
     let text = fs::read_to_string(&path).unwrap();
     text.lines()
         .enumerate()
-        .map(|(i, line)| serde_json::from_str(line).unwrap_or_else(|e| panic!("{file}:{}: {e}", i + 1)))
+        .map(|(i, line)| {
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{file}:{}: {e}", i + 1))
+        })
         .collect()
 }
 
@@ -118,7 +120,8 @@ fn no_sentence_is_shared_with_our_own_training_texts() {
     for text in training_texts() {
         whole.insert(words(&text));
         // What stands between two slots of a grammar is fixed in every text grown from the line.
-        for fixed in text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest)) {
+        for fixed in text.split('{').map(|part| part.split_once('}').map_or(part, |(_, rest)| rest))
+        {
             runs.extend(words(fixed).windows(RUN).map(<[String]>::to_vec));
         }
     }

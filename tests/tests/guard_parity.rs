@@ -76,7 +76,8 @@ fn the_tagger_labels_as_pytorch_does() {
 /// Where `BHO_GUARD_CHECKPOINTS` names a folder with the checkpoints of `tools/train/` in folders of the models' names.
 #[test]
 fn the_bundled_files_are_what_their_recipes_make() {
-    let Some(folder) = std::env::var_os("BHO_GUARD_CHECKPOINTS").map(std::path::PathBuf::from) else {
+    let Some(folder) = std::env::var_os("BHO_GUARD_CHECKPOINTS").map(std::path::PathBuf::from)
+    else {
         println!("BHO_GUARD_CHECKPOINTS is not set: the rebuild of the guard's models did not run");
         return;
     };

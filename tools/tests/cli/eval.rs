@@ -79,6 +79,7 @@ fn figures_are_those_one_counts_by_hand() {
     assert_eq!(jailbreak["groups"][1]["group"], "benign");
     assert_eq!(jailbreak["groups"][1]["fpr"]["value"], 0.0);
     assert_eq!(report["toxicity"]["figures"]["auc"]["value"], Value::Null);
+    assert_eq!(report["subject"]["inactive"], json!(["toxicity"]));
     assert_eq!(report["latency"]["texts"], 8);
 }
 
