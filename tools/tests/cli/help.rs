@@ -15,6 +15,9 @@ const VERBS: &[&[&str]] = &[
     &["guard", "filter"],
     &["guard", "reveal"],
     &["guard", "keygen"],
+    &["guard", "tune"],
+    &["eval"],
+    &["eval", "guard"],
     &["embed"],
     &["convert"],
     &["quantize"],
@@ -46,7 +49,7 @@ fn help_is_as_expected() {
         let output = run(verb.iter().copied().chain(["--help"]));
         assert!(output.status.success());
         let text = stdout(&output);
-        if !matches!(verb, [] | ["guard" | "bench" | "dev" | "models"]) {
+        if !matches!(verb, [] | ["guard" | "eval" | "bench" | "dev" | "models"]) {
             assert!(text.contains("Examples:"), "{verb:?} has no examples");
         }
         let name = if verb.is_empty() { "bho".to_owned() } else { verb.join("-") };

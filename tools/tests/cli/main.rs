@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod decoder_files;
 mod filter;
+mod eval;
 mod generation;
 mod guard;
 mod help;
