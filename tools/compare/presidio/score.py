@@ -15,6 +15,8 @@ import json
 import numpy
 
 EITHER = {"LOCATION": ("place", "address"), "STREET_ADDRESS": ("address", "place")}
+# A date may be one of birth, which the labels do not say: what is found there is neither right nor wrong.
+IGNORED = ("DATE_TIME",)
 LEARNED = ("name", "place", "address")
 GOLD, FOUND, STRICT, MET, MEETING = range(5)
 RESAMPLES = 1000
@@ -44,6 +46,8 @@ def by_type(labels, findings):
     same = set()
     for finding in findings:
         met = [label for label in labels if is_met(label, finding)]
+        if not met and any(label["type"] in IGNORED and overlaps(label, finding) for label in labels):
+            continue
         bounds = (finding["start"], finding["end"])
         exact = [label for label in met if (label["start"], label["end"]) == bounds and id(label) not in same]
         same.update(id(label) for label in exact[:1])
