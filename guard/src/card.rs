@@ -37,6 +37,14 @@ pub struct Labels {
     pub jailbreak: f64,
     /// The highest score of any personal data seen, whether or not the policy had it redacted.
     pub pii: f64,
+    /// The highest score of an order hidden in a retrieved text; not written where there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub indirect: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(score: &f64) -> bool {
+    *score == 0.0
 }
 
 /// One replaced stretch of the text.
@@ -47,6 +55,27 @@ pub struct Redaction {
     /// The type, e.g. `PII.email`.
     #[serde(rename = "type")]
     pub kind: String,
+}
+
+/// A finding that a decision rests on. Places and names, never text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What it is: `PII.email`, `toxicity`, `jailbreak`, `indirect`, `denied`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `[start, end)` in bytes of the text **before** redaction.
+    pub span: [usize; 2],
+    /// How sure the detector was, 0..=1, rounded to four decimals.
+    pub score: f64,
+    /// What the score is held against. One of two opinions may lie below it.
+    pub threshold: f64,
+    /// The detector.
+    pub detector: String,
+    /// Which of its rules or labels.
+    pub rule: String,
+    /// The disguise it was seen through, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
 
 /// A decision of the guard about one text.
@@ -73,4 +102,20 @@ pub struct ModerationCard {
     pub redactions: Vec<Redaction>,
     /// `ok` when the text may pass, redacted or not; else the signal, its score and the threshold.
     pub why: String,
+    /// What the decision rests on: the most certain findings, at most [`MAX_EVIDENCE`](crate::MAX_EVIDENCE), in the order
+    /// of the text. Not written where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
+    /// How many findings beyond those the decision rests on.
+    #[serde(default, skip_serializing_if = "is_none_left")]
+    pub evidence_left_out: usize,
+    /// What the text is known to hold, for what comes after: `pii`, `pii.email`, `toxicity`, `jailbreak`,
+    /// `injection.indirect`, `denied`, and `disguised` where any of it was; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy_tags: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none_left(count: &usize) -> bool {
+    *count == 0
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::card::Mode;
 use crate::error::GuardError;
-use crate::finding::{Finding, PiiType};
+use crate::finding::{Category, Finding, PiiType};
 use crate::text::numbers::Numbers;
 use crate::text::tokens::{self, Token};
 
@@ -34,6 +34,17 @@ pub trait Detector: Send + Sync {
     /// runs a model answers no and reads [`model_view`](crate::model_view) of the text itself.
     fn reads_views(&self) -> bool {
         true
+    }
+
+    /// How much of a text that still grows it must see before what stands there is settled; see [`Hold`].
+    fn hold(&self) -> Hold {
+        Hold::default()
+    }
+
+    /// How its word on a jailbreak or an injection counts beside others'. One that judges texts by a model says
+    /// [`Opinion::Model`] of the categories it reports, and of no others: its silence counts too.
+    fn opinion(&self, _category: Category) -> Opinion {
+        Opinion::Own
     }
 
     /// Appends what it finds in `text` to `out`, in any order.
@@ -72,6 +83,14 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
         (**self).reads_views()
     }
 
+    fn hold(&self) -> Hold {
+        (**self).hold()
+    }
+
+    fn opinion(&self, category: Category) -> Opinion {
+        (**self).opinion(category)
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -80,6 +99,73 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
     ) -> Result<(), GuardError> {
         (**self).detect(text, ctx, out)
     }
+}
+
+/// What a [`StreamGuard`](crate::StreamGuard) keeps back for a detector at the end of a text that still grows.
+///
+/// Three things are kept back whatever a detector asks for, so that it need not: an unbroken stretch of text (without white
+/// space, quotes, brackets and commas) that is not over, words spaced out letter by letter, and the block of a private key.
+/// So a detector whose findings lie within one stretch needs nothing but `after`. The default is meant for a detector of
+/// which nothing is known: findings of up to 64 words or a kibibyte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Words at the end of the text that may be the beginning of a finding.
+    pub words: usize,
+    /// Words before a digit, an `@` or a quote that may be part of the finding it belongs to.
+    pub lead: usize,
+    /// Bytes from such a sign on in which the finding ends, and in which the words after it stand that count.
+    pub signs: usize,
+    /// Bytes after something it has reported that may still change its score or its end.
+    pub after: usize,
+    /// Whether it judges sentences as a whole, as a model does: it is then run once a sentence, on that and the one before.
+    pub sentences: bool,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { words: 64, lead: 64, signs: 1024, after: 256, sentences: false }
+    }
+}
+
+impl Hold {
+    /// Findings within one unbroken stretch, and the words just after it.
+    pub const STRETCH: Self = Self { words: 0, lead: 0, signs: 0, after: 32, sentences: false };
+    /// Numbers in groups: the longest is an IBAN, of 33 characters, each behind a separator of up to three bytes.
+    pub const NUMBER: Self = Self { words: 2, lead: 2, signs: 192, ..Self::STRETCH };
+    /// Whole sentences, judged by a model.
+    pub const SENTENCES: Self = Self { words: 0, lead: 0, signs: 0, after: 0, sentences: true };
+
+    /// What serves both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            words: self.words.max(other.words),
+            lead: self.lead.max(other.lead),
+            signs: self.signs.max(other.signs),
+            after: self.after.max(other.after),
+            sentences: self.sentences || other.sentences,
+        }
+    }
+}
+
+/// How a detector's score of a jailbreak or an injection is weighed (`docs/guard.md`, "Two opinions").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opinion {
+    /// It decides by itself, whatever others say.
+    Own,
+    /// Rules: what they only suspect needs a model's agreement, where a model reads the text.
+    Rules,
+    /// A model's probability.
+    Model,
+}
+
+/// Whose words a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Source {
+    /// What a user or a model says.
+    #[default]
+    Dialogue,
+    /// What was fetched for them: chunks of documents, results of tools. Nobody gives orders in it.
+    Retrieved,
 }
 
 /// The signals the guard reports, one label of a card each.
@@ -94,6 +180,12 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// The signal of this key.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        [Self::Toxicity, Self::Jailbreak, Self::Pii].into_iter().find(|signal| signal.key() == key)
+    }
+
     /// The label's name in a card.
     #[must_use]
     pub fn key(self) -> &'static str {
@@ -109,6 +201,7 @@ impl Signal {
 pub struct DetectContext<'a> {
     text: &'a str,
     mode: Mode,
+    source: Source,
     cancelled: &'a (dyn Fn() -> bool + Sync),
     numbers: OnceLock<Numbers>,
     tokens: OnceLock<Vec<Token>>,
@@ -128,7 +221,26 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        Self { text, mode, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+        let source = Source::Dialogue;
+        Self { text, mode, source, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+    }
+
+    /// The same for a text of this source.
+    #[must_use]
+    pub fn of(mut self, source: Source) -> Self {
+        self.source = source;
+        self
+    }
+
+    /// A context like this one for another reading of the text.
+    pub(crate) fn beside<'b>(&'b self, text: &'b str) -> DetectContext<'b> {
+        DetectContext::with_cancel(text, self.mode, self.cancelled).of(self.source)
+    }
+
+    /// Whose words the text is.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// On which side of the model the text stands.

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What a detector reports: where, what kind, how sure. Offsets only, never the text itself.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use crate::normalise::Via;
+
+/// Names given at run time are kept for good: bounds on how long and how many.
+const MAX_NAME: usize = 48;
+const MAX_NAMES: usize = 4096;
 
 /// A kind of personal data, named as in `policies.redactions` of a pipeline.
 ///
@@ -33,6 +39,29 @@ impl PiiType {
             i += 1;
         }
         Self { key }
+    }
+
+    /// A type whose name is known at run time only, as those of a policy's deny list are.
+    ///
+    /// Names live as long as the process, each once. `None` for a name that [`PiiType::new`] would not take, for one of more
+    /// than 48 bytes, and beyond 4096 different names.
+    #[must_use]
+    pub fn named(key: &str) -> Option<Self> {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let valid = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if key.is_empty() || key.len() > MAX_NAME || !key.bytes().all(valid) {
+            return None;
+        }
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = names.get(key) {
+            return Some(Self { key });
+        }
+        if names.len() >= MAX_NAMES {
+            return None;
+        }
+        let key: &'static str = Box::leak(key.to_owned().into_boxed_str());
+        names.insert(key);
+        Some(Self { key })
     }
 
     /// The key in `policies.redactions`, e.g. `email`.
@@ -68,8 +97,37 @@ pub enum Category {
     Toxicity,
     /// An attempt to make a model drop its instructions or its limits.
     Jailbreak,
+    /// Text among retrieved documents that gives orders to who reads them for somebody else.
+    Indirect,
+    /// What the policy's deny list blocks.
+    Denied,
     /// Personal data of the given type.
     Pii(PiiType),
+}
+
+impl Category {
+    /// The name in a card's evidence: `toxicity`, `jailbreak`, `indirect`, `denied`, `PII.email`.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Toxicity => "toxicity".to_owned(),
+            Self::Jailbreak => "jailbreak".to_owned(),
+            Self::Indirect => "indirect".to_owned(),
+            Self::Denied => "denied".to_owned(),
+            Self::Pii(kind) => kind.label(),
+        }
+    }
+
+    /// The tag in a card's `policy_tags`; personal data has one more for its type.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::Toxicity => "toxicity",
+            Self::Jailbreak => "jailbreak",
+            Self::Indirect => "injection.indirect",
+            Self::Denied => "denied",
+            Self::Pii(_) => "pii",
+        }
+    }
 }
 
 /// One thing a detector saw.
@@ -123,6 +181,15 @@ mod tests {
         assert_eq!(KIND.label(), "PII.us_passport");
         assert_eq!(KIND.placeholder(), "[US_PASSPORT]");
         assert_eq!(format!("{KIND:?}"), "PII.us_passport");
+    }
+
+    #[test]
+    fn a_name_given_at_run_time_is_the_same_type() {
+        assert_eq!(PiiType::named("email"), Some(PiiType::new("email")));
+        assert_eq!(PiiType::named("code_name"), PiiType::named("code_name"));
+        for bad in ["", "E-Mail", "a b", &"x".repeat(MAX_NAME + 1)] {
+            assert_eq!(PiiType::named(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -3,18 +3,18 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::card::{Action, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::calibration::Calibration;
+use crate::card::{Mode, ModerationCard};
+use crate::detector::{DetectContext, Detector, Opinion, Signal, Source};
 use crate::detectors;
 use crate::error::GuardError;
-use crate::finding::{Category, Finding, PiiType};
-use crate::normalise;
-use crate::operator::{self, GuardKeys, Numbering, Operator};
+use crate::finding::{Category, Finding};
+use crate::lists::{AllowList, DenyList};
+use crate::normalise::{self, View};
+use crate::operator::{GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
-use crate::redact::{self, Target};
 use crate::templates;
 
 /// A set of detectors under one policy.
@@ -27,6 +27,7 @@ pub struct Guard {
     keys: GuardKeys,
     /// There when an operator numbers.
     numbering: Option<Arc<Numbering>>,
+    allow: Arc<AllowList>,
     detectors: Arc<[Box<dyn Detector>]>,
 }
 
@@ -62,6 +63,7 @@ pub struct GuardBuilder {
     policy: Policy,
     keys: GuardKeys,
     extra: Vec<Box<dyn Detector>>,
+    calibration: Option<Calibration>,
 }
 
 impl GuardBuilder {
@@ -86,16 +88,31 @@ impl GuardBuilder {
         self
     }
 
+    /// Maps the scores of detectors that run a model. Thresholds are the policy's own:
+    /// [`Calibration::set_thresholds`].
+    #[must_use]
+    pub fn calibration(mut self, calibration: Calibration) -> Self {
+        self.calibration = Some(calibration);
+        self
+    }
+
     /// Makes the guard.
     ///
     /// # Errors
     /// [`GuardError::InvalidPolicy`] with every fault, missing keys among them; the PII types of the added detectors count
-    /// as known. [`GuardError::Vault`] when the system gives no random bytes.
+    /// as known. [`GuardError::Vault`] when the system gives no random bytes. Those of [`Guard::check`] when the policy has
+    /// templates of its own: the guard checks them.
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
-        detectors.extend(self.extra);
-        let types: Vec<PiiType> =
-            detectors.iter().flat_map(|d| d.pii_types().iter().copied()).collect();
+        let calibration = self.calibration;
+        detectors.extend(self.extra.into_iter().map(|detector| match &calibration {
+            Some(calibration) => calibration.calibrated(detector),
+            None => detector,
+        }));
+        let mut types = policy::known_pii_types();
+        types.extend(detectors.iter().flat_map(|d| d.pii_types().iter().copied()));
+        let deny = DenyList::new(&self.policy)?;
+        types.extend(deny.iter().flat_map(DenyList::types));
         let mut faults = self.policy.validate_with(&types);
         faults.extend(policy::missing_keys(&self.policy, &self.keys));
         if !faults.is_empty() {
@@ -105,8 +122,16 @@ impl GuardBuilder {
             |operator: &Operator| matches!(operator, Operator::Replace { numbered: true, .. });
         let numbering = self.policy.redactions.values().any(numbers);
         let numbering = numbering.then(Numbering::new).transpose()?.map(Arc::new);
+        if let Some(deny) = deny {
+            detectors.push(Box::new(deny));
+        }
         let Self { policy, keys, .. } = self;
-        Ok(Guard { policy, keys, numbering, detectors: detectors.into() })
+        let allow = Arc::new(AllowList::new(&policy));
+        let guard = Guard { policy, keys, numbering, allow, detectors: detectors.into() };
+        match templates::check(&guard)? {
+            faults if faults.is_empty() => Ok(guard),
+            faults => Err(GuardError::InvalidPolicy { faults }),
+        }
     }
 }
 
@@ -168,14 +193,60 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
+        self.check_from(Source::Dialogue, node, text, mode, cancelled)
+    }
+
+    /// Checks a text that was fetched from elsewhere (a chunk of a document, the result of a tool), where nobody should
+    /// give orders: besides all else, text that addresses the assistant blocks it.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`].
+    pub fn check_retrieved(
+        &self,
+        node: &str,
+        text: &str,
+        mode: Mode,
+    ) -> Result<Verdict, GuardError> {
+        self.check_from(Source::Retrieved, node, text, mode, &|| false)
+    }
+
+    /// Checks a text of either source; stops when `cancelled` returns true.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`], and [`GuardError::Cancelled`].
+    pub fn check_from(
+        &self,
+        source: Source,
+        node: &str,
+        text: &str,
+        mode: Mode,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Verdict, GuardError> {
+        let ctx = DetectContext::with_cancel(text, mode, cancelled).of(source);
+        let findings = self.find(text, &ctx, &|_| true, &mut |_| {})?;
+        let card = self.decide(node, text, mode, &findings)?;
+        Ok(Verdict { card, findings })
+    }
+
+    /// What the detectors that `which` picks find in a text, for which `ctx` was made, and in its views, sorted; `shown` is
+    /// given each view.
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        which: &dyn Fn(&dyn Detector) -> bool,
+        shown: &mut dyn FnMut(&View),
+    ) -> Result<Vec<Finding>, GuardError> {
         let mut findings = Vec::new();
-        self.detect(text, mode, cancelled, |_| true, &mut findings)?;
+        self.detect(text, ctx, which, &mut findings)?;
         let mut seen = Covered::default();
         findings.iter().for_each(|finding| seen.add(finding));
         let mut more = Vec::new();
         normalise::for_each(text, |view| -> Result<(), GuardError> {
+            shown(view);
             more.clear();
-            self.detect(view.text(), mode, cancelled, |d| d.reads_views(), &mut more)?;
+            let reads = |d: &dyn Detector| d.reads_views() && which(d);
+            self.detect(view.text(), &ctx.beside(view.text()), reads, &mut more)?;
             more.sort_by(order);
             for mut finding in more.drain(..) {
                 finding.span = view.span(finding.span);
@@ -189,136 +260,66 @@ impl Guard {
             Ok(())
         })?;
         findings.sort_by(order);
-        let card = self.decide(node, text, mode, &findings)?;
-        Ok(Verdict { card, findings })
+        Ok(findings)
+    }
+
+    /// The detectors, in the order in which they are asked.
+    pub(crate) fn detectors(&self) -> &[Box<dyn Detector>] {
+        &self.detectors
     }
 
     /// Runs the detectors that `which` picks over one text.
-    fn detect(
+    pub(crate) fn detect(
         &self,
         text: &str,
-        mode: Mode,
-        cancelled: &(dyn Fn() -> bool + Sync),
+        ctx: &DetectContext<'_>,
         which: impl Fn(&dyn Detector) -> bool,
         findings: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
-        let ctx = DetectContext::with_cancel(text, mode, cancelled);
         for detector in self.detectors.iter().filter(|d| which(d.as_ref())) {
             ctx.check_cancelled()?;
             let first = findings.len();
-            detector.detect(text, &ctx, findings)?;
+            detector.detect(text, ctx, findings)?;
             for finding in &findings[first..] {
                 if let Some(reason) = fault(finding, text) {
                     return Err(GuardError::BadFinding { detector: detector.name(), reason });
                 }
             }
+            if detector.name() != DenyList::NAME {
+                self.drop_allowed(text, first, findings);
+            }
         }
         Ok(())
     }
 
-    fn decide(
-        &self,
-        node: &str,
-        text: &str,
-        mode: Mode,
-        findings: &[Finding],
-    ) -> Result<ModerationCard, GuardError> {
-        let mut worst: [Option<&Finding>; 3] = [None; 3];
-        let mut targets = Vec::new();
-        for finding in findings {
-            let slot = match finding.category {
-                Category::Toxicity => 0,
-                Category::Jailbreak => 1,
-                Category::Pii(kind) => {
-                    if finding.score >= self.policy.thresholds.pii_redact
-                        && self.policy.redacts(kind)
-                    {
-                        targets.push(Target {
-                            span: finding.span.clone(),
-                            kind,
-                            score: finding.score,
-                        });
-                    }
-                    2
-                }
-            };
-            if worst[slot].is_none_or(|w| finding.score > w.score) {
-                worst[slot] = Some(finding);
-            }
-        }
-        let [toxicity, jailbreak, pii] = worst;
-
-        let targets = redact::resolve(text, targets);
-        let mut actions = Vec::new();
-        let mut why = String::new();
-        if !targets.is_empty() {
-            actions.push(Action::Redact);
-        }
-        let blocks: Vec<_> = [
-            (toxicity, "toxicity", self.policy.thresholds.toxicity_block),
-            (jailbreak, "jailbreak", self.policy.thresholds.jailbreak_block),
-        ]
-        .into_iter()
-        .filter_map(|(worst, label, limit)| {
-            let finding = worst.filter(|f| f.score >= limit)?;
-            Some((finding, label, limit))
-        })
-        .collect();
-        for (finding, label, limit) in &blocks {
-            if !why.is_empty() {
-                why.push_str("; ");
-            }
-            let _ = write!(
-                why,
-                "blocked: {label} {:.2} >= {limit:.2} ({}, {}",
-                finding.score, finding.detector, finding.rule
-            );
-            if let Some(via) = finding.via {
-                let _ = write!(why, ", seen through {via}");
-            }
-            why.push(')');
-        }
-        let cause = blocks.first().map(|(finding, _, _)| finding.category);
-        if cause.is_some() {
-            actions.push(Action::Block);
-        }
-        if why.is_empty() {
-            why.push_str("ok");
-        }
-
-        Ok(ModerationCard {
-            node: node.to_owned(),
-            mode,
-            guard_version: GUARD_VERSION.to_owned(),
-            allowed: cause.is_none(),
-            text: match cause {
-                None => redact::apply(text, &targets, &self.substitutes(text, &targets)?),
-                Some(cause) if self.policy.safe_templates.fallback_enabled => {
-                    templates::safe_text(cause, mode).to_owned()
-                }
-                Some(_) => String::new(),
-            },
-            labels: Labels {
-                toxicity: label(toxicity),
-                jailbreak: label(jailbreak),
-                pii: label(pii),
-            },
-            actions,
-            redactions: targets
-                .iter()
-                .map(|t| Redaction { span: [t.span.start, t.span.end], kind: t.kind.label() })
-                .collect(),
-            why,
-        })
+    /// Takes out what the policy allows, of the findings from `first` on. A text is compared as the detector saw it: under a
+    /// disguise, as it reads without.
+    fn drop_allowed(&self, text: &str, first: usize, findings: &mut Vec<Finding>) {
+        let mut at = 0;
+        findings.retain(|finding| {
+            at += 1;
+            let Category::Pii(kind) = finding.category else { return true };
+            at <= first || !self.allow.allows(kind, &text[finding.span.clone()])
+        });
     }
 
-    /// What stands in for each target.
-    fn substitutes(&self, text: &str, targets: &[Target]) -> Result<Vec<String>, GuardError> {
-        let values: Vec<_> = targets
-            .iter()
-            .map(|t| (t.kind, &text[t.span.clone()], self.policy.operator(t.kind)))
-            .collect();
-        operator::substitutes(&values, &self.keys, self.numbering.as_deref())
+    /// Whether a detector gives such an opinion on a category, so that its silence says something.
+    pub(crate) fn has(&self, opinion: Opinion, category: Category) -> bool {
+        self.detectors.iter().any(|d| d.opinion(category) == opinion)
+    }
+
+    /// How a finding's score counts beside others'.
+    pub(crate) fn opinion(&self, finding: &Finding) -> Opinion {
+        let by = self.detectors.iter().find(|d| d.name() == finding.detector);
+        by.map_or(Opinion::Own, |d| d.opinion(finding.category))
+    }
+
+    pub(crate) fn keys(&self) -> &GuardKeys {
+        &self.keys
+    }
+
+    pub(crate) fn numbering(&self) -> Option<&Numbering> {
+        self.numbering.as_deref()
     }
 }
 
@@ -361,10 +362,6 @@ impl Covered {
             *here = (finding.span.end, finding.score);
         }
     }
-}
-
-fn label(worst: Option<&Finding>) -> f64 {
-    worst.map_or(0.0, |f| (f64::from(f.score) * 1e4).round() / 1e4)
 }
 
 /// What makes a finding unusable, if anything does. Moderation may concern an empty text, redaction may not.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::detectors;
+use crate::detectors::learned::TAGGED_TYPES;
 use crate::finding::PiiType;
+use crate::lists::{self, AllowEntry, DenyAction, DenyEntry};
 use crate::operator::{GuardKeys, HASH_LENGTHS, Operator};
+use crate::templates;
 
 /// Scores from which the guard acts (`score >= threshold`), each in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,24 +20,44 @@ pub struct Thresholds {
     pub pii_redact: f32,
     /// A jailbreak score from here on blocks the text. Default 0.6.
     pub jailbreak_block: f32,
+    /// An order hidden in a retrieved text from here on blocks it. Default 0.6.
+    pub indirect_block: f32,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6 }
+        Self { toxicity_block: 0.5, pii_redact: 0.7, jailbreak_block: 0.6, indirect_block: 0.6 }
     }
 }
 
+/// Types that are reported and left in the text unless `redactions` says otherwise: by themselves they hardly point to
+/// a person.
+const KEPT: &[&str] = &["place"];
+
+/// Whether a type that `redactions` does not name is left in the text.
+#[must_use]
+pub fn kept_by_default(key: &str) -> bool {
+    KEPT.contains(&key)
+}
+
 /// What stands in for a blocked text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SafeTemplates {
     /// True (the default): a short refusal. False: the empty string.
     pub fallback_enabled: bool,
+    /// The language of the refusal, one of [`template_languages`](crate::template_languages); `de-AT` is `de`.
+    pub language: String,
+    /// Texts in place of the bundled ones, by [`TEMPLATE_KEYS`](crate::TEMPLATE_KEYS).
+    pub texts: BTreeMap<String, String>,
 }
 
 impl Default for SafeTemplates {
     fn default() -> Self {
-        Self { fallback_enabled: true }
+        Self {
+            fallback_enabled: true,
+            language: templates::DEFAULT_LANGUAGE.to_owned(),
+            texts: BTreeMap::new(),
+        }
     }
 }
 
@@ -43,9 +66,14 @@ impl Default for SafeTemplates {
 pub struct Policy {
     /// Scores from which to act.
     pub thresholds: Thresholds,
-    /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder. A flag is an
-    /// operator too: `true.into()` replaces, `false.into()` keeps.
+    /// One operator a PII type, by [`PiiType::key`]; a type that is not named is replaced by its placeholder, or kept
+    /// ([`kept_by_default`]). A flag is an operator too: `true.into()` replaces, `false.into()` keeps.
     pub redactions: BTreeMap<String, Operator>,
+    /// Values that are no personal data here: a finding whose whole text is one of them is dropped. Such a value inside a
+    /// longer finding changes nothing.
+    pub allow: Vec<AllowEntry>,
+    /// Words that are redacted, or block, wherever they stand; they win over [`Policy::allow`].
+    pub deny: Vec<DenyEntry>,
     /// Whether results carry their cards. The guard always makes the card; this tells the orchestrator to attach it.
     pub append_moderation_card: bool,
     /// What stands in for a blocked text.
@@ -57,6 +85,8 @@ impl Default for Policy {
         Self {
             thresholds: Thresholds::default(),
             redactions: BTreeMap::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
             append_moderation_card: true,
             safe_templates: SafeTemplates::default(),
         }
@@ -88,6 +118,31 @@ pub enum PolicyFault {
         /// The keys there are, sorted.
         known: Vec<&'static str>,
     },
+    /// An entry of a list that cannot work.
+    List {
+        /// `allow` or `deny`.
+        list: &'static str,
+        /// Which of its entries, from 0.
+        entry: usize,
+        /// Which of the entry's texts, from 0; none where the entry itself is at fault.
+        text: Option<usize>,
+        /// What is wrong, and what would be accepted.
+        reason: String,
+    },
+    /// A language that templates do not come in.
+    TemplateLanguage {
+        /// What was asked for.
+        language: String,
+        /// The languages there are, sorted.
+        known: Vec<&'static str>,
+    },
+    /// A template of the policy's own that cannot be one.
+    Template {
+        /// The key in `policies.output.safe_templates.texts`.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl fmt::Display for PolicyFault {
@@ -100,6 +155,18 @@ impl fmt::Display for PolicyFault {
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
             }
+            Self::List { list, entry, text: None, reason } => {
+                write!(f, "{list}[{entry}]: {reason}")
+            }
+            Self::List { list, entry, text: Some(text), reason } => {
+                write!(f, "{list}[{entry}]: text {}: {reason}", text + 1)
+            }
+            Self::TemplateLanguage { language, known } => write!(
+                f,
+                "safe_templates: there are no templates in the language `{language}` (known: {})",
+                known.join(", ")
+            ),
+            Self::Template { key, reason } => write!(f, "safe_templates.texts.{key}: {reason}"),
         }
     }
 }
@@ -109,16 +176,18 @@ impl Policy {
     #[must_use]
     pub fn operator(&self, kind: PiiType) -> &Operator {
         const REPLACE: &Operator = &Operator::Replace { text: None, numbered: false };
-        self.redactions.get(kind.key()).unwrap_or(REPLACE)
+        const KEEP: &Operator = &Operator::Keep;
+        let default = if kept_by_default(kind.key()) { KEEP } else { REPLACE };
+        self.redactions.get(kind.key()).unwrap_or(default)
     }
 
-    /// Whether this type of personal data is to be redacted; on unless it is kept.
+    /// Whether this type of personal data is to be redacted.
     #[must_use]
     pub fn redacts(&self, kind: PiiType) -> bool {
         *self.operator(kind) != Operator::Keep
     }
 
-    /// Every fault of the policy, judged by the PII types of the built-in detectors; empty if there is none.
+    /// Every fault of the policy, judged by [`known_pii_types`]; empty if there is none.
     #[must_use]
     pub fn validate(&self) -> Vec<PolicyFault> {
         self.validate_with(&known_pii_types())
@@ -132,6 +201,7 @@ impl Policy {
             ("toxicity_block", t.toxicity_block),
             ("pii_redact", t.pii_redact),
             ("jailbreak_block", t.jailbreak_block),
+            ("indirect_block", t.indirect_block),
         ]
         .into_iter()
         .filter(|(_, value)| !(0.0..=1.0).contains(value))
@@ -151,13 +221,20 @@ impl Policy {
             if !reason.is_empty() {
                 faults.push(PolicyFault::Operator { key: key.clone(), reason });
             }
-            if !types.iter().any(|kind| kind.key() == key) {
+            let denied = || {
+                self.deny
+                    .iter()
+                    .any(|entry| matches!(&entry.action, DenyAction::Redact(kind) if kind == key))
+            };
+            if !types.iter().any(|kind| kind.key() == key) && !denied() {
                 let mut known: Vec<&'static str> = types.iter().map(|kind| kind.key()).collect();
                 known.sort_unstable();
                 known.dedup();
                 faults.push(PolicyFault::UnknownRedaction { key: key.clone(), known });
             }
         }
+        faults.extend(lists::validate(self));
+        faults.extend(templates::validate(&self.safe_templates));
         faults
     }
 }
@@ -175,12 +252,14 @@ pub(crate) fn missing_keys(policy: &Policy, keys: &GuardKeys) -> Vec<PolicyFault
     policy.redactions.iter().filter_map(missing).collect()
 }
 
-/// The PII types the built-in detectors report, sorted by key: the keys `policies.redactions` may have.
+/// The PII types the built-in and the learned detectors report, sorted by key: the keys `policies.redactions` may have,
+/// whether or not a model is there.
 #[must_use]
 pub fn known_pii_types() -> Vec<PiiType> {
     let mut types: Vec<PiiType> = detectors::builtin()
         .iter()
         .flat_map(|detector| detector.pii_types().iter().copied())
+        .chain(TAGGED_TYPES.iter().copied())
         .collect();
     types.sort_unstable();
     types.dedup();
@@ -200,16 +279,27 @@ mod tests {
         assert!(policy.append_moderation_card);
         assert!(policy.safe_templates.fallback_enabled);
         assert!(policy.validate().is_empty());
-        assert!(known_pii_types().into_iter().all(|k| policy.redacts(k)));
+        let kept: Vec<_> =
+            known_pii_types().into_iter().filter(|kind| !policy.redacts(*kind)).collect();
+        assert_eq!(kept.iter().map(|kind| kind.key()).collect::<Vec<_>>(), KEPT);
+    }
+
+    #[test]
+    fn a_type_that_is_kept_by_default_can_be_redacted() {
+        const PLACE: PiiType = PiiType::new("place");
+        let mut policy = Policy::default();
+        assert!(!policy.redacts(PLACE));
+        policy.redactions.insert("place".into(), true.into());
+        assert!(policy.redacts(PLACE) && policy.validate().is_empty());
     }
 
     #[test]
     fn known_types_are_the_documented_ones() {
         let keys: Vec<_> = known_pii_types().into_iter().map(PiiType::key).collect();
-        let documented = "address au_abn au_medicare au_tfn bic birth_date br_cnpj br_cpf ca_sin card crypto de_id_card \
-            de_social_security de_tax_id driver_license email es_dni es_nie fr_nir iban in_aadhaar in_pan ip it_fiscal_code \
-            mac nl_bsn passport password phone pl_pesel private_key secret ssn uk_nhs uk_nino url_credentials us_ein us_itin \
-            us_mbi us_routing";
+        let documented = "address au_abn au_medicare au_tfn bank_account bic birth_date br_cnpj br_cpf ca_sin card crypto \
+            de_id_card de_social_security de_tax_id driver_license email es_dni es_nie fr_nir government_id iban in_aadhaar \
+            in_pan ip it_fiscal_code mac name nl_bsn passport password phone pl_pesel place private_key routing_number secret \
+            ssn tax_id uk_nhs uk_nino url_credentials us_ein us_itin us_mbi us_routing";
         assert_eq!(keys.join(" "), documented);
     }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::finding::PiiType;
+use crate::finding::{Category, Finding, PiiType};
+use crate::policy::Policy;
 
 /// A stretch of text that is to be replaced.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +13,26 @@ pub(crate) struct Target {
     pub(crate) span: Range<usize>,
     pub(crate) kind: PiiType,
     pub(crate) score: f32,
+}
+
+/// The stretches that a policy would have replaced if these were all the findings, each with its type and score: sorted,
+/// without overlap. A card's `redactions` are this for all findings of the text.
+#[must_use]
+pub fn redacted<'f>(
+    policy: &Policy,
+    text: &str,
+    findings: impl IntoIterator<Item = &'f Finding>,
+) -> Vec<(Range<usize>, PiiType, f32)> {
+    let target = |finding: &Finding| match finding.category {
+        Category::Pii(kind)
+            if finding.score >= policy.thresholds.pii_redact && policy.redacts(kind) =>
+        {
+            Some(Target { span: finding.span.clone(), kind, score: finding.score })
+        }
+        _ => None,
+    };
+    let targets = resolve(text, findings.into_iter().filter_map(target).collect());
+    targets.into_iter().map(|t| (t.span, t.kind, t.score)).collect()
 }
 
 /// Makes the targets disjoint and sorts them.

@@ -10,19 +10,21 @@ use crate::error::GuardError;
 pub const TINYBERT_PATH: &str = "TINYBERT_PATH";
 /// The old name of [`TINYBERT_PATH`].
 pub const TINYBERT_ONNX_PATH: &str = "TINYBERT_ONNX_PATH";
-/// The directory of the model's tokenizer.
+/// The directory of that model's tokenizer, where it is not the model's own.
 pub const TINYBERT_TOKENIZER_DIR: &str = "TINYBERT_TOKENIZER_DIR";
 /// Forces the guard to run without learned models.
 pub const GUARD_REGEX_ONLY: &str = "GUARD_REGEX_ONLY";
 /// The old name of [`GUARD_REGEX_ONLY`].
 pub const GUARD_DISABLE_ONNX: &str = "GUARD_DISABLE_ONNX";
 
+const FORCED: &str = "regex-only is forced";
+
 /// What the environment asks of the guard.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GuardEnv {
     /// The learned model to use, and the variable that named it.
     pub model: Option<(&'static str, PathBuf)>,
-    /// The tokenizer's directory, if it is not beside the model.
+    /// The directory of that model's tokenizer, if it is not beside the model.
     pub tokenizer_dir: Option<PathBuf>,
     /// Run without learned models.
     pub regex_only: bool,
@@ -46,13 +48,12 @@ impl GuardEnv {
                 env.regex_only |= flag(name, &text)?;
             }
         }
-        env.tokenizer_dir = value(TINYBERT_TOKENIZER_DIR).map(PathBuf::from);
         for name in [TINYBERT_PATH, TINYBERT_ONNX_PATH] {
             let Some(path) = value(name).map(PathBuf::from) else {
                 continue;
             };
             if env.regex_only {
-                env.without_effect.push((name, "regex-only is forced"));
+                env.without_effect.push((name, FORCED));
                 continue;
             }
             if env.model.is_some() {
@@ -67,13 +68,11 @@ impl GuardEnv {
             }
             env.model = Some((name, path));
         }
-        const NO_MODEL_YET: &str =
-            "accepted, not yet in effect: this version has no learned guard model";
-        if let Some((name, _)) = env.model {
-            env.without_effect.push((name, NO_MODEL_YET));
-        }
-        if env.tokenizer_dir.is_some() {
-            env.without_effect.push((TINYBERT_TOKENIZER_DIR, NO_MODEL_YET));
+        env.tokenizer_dir = value(TINYBERT_TOKENIZER_DIR).map(PathBuf::from);
+        if env.tokenizer_dir.is_some() && env.model.is_none() {
+            env.tokenizer_dir = None;
+            let reason = if env.regex_only { FORCED } else { "TINYBERT_PATH is not set" };
+            env.without_effect.push((TINYBERT_TOKENIZER_DIR, reason));
         }
         Ok(env)
     }
@@ -111,15 +110,23 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_accepted_under_both_names_and_reported_as_without_effect() {
+    fn a_model_is_accepted_under_both_names() {
         for name in [TINYBERT_PATH, TINYBERT_ONNX_PATH] {
             let got =
                 env(&[(name, "m/guard.safetensors"), (TINYBERT_TOKENIZER_DIR, "tok")]).unwrap();
             assert_eq!(got.model, Some((name, PathBuf::from("m/guard.safetensors"))));
             assert_eq!(got.tokenizer_dir, Some(PathBuf::from("tok")));
-            let names: Vec<_> = got.without_effect.iter().map(|(n, _)| *n).collect();
-            assert_eq!(names, [name, TINYBERT_TOKENIZER_DIR]);
+            assert!(got.without_effect.is_empty());
         }
+    }
+
+    #[test]
+    fn a_tokenizer_without_its_model_has_no_effect() {
+        let got = env(&[(TINYBERT_TOKENIZER_DIR, "tok")]).unwrap();
+        assert_eq!(got.tokenizer_dir, None);
+        assert_eq!(got.without_effect, [(TINYBERT_TOKENIZER_DIR, "TINYBERT_PATH is not set")]);
+        let got = env(&[(GUARD_REGEX_ONLY, "1"), (TINYBERT_TOKENIZER_DIR, "tok")]).unwrap();
+        assert_eq!(got.without_effect, [(TINYBERT_TOKENIZER_DIR, "regex-only is forced")]);
     }
 
     #[test]

@@ -83,7 +83,9 @@ fn a_card_reads_as_the_contract_says() {
         concat!(
             r#"{"node":"parse:post","mode":"output","guard_version":"v0.2","allowed":true,"#,
             r#""text":"Please write [EMAIL] today","labels":{"toxicity":0.0,"jailbreak":0.0,"pii":1.0},"#,
-            r#""actions":["redact"],"redactions":[{"span":[13,28],"type":"PII.email"}],"why":"ok"}"#
+            r#""actions":["redact"],"redactions":[{"span":[13,28],"type":"PII.email"}],"why":"ok","#,
+            r#""evidence":[{"type":"PII.email","span":[13,28],"score":1.0,"threshold":0.7,"#,
+            r#""detector":"email","rule":"address"}],"policy_tags":["pii","pii.email"]}"#
         )
     );
     let back: bho_guard::ModerationCard =

@@ -37,6 +37,14 @@ pub enum ModelError {
         /// What is wrong and what would be accepted.
         message: String,
     },
+    /// What a config says of its labels contradicts itself, so that a head's outputs cannot be told apart.
+    #[error("{file}: config: {message}")]
+    Labels {
+        /// The file.
+        file: String,
+        /// The labels at fault and what would be accepted.
+        message: String,
+    },
     /// No model goes by this name.
     #[error("no model is called {name:?}; known: {known}. A file can be given by its path")]
     Unknown {
@@ -59,6 +67,10 @@ pub enum ModelError {
 impl ModelError {
     pub(crate) fn invalid(file: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid { file: file.into(), message: clipped(message.into()) }
+    }
+
+    pub(crate) fn labels(file: impl Into<String>, message: String) -> Self {
+        Self::Labels { file: file.into(), message: clipped(message) }
     }
 
     pub(crate) fn tensor(

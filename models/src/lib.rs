@@ -34,7 +34,10 @@ pub use inspect::{
     Audit, Finding, InspectedMemory, InspectedTokenizer, Inspection, Severity, TensorInfo, audit,
     inspect,
 };
-pub use load::{ModelKind, ModelSource, load_encoder, load_prompted_encoder, model_kind};
+pub use load::{
+    ModelKind, ModelSource, load_encoder, load_encoder_with_tokenizer, load_prompted_encoder,
+    model_kind,
+};
 pub use package::{Package, Pooling, Prompts};
 pub use store::{ModelEntry, ModelStore};
 pub use tokenizer::{TextTokenizer, Tokens};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! From a file or a bundled model to something that runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bho_engine::{
@@ -116,7 +116,33 @@ pub fn load_prompted_encoder(
     compute: &Compute,
     prompt: Option<&str>,
 ) -> Result<Arc<dyn Encoder>, ModelError> {
-    let package = package_of(source)?;
+    load_package(&package_of(source)?, source, compute, prompt)
+}
+
+/// [`load_encoder`] with the `tokenizer.json` or `vocab.txt` of this folder instead of the model's own.
+///
+/// # Errors
+/// The same, and when the folder has neither.
+pub fn load_encoder_with_tokenizer(
+    source: &ModelSource,
+    compute: &Compute,
+    folder: &Path,
+) -> Result<Arc<dyn Encoder>, ModelError> {
+    let tokenizer = crate::tokenizer::read_folder(folder)?.ok_or_else(|| {
+        let folder = folder.display().to_string();
+        ModelError::invalid(folder, "has no tokenizer; accepted: tokenizer.json, vocab.txt")
+    })?;
+    let mut package = package_of(source)?;
+    package.tokenizer = Some(tokenizer);
+    load_package(&package, source, compute, None)
+}
+
+fn load_package(
+    package: &Package,
+    source: &ModelSource,
+    compute: &Compute,
+    prompt: Option<&str>,
+) -> Result<Arc<dyn Encoder>, ModelError> {
     let sha256 = match source {
         ModelSource::Bundled { sha256, .. } => sha256.clone(),
         ModelSource::File(_) => crate::hex(&Sha256::digest(package.weights.as_bytes())),
@@ -131,7 +157,7 @@ pub fn load_prompted_encoder(
             ModelError::invalid(package.weights.name(), message)
         })?),
     };
-    let encoder = architecture(&package)?(&package, &sha256, compute)?;
+    let encoder = architecture(package)?(package, &sha256, compute)?;
     Ok(match prompt {
         Some(prompt) if !prompt.is_empty() => {
             Arc::new(Prompted { encoder, prompt: prompt.clone() })

@@ -6,20 +6,24 @@
 //! for any other. The card of `text` is always made; those of other fields only when something was
 //! found in them. A map without `text` is answered for by its first text. Spans count in the text of
 //! the field named.
+//!
+//! Retrieved texts (`policies.retrieved`) are looked through for orders to the assistant too; one that has any is left out,
+//! and the run goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
 use bho_guard::{
-    Category, Detector, Guard, GuardError, GuardKeys, Mode, ModerationCard,
-    Operator, Policy, SafeTemplates, Thresholds, Verdict,
+    AllowEntry, Category, DENIED, DenyAction, DenyEntry, Detector, Guard, GuardError, GuardKeys,
+    Mode, ModerationCard, Operator, Policy, SafeTemplates, Source, Thresholds, Verdict,
+    kept_by_default,
 };
 use serde_json::Value;
 
 use crate::agents::Fields;
-use crate::config::Policies;
+use crate::config::{OnInjection, Policies, Retrieved};
 use crate::text;
 
 /// Verdicts kept of one run; texts beyond are checked each time.
@@ -42,16 +46,38 @@ const MIN_PII_NUMBER: u64 = 100_000_000;
 pub fn guard_policy(policies: &Policies) -> Policy {
     #[expect(clippy::cast_possible_truncation, reason = "thresholds are within 0..=1")]
     let narrow = |threshold: f64| threshold as f32;
+    let (allow, deny) = lists(policies);
     Policy {
         thresholds: Thresholds {
             toxicity_block: narrow(policies.toxicity_block),
             pii_redact: narrow(policies.pii_redact),
             jailbreak_block: narrow(policies.jailbreak_block),
+            indirect_block: narrow(policies.indirect_block),
         },
         redactions: policies.redactions.clone(),
+        allow,
+        deny,
         append_moderation_card: policies.append_moderation_card,
-        safe_templates: SafeTemplates { fallback_enabled: policies.fallback_enabled },
+        safe_templates: SafeTemplates {
+            fallback_enabled: policies.fallback_enabled,
+            language: policies.template_language.clone(),
+            texts: policies.templates.clone(),
+        },
     }
+}
+
+/// The allow and the deny list of a pipeline.
+pub(crate) fn lists(policies: &Policies) -> (Vec<AllowEntry>, Vec<DenyEntry>) {
+    let allow = policies.allow.iter();
+    let allow = allow.map(|e| AllowEntry { kind: e.kind.clone(), texts: e.texts.clone() });
+    let deny = policies.deny.iter().map(|entry| DenyEntry {
+        action: match &entry.kind {
+            _ if entry.block => DenyAction::Block,
+            kind => DenyAction::Redact(kind.clone().unwrap_or_else(|| DENIED.key().to_owned())),
+        },
+        texts: entry.texts.clone(),
+    });
+    (allow.collect(), deny.collect())
 }
 
 /// What a check of a whole map gave.
@@ -61,6 +87,10 @@ pub(crate) struct Screened {
     pub(crate) cards: Vec<ModerationCard>,
     /// Set when any text was blocked; the fields must then not be used.
     pub(crate) blocked: Option<Blocked>,
+    /// The tags of all its texts.
+    pub(crate) tags: BTreeSet<String>,
+    /// Whether items of lists were left out, so that those behind them have other indices now.
+    pub(crate) left_out: bool,
 }
 
 /// A map that must not be passed on.
@@ -80,25 +110,36 @@ pub(crate) struct Screening {
     /// Redacts every kind of PII, for what is recorded whatever the policy; `None` when the
     /// policy does so already.
     strict: Option<Guard>,
+    retrieved: Retrieved,
     seen: Mutex<Seen>,
 }
 
 #[derive(Default)]
 struct Seen {
-    /// By mode: input, output.
-    verdicts: [HashMap<Box<str>, Arc<Verdict>>; 2],
+    /// By mode and source: a chunk that several nodes read is checked once.
+    verdicts: [HashMap<Box<str>, Arc<Verdict>>; 4],
     bytes: usize,
 }
 
 impl Screening {
     /// The guards of a pipeline's policy, with these detectors beside the built-in ones.
+    ///
+    /// # Errors
+    /// [`GuardError`] for a policy that makes no guard; one that requires models and gets no detector is among them.
     pub(crate) fn new(
         policies: &Policies,
         detectors: &[Arc<dyn Detector>],
         keys: &GuardKeys,
     ) -> Result<Self, GuardError> {
+        if policies.guard_required && detectors.is_empty() {
+            let message = "policies.guard_required is set and the guard was given no model".into();
+            return Err(GuardError::Detector { detector: "learned", message });
+        }
         let build = |policy: Policy| {
-            let builder = Guard::builder().policy(policy).keys(keys.clone());
+            let mut builder = Guard::builder().policy(policy).keys(keys.clone());
+            if let Some(calibration) = policies.calibration.as_ref().and_then(|c| c.read.clone()) {
+                builder = builder.calibration(calibration);
+            }
             detectors.iter().fold(builder, |b, d| b.detector(Arc::clone(d))).build()
         };
         let policy = guard_policy(policies);
@@ -108,13 +149,18 @@ impl Screening {
         let lax = policy.thresholds.pii_redact > usual || !policy.redactions.values().all(replaces);
         let strict = lax.then(|| {
             let mut policy = policy.clone();
-            policy.redactions.clear();
+            policy.redactions.retain(|key, operator| {
+                let keeps = *operator == Operator::Keep && kept_by_default(key);
+                *operator = Operator::default();
+                !keeps
+            });
             policy.thresholds.pii_redact = policy.thresholds.pii_redact.min(usual);
             policy
         });
         Ok(Self {
             guard: build(policy)?,
             strict: strict.map(build).transpose()?,
+            retrieved: policies.retrieved.clone(),
             seen: Mutex::default(),
         })
     }
@@ -123,15 +169,16 @@ impl Screening {
         &self,
         text: &str,
         mode: Mode,
+        source: Source,
         cancel: &CancelToken,
     ) -> Result<Arc<Verdict>, GuardError> {
-        let side = usize::from(mode == Mode::Output);
+        let side = usize::from(mode == Mode::Output) + 2 * usize::from(source == Source::Retrieved);
         // The map holds only finished verdicts, so a panic elsewhere leaves it sound.
         let lock = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(verdict) = lock().verdicts[side].get(text) {
             return Ok(Arc::clone(verdict));
         }
-        let verdict = self.guard.check_with_cancel("", text, mode, &|| cancel.is_cancelled())?;
+        let verdict = self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
         let verdict = Arc::new(verdict);
         if text.len() <= CACHE_TEXT_BYTES {
             let mut seen = lock();
@@ -161,12 +208,32 @@ impl Screening {
         fields: &mut Fields,
         cancel: &CancelToken,
     ) -> Result<Screened, GuardError> {
+        self.screen_from(Source::Dialogue, place, mode, fields, cancel)
+    }
+
+    /// Checks every text of `fields` as one of this source; those under the fields that `policies.retrieved` names are
+    /// retrieved ones in any case. A retrieved text that the guard would block blocks nothing but goes, or loses its
+    /// sentences at fault, unless the policy says otherwise.
+    ///
+    /// # Errors
+    /// As [`Screening::screen`].
+    pub(crate) fn screen_from(
+        &self,
+        source: Source,
+        place: &str,
+        mode: Mode,
+        fields: &mut Fields,
+        cancel: &CancelToken,
+    ) -> Result<Screened, GuardError> {
         let has_text = fields.get("text").is_some_and(Value::is_string);
         let mut walk = Walk {
             screening: self,
             place,
             mode,
+            source,
             cancel,
+            in_list: false,
+            hostile: 0,
             out: Screened::default(),
             main: None,
             want_main: !has_text,
@@ -255,7 +322,8 @@ impl Screening {
     ) -> Result<(), GuardError> {
         match value {
             Value::String(text) => {
-                if let Some(safe) = self.safer_text(text, phrases, cancel)? {
+                let as_said = (Mode::Output, Source::Dialogue);
+                if let Some(safe) = self.safer_text(text, phrases, as_said, cancel)? {
                     *text = safe;
                 }
             }
@@ -285,11 +353,12 @@ impl Screening {
         &self,
         text: &str,
         phrases: &[&str],
+        (mode, source): (Mode, Source),
         cancel: &CancelToken,
     ) -> Result<Option<String>, GuardError> {
         let unsafe_text = |text: &str| -> Result<bool, GuardError> {
             Ok(phrases.iter().any(|phrase| text.contains(phrase))
-                || !self.check(text, Mode::Output, cancel)?.card.allowed)
+                || !self.check(text, mode, source, cancel)?.card.allowed)
         };
         if !unsafe_text(text)? {
             return Ok(None);
@@ -306,6 +375,21 @@ impl Screening {
         }
         // Sentences may be harmless one by one and not together.
         Ok(Some(if unsafe_text(&kept)? { String::new() } else { kept }))
+    }
+}
+
+impl Screening {
+    /// What is left of a retrieved text without its sentences at fault, redacted; nothing if that does not help.
+    fn neutralised(
+        &self,
+        text: &str,
+        mode: Mode,
+        cancel: &CancelToken,
+    ) -> Result<String, GuardError> {
+        let as_found = (mode, Source::Retrieved);
+        let rest = self.safer_text(text, &[], as_found, cancel)?.unwrap_or_default();
+        let verdict = self.check(&rest, mode, Source::Retrieved, cancel)?;
+        Ok(if verdict.card.allowed { verdict.card.text.clone() } else { String::new() })
     }
 }
 
@@ -345,7 +429,13 @@ struct Walk<'s> {
     screening: &'s Screening,
     place: &'s str,
     mode: Mode,
+    /// Of what is being looked at.
+    source: Source,
     cancel: &'s CancelToken,
+    /// Whether that is an item of a list, or within one.
+    in_list: bool,
+    /// Retrieved texts so far that the guard would have blocked.
+    hostile: usize,
     out: Screened,
     /// The card that is made even when nothing was found.
     main: Option<ModerationCard>,
@@ -355,8 +445,26 @@ struct Walk<'s> {
 impl Walk<'_> {
     /// The text to go on with, when it is another one.
     fn text(&mut self, text: &str, path: Option<&Path<'_>>) -> Result<Option<String>, GuardError> {
-        let verdict = self.screening.check(text, self.mode, self.cancel)?;
-        let card = &verdict.card;
+        let verdict = self.screening.check(text, self.mode, self.source, self.cancel)?;
+        let mut card = verdict.card.clone();
+        self.out.tags.extend(card.policy_tags.iter().cloned());
+        let spares = self.source == Source::Retrieved
+            && self.screening.retrieved.on_injection != OnInjection::Block;
+        let spared = !card.allowed && spares;
+        if spared {
+            self.hostile += 1;
+            let drops = self.in_list && self.screening.retrieved.on_injection == OnInjection::Drop;
+            card.text = if drops {
+                String::new()
+            } else {
+                self.screening.neutralised(text, self.mode, self.cancel)?
+            };
+            card.why.push_str(if card.text.is_empty() {
+                "; left out"
+            } else {
+                "; sentences left out"
+            });
+        }
         let found = !card.actions.is_empty() || !card.allowed;
         if found || self.want_main {
             let node = match path {
@@ -370,7 +478,7 @@ impl Walk<'_> {
                 self.out.cards.push(card);
             }
         }
-        if !card.allowed {
+        if !card.allowed && !spared {
             let phrases = phrases(&verdict, text);
             let blocked = self.out.blocked.get_or_insert_with(|| Blocked {
                 reason: reason(&card.why),
@@ -379,7 +487,7 @@ impl Walk<'_> {
             });
             blocked.phrases.extend(phrases);
         }
-        Ok((card.text != text).then(|| card.text.clone()))
+        Ok((card.text != text).then_some(card.text))
     }
 
     fn value(&mut self, value: &mut Value, path: Option<&Path<'_>>) -> Result<(), GuardError> {
@@ -402,9 +510,20 @@ impl Walk<'_> {
                 }
             }
             Value::Array(items) => {
-                for (index, item) in items.iter_mut().enumerate() {
-                    self.value(item, Some(&Path { parent: path, step: Step::Index(index) }))?;
+                let outside = std::mem::replace(&mut self.in_list, true);
+                let count = items.len();
+                let mut kept = Vec::with_capacity(count);
+                for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
+                    let before = self.hostile;
+                    self.value(&mut item, Some(&Path { parent: path, step: Step::Index(index) }))?;
+                    let drops = self.screening.retrieved.on_injection == OnInjection::Drop;
+                    if self.hostile == before || !(drops || is_empty(&item)) {
+                        kept.push(item);
+                    }
                 }
+                *items = kept;
+                self.out.left_out |= items.len() < count;
+                self.in_list = outside;
             }
             Value::Object(map) => self.map(map, path, false)?,
             Value::Null | Value::Bool(_) => {}
@@ -423,7 +542,12 @@ impl Walk<'_> {
         }
         for (key, value) in map.iter_mut() {
             if !(text_is_done && key == "text") {
+                let outside = self.source;
+                if self.screening.retrieved.fields.iter().any(|field| field == key) {
+                    self.source = Source::Retrieved;
+                }
                 self.value(value, Some(&Path { parent: path, step: Step::Key(key) }))?;
+                self.source = outside;
             }
         }
         Ok(())
@@ -626,6 +750,60 @@ mod tests {
         assert!(screening.message(&long).len() <= MESSAGE_KEPT);
         let across = format!("{}ann@example.org", "x".repeat(MESSAGE_READ - 3));
         assert!(!screening.message(&across).contains("ann"));
+    }
+
+    /// Takes every Rome for a place.
+    struct Rome;
+
+    impl Detector for Rome {
+        fn name(&self) -> &'static str {
+            "rome"
+        }
+
+        fn signal(&self) -> Signal {
+            Signal::Pii
+        }
+
+        fn detect(
+            &self,
+            text: &str,
+            _: &DetectContext<'_>,
+            out: &mut Vec<Finding>,
+        ) -> Result<(), GuardError> {
+            let place = bho_guard::PiiType::new("place");
+            let found = text.match_indices("Rome");
+            out.extend(
+                found.map(|(at, it)| Finding::pii(place, at..at + it.len(), 0.8, "rome", "")),
+            );
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_kept_by_default_is_recorded_unless_the_policy_redacts_it() {
+        for (flag, recorded) in
+            [(None, "to Rome"), (Some(false), "to Rome"), (Some(true), "to [PLACE]")]
+        {
+            let mut policies = Policies::default();
+            policies.redactions.extend(flag.map(|flag| ("place".to_owned(), flag.into())));
+            let screening =
+                Screening::new(&policies, &[Arc::new(Rome)], &GuardKeys::default()).unwrap();
+            assert_eq!(screening.record("to Rome"), recorded, "{flag:?}");
+            policies.redactions.insert("email".into(), false.into());
+            let lax = Screening::new(&policies, &[Arc::new(Rome)], &GuardKeys::default()).unwrap();
+            assert!(lax.records_differ());
+            assert_eq!(lax.record("to Rome"), recorded, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn a_guard_that_is_required_is_never_one_without_models() {
+        let policies = Policies { guard_required: true, ..Policies::default() };
+        let screening =
+            |detectors: &[_]| Screening::new(&policies, detectors, &GuardKeys::default());
+        let error = screening(&[]).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("policies.guard_required")));
+        assert!(screening(&[Arc::new(Rome)]).is_ok());
     }
 
     #[test]

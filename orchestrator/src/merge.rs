@@ -13,6 +13,12 @@ use crate::binding::{Binding, BindingError, Missing, NodeView, Scope};
 /// run's own: it is never merged, bound or published.
 pub const PARENTS: &str = "_parents";
 
+/// Field of a node's input, and of the source and of results as references see them: the tags of the guard's cards of
+/// everything that went into it, sorted (`pii.email`, `injection.indirect`, `disguised`, ...).
+///
+/// An agent's input has it where there is a tag; `${source._policy_tags}` and `${nodes.<id>._policy_tags}` are always there.
+pub const POLICY_TAGS: &str = "_policy_tags";
+
 /// The input of a node without `io.inputs`: `source`, then each parent's fields (later wins), then
 /// `params`.
 ///

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::agents::Fields;
 use crate::error::RunFault;
+use crate::merge::POLICY_TAGS;
 
 /// Result of each node, by id, in declared order.
 pub type Results = Map<String, Value>;
 
-/// One entry of the result map: the node's published fields, then `_node`, and where they apply
-/// `_error` and `_moderation`.
+/// One entry of the result map: the node's published fields, `_policy_tags` where there are any, then `_node`, and where
+/// they apply `_error` and `_moderation`.
 pub(crate) fn entry(
     id: &str,
     fields: &Fields,
@@ -19,6 +20,10 @@ pub(crate) fn entry(
     cards: Option<&[ModerationCard]>,
 ) -> Value {
     let mut out = fields.clone();
+    // References may ask for it always; a reader is shown what there is.
+    if out.get(POLICY_TAGS).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        out.shift_remove(POLICY_TAGS);
+    }
     out.insert("_node".to_owned(), Value::from(id));
     if let Some(fault) = fault {
         out.insert("_error".to_owned(), Value::from(fault.to_string()));
@@ -59,6 +64,8 @@ mod tests {
             entry("a", &fields, None, Some(&[])).to_string(),
             r#"{"text":"t","score":1,"_node":"a","_moderation":[]}"#
         );
+        let tagged = json!({"text": "t", "_policy_tags": []}).as_object().unwrap().clone();
+        assert_eq!(entry("a", &tagged, None, None).to_string(), r#"{"text":"t","_node":"a"}"#);
         let fault = RunFault::Deadline { ms: 5 };
         assert_eq!(
             entry("a", &Fields::new(), Some(&fault), None).to_string(),

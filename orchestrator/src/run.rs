@@ -12,6 +12,7 @@ use crate::agents::{AgentRegistry, Fields};
 use crate::config::{BlockedPost, BlockedPre, Pipeline};
 use crate::error::{RunError, RunFault, kind};
 use crate::guarding::{Blocked, Screened, Screening};
+use crate::merge;
 use crate::plan::Plan;
 use crate::reasoner::Reasoner;
 use crate::result::{self, Results, RunStatus};
@@ -185,6 +186,7 @@ impl Orchestrator {
         if let Some(blocked) = input.blocked {
             return Ok(run.refuse(&screening, blocked, input.cards));
         }
+        fields.insert(merge::POLICY_TAGS.to_owned(), input.tags.into_iter().collect());
 
         let plan = Plan::new(pipeline);
         let graph = Graph::new(pipeline, &plan);

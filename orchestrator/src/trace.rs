@@ -137,6 +137,9 @@ pub struct NodeTrace {
     pub tokens: Option<u64>,
     /// What a language model did for it.
     pub generation: Option<GenerationTrace>,
+    /// Tags of everything that went into it and came of it; not written where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policy_tags: Vec<String>,
     /// Its published `text`.
     pub text: Option<String>,
 }
@@ -338,6 +341,7 @@ pub(crate) fn write(input: TraceInput<'_>) -> Trace {
                 error: record.fault.as_ref().map(ToString::to_string),
                 tokens: record.tokens,
                 generation: record.generation.clone(),
+                policy_tags: record.tags.iter().cloned().collect(),
                 // The answer's node stands with what the output guard let through.
                 text: match input.answer_node {
                     Some(id) if id == node.id => Some(text(input.answer)),

@@ -98,7 +98,6 @@ fn keys_without_effect_are_listed() {
             "device_profile.mode",
             "device_profile.caps.memory_mb",
             "budgets.memory_mb",
-            "models.guard",
             "storage.rag_index.db_path",
             "storage.rag_index.vector_index",
             "planner.serialize_when_memory_low",

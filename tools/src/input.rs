@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// Largest text, source or line, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 << 20;
@@ -66,7 +67,8 @@ impl StreamArg {
         }
     }
 
-    fn open(&self) -> anyhow::Result<Box<dyn Read>> {
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> anyhow::Result<Box<dyn Read>> {
         Ok(match self {
             Self::File(path) => Box::new(open_file(path)?),
             Self::Stdin => Box::new(io::stdin()),
@@ -114,6 +116,7 @@ impl StreamArg {
             reader: BufReader::with_capacity(64 << 10, self.open()?),
             line: 0,
             max: MAX_BYTES,
+            read: None,
         })
     }
 }
@@ -165,6 +168,8 @@ pub(crate) struct JsonLines {
     reader: BufReader<Box<dyn Read>>,
     line: u64,
     max: usize,
+    /// What has been read so far, where its sum is wanted.
+    read: Option<Sha256>,
 }
 
 impl JsonLines {
@@ -180,6 +185,12 @@ impl JsonLines {
 
     /// The next line that is not blank.
     pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<Line>> {
+        let line = self.next_body()?;
+        Ok(line.map(|(number, body)| Line { number, text: body.and_then(|body| line_text(&body)) }))
+    }
+
+    /// The next line that is not blank, as its number and its bytes without the line break, or what is wrong with it.
+    pub(crate) fn next_body(&mut self) -> anyhow::Result<Option<(u64, Result<Vec<u8>, String>)>> {
         loop {
             let mut bytes = Vec::new();
             let limit = self.max as u64 + 1;
@@ -187,27 +198,48 @@ impl JsonLines {
             if read.with_context(|| format!("cannot read {}", self.name))? == 0 {
                 return Ok(None);
             }
+            if let Some(read) = &mut self.read {
+                read.update(&bytes);
+            }
             self.line += 1;
             let number = self.line;
             if bytes.len() > self.max && bytes.last() != Some(&b'\n') {
                 self.reader
                     .skip_until(b'\n')
                     .with_context(|| format!("cannot read {}", self.name))?;
-                let text = Err(format!("the line is longer than {} MiB", self.max >> 20));
-                return Ok(Some(Line { number, text }));
+                let fault = format!("the line is longer than {} MiB", self.max >> 20);
+                return Ok(Some((number, Err(fault))));
             }
             while matches!(bytes.last(), Some(b'\n' | b'\r')) {
                 bytes.pop();
             }
-            let body = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
-                Some(rest) if number == 1 => rest,
-                _ => &bytes[..],
-            };
-            if body.iter().all(u8::is_ascii_whitespace) {
-                continue;
+            if number == 1 && bytes.starts_with(b"\xEF\xBB\xBF") {
+                bytes.drain(..3);
             }
-            return Ok(Some(Line { number, text: line_text(body) }));
+            if !bytes.iter().all(u8::is_ascii_whitespace) {
+                return Ok(Some((number, Ok(bytes))));
+            }
         }
+    }
+
+    /// The same, and its sum can be asked for afterwards.
+    pub(crate) fn hashed(mut self) -> Self {
+        self.read = Some(Sha256::new());
+        self
+    }
+
+    /// The sha256 of the whole stream, whose rest is read for it; what was too long is no part of it.
+    pub(crate) fn sha256(mut self) -> anyhow::Result<String> {
+        let mut sum = self.read.take().unwrap_or_default();
+        let mut part = vec![0; 64 << 10];
+        loop {
+            let read = self.reader.read(&mut part);
+            match read.with_context(|| format!("cannot read {}", self.name))? {
+                0 => break,
+                n => sum.update(&part[..n]),
+            }
+        }
+        Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
@@ -237,6 +269,7 @@ mod tests {
             reader: BufReader::with_capacity(7, Box::new(bytes)),
             line: 0,
             max,
+            read: None,
         };
         std::iter::from_fn(|| lines.next_line().unwrap()).collect()
     }

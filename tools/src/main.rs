@@ -5,11 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
 mod bench;
 mod chat;
 mod cli;
 mod commands;
+mod eval;
 mod exit;
+mod guards;
 #[cfg(feature = "pull")]
 mod http;
 mod input;

@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Embedder,
     /// Behind `bitnet.generate`: the reasoner, if it is a language model.
     Generator,
+    /// Behind the guard's learned detectors.
+    Guard,
 }
 
 impl Role {
@@ -35,6 +37,7 @@ impl Role {
             Self::Reasoner => "reasoner",
             Self::Embedder => "embedder",
             Self::Generator => "generator",
+            Self::Guard => "guard",
         }
     }
 }
@@ -59,20 +62,21 @@ pub(crate) fn writes(agent: &str) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
     pub(crate) role: Role,
-    /// The key of the pipeline that decided; none for the default.
+    /// The key of the pipeline, or the variable, that decided; none for the default.
     pub(crate) key: Option<&'static str>,
-    /// The pipeline's file.
+    /// The pipeline's file; empty without one.
     pub(crate) file: String,
     /// Where in it the key's value stands.
     pub(crate) pos: Option<Pos>,
     /// A path wins over a name.
-    named: Named,
+    pub(crate) named: Named,
     /// Ids of the nodes that use it; nothing is loaded for none.
     pub(crate) nodes: Vec<String>,
 }
 
+/// A name of the store, or a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Named {
+pub(crate) enum Named {
     Label(String),
     Path(PathBuf),
 }
@@ -107,6 +111,12 @@ impl Choice {
     /// The same nodes on the model of another choice.
     pub(crate) fn named_as(self, other: &Self) -> Self {
         Self { role: self.role, nodes: self.nodes, ..other.clone() }
+    }
+
+    /// A model that the guard runs on.
+    pub(crate) fn of_guard(key: Option<&'static str>, named: Named) -> Self {
+        let (file, pos, nodes) = (String::new(), None, Vec::new());
+        Self { role: Role::Guard, key, file, pos, named, nodes }
     }
 
     /// `FILE:LINE:COLUMN`, or `FILE` where the default decided.

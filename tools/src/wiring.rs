@@ -132,20 +132,17 @@ pub(crate) struct Wired {
     pub(crate) reasoner: Arc<dyn Reasoner>,
 }
 
-/// Loads what the nodes use, each model once, and puts it behind the agents. All share one pool of
-/// threads.
+/// Loads what the nodes use, each model once, and puts it behind the agents. All share the threads of
+/// `compute`; `guard` are the models that the run's guard has there already.
 pub(crate) fn wire(
     resolved: Vec<Resolved>,
     pipeline: &Pipeline,
     mut registry: AgentRegistry,
-    threads: usize,
+    compute: &Compute,
+    guard: Vec<ModelInfo>,
 ) -> Result<Wired, Failure> {
     let used = resolved.into_iter().filter(|r| !r.choice.nodes.is_empty());
     let used: Vec<_> = used.filter(|r| !matches!(r.model, Ok(None))).collect();
-    if used.is_empty() {
-        return Ok(Wired { registry, reasoner: Arc::new(Models::default()) });
-    }
-    let compute = Compute::new(threads)?;
     let mut encoders: Vec<(String, Arc<dyn Reasoner>)> = Vec::new();
     let (mut main, mut embedder, mut writer) = (None, None, None);
     for Resolved { choice, model } in used {
@@ -153,10 +150,11 @@ pub(crate) fn wire(
         let Some(source) = model.map_err(failed)? else { continue };
         match choice.role {
             Role::Generator => {
-                writer = Some(open_writer(&source, &choice, pipeline, &compute)?);
+                writer = Some(open_writer(&source, &choice, pipeline, compute)?);
             }
-            Role::Reasoner => main = Some(encoder(&mut encoders, &source, &compute, failed)?),
-            Role::Embedder => embedder = Some(encoder(&mut encoders, &source, &compute, failed)?),
+            Role::Reasoner => main = Some(encoder(&mut encoders, &source, compute, failed)?),
+            Role::Embedder => embedder = Some(encoder(&mut encoders, &source, compute, failed)?),
+            Role::Guard => {}
         }
     }
     if let (Some(embedder), true) = (embedder, encoders.len() > 1 || main.is_none()) {
@@ -169,7 +167,8 @@ pub(crate) fn wire(
         }
     }
     let infos = encoders.iter().flat_map(|(_, reasoner)| reasoner.models());
-    let infos = infos.chain(writer.iter().map(|writer| writer.info().clone())).collect();
+    let infos = infos.chain(writer.iter().map(|writer| writer.info().clone()));
+    let infos = infos.chain(guard).collect();
     Ok(Wired { registry, reasoner: Arc::new(Models { main, writer, infos }) })
 }
 
@@ -286,7 +285,8 @@ mod tests {
 
     fn wired(pipeline: &Pipeline) -> (Vec<Resolved>, Wired) {
         let found = || resolve(pipeline, Path::new("p.yml")).unwrap_or_else(|_| panic!());
-        let wired = wire(found(), pipeline, AgentRegistry::builtin(), 1);
+        let compute = Compute::new(1).unwrap();
+        let wired = wire(found(), pipeline, AgentRegistry::builtin(), &compute, Vec::new());
         (found(), wired.unwrap_or_else(|_| panic!()))
     }
 

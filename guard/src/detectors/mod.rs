@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod email;
 pub mod iban;
 pub mod ids;
+pub mod indirect;
 pub mod ip;
 pub mod jailbreak;
 pub mod learned;
@@ -56,6 +57,7 @@ pub fn builtin() -> Vec<Box<dyn Detector>> {
         Box::new(private_key::PrivateKeyDetector),
         Box::new(password::PasswordDetector),
         Box::new(jailbreak::JailbreakDetector),
+        Box::new(indirect::IndirectDetector),
     ]
 }
 

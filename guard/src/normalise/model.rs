@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, is_public_assigned};
 use unicode_normalization::{IsNormalized, is_nfkc_quick};
 
-use super::view::{Edit, Editor};
+use super::view::{Edit, Editor, MAX_TEXT};
 use super::{Via, View};
 
 /// The view of a text that the guard's classifiers were trained on, and read.
@@ -30,6 +30,36 @@ pub fn model_view(text: &str) -> View {
         }
     }
     view.unwrap_or_else(|| View::copy(text, Via::Model))
+}
+
+/// A text in lower case, with NFKC and without invisible characters, as the deny list reads it; none where it is so already
+/// but for capitals in ASCII, which are left as they are. Linear in the text.
+pub(crate) fn folded_view(text: &str) -> Option<View> {
+    if text.is_ascii() || text.len() > MAX_TEXT {
+        return None;
+    }
+    let mut view: Option<View> = None;
+    let steps: [fn(&str) -> Option<Edit>; 3] = [compose, drop_invisible, lower];
+    for step in steps {
+        if let Some(edit) = step(view.as_ref().map_or(text, View::text)) {
+            view = Some(View::over(view.as_ref(), edit, Via::Unicode));
+        }
+    }
+    view
+}
+
+/// Small letters for capitals outside ASCII, where one letter has just one.
+fn lower(text: &str) -> Option<Edit> {
+    let mut editor = Editor::new(text);
+    for (at, c) in text.char_indices().filter(|(_, c)| !c.is_ascii()) {
+        let mut small = c.to_lowercase();
+        if let (Some(one), None) = (small.next(), small.next())
+            && one != c
+        {
+            editor.replace(at..at + c.len_utf8(), one.encode_utf8(&mut [0; 4]));
+        }
+    }
+    editor.finish()
 }
 
 /// NFKC, one starter and what composes with it at a time.

@@ -64,6 +64,7 @@ struct Raw {
     #[serde(default)]
     is_decoder: bool,
     id2label: Option<BTreeMap<String, String>>,
+    label2id: Option<BTreeMap<String, Value>>,
     num_labels: Option<usize>,
     problem_type: Option<String>,
 }
@@ -82,7 +83,8 @@ impl BertConfig {
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
-    /// [`ModelError::Invalid`] naming `file`, the key and what would be accepted.
+    /// [`ModelError::Invalid`] naming `file`, the key and what would be accepted; [`ModelError::Labels`] for a label map
+    /// that contradicts itself.
     pub fn from_json(file: &str, config: &Value) -> Result<Self, ModelError> {
         let invalid = |message: String| ModelError::invalid(format!("{file}: config"), message);
         let raw = Raw::deserialize(config).map_err(|e| match wrong_key(config) {
@@ -140,7 +142,9 @@ impl BertConfig {
             }
         };
         let architecture = raw.architectures.first().map_or("BertModel", String::as_str).to_owned();
-        let labels = labels(raw.id2label, raw.num_labels).map_err(invalid)?;
+        let labels = labels(raw.id2label, raw.num_labels)
+            .and_then(|labels| agree(labels, raw.label2id.as_ref()))
+            .map_err(|message| ModelError::labels(file, message))?;
         Ok(Self {
             architecture,
             vocab: raw.vocab_size,
@@ -203,6 +207,24 @@ fn labels(
     Ok(labels.into_iter().flatten().collect())
 }
 
+/// The labels, if `label2id` gives none of them another index: which of the two maps is right, nobody could tell.
+fn agree(
+    labels: Vec<String>,
+    ids: Option<&BTreeMap<String, Value>>,
+) -> Result<Vec<String>, String> {
+    for (label, id) in ids.into_iter().flatten() {
+        let place = labels.iter().position(|known| known == label);
+        if let (Some(place), Some(id)) = (place, id.as_u64())
+            && labels.get(usize::try_from(id).unwrap_or(usize::MAX)) != Some(label)
+        {
+            return Err(format!(
+                "label2id gives {label:?} the index {id}, id2label {place}; both must agree"
+            ));
+        }
+    }
+    Ok(labels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +242,26 @@ mod tests {
         let config = BertConfig::from_json("c", &minimal()).unwrap();
         assert_eq!((config.types, config.activation), (2, Activation::Gelu));
         assert_eq!(config.labels, ["LABEL_0", "LABEL_1"]);
+    }
+
+    #[test]
+    fn label_maps_that_contradict_each_other_are_refused() {
+        let read = |ids: Value| {
+            let mut config = minimal();
+            config["id2label"] = json!({"0": "safe", "1": "toxic"});
+            config["label2id"] = ids;
+            BertConfig::from_json("c", &config)
+        };
+        assert_eq!(read(json!({"safe": 0, "toxic": 1})).unwrap().labels, ["safe", "toxic"]);
+        assert!(read(json!({"other": 7})).is_ok());
+        for (ids, expected) in [
+            (json!({"safe": 1, "toxic": 0}), "gives \"safe\" the index 1, id2label 0"),
+            (json!({"toxic": 9}), "gives \"toxic\" the index 9, id2label 1"),
+        ] {
+            let error = read(ids).unwrap_err();
+            assert!(matches!(error, ModelError::Labels { .. }));
+            assert!(error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -13,15 +13,18 @@ const MANIFEST: &str = include_str!("../../manifest.toml");
 #[repr(C, align(64))]
 struct Aligned<T: ?Sized>(T);
 
+/// Name and bytes of a file under `models/bundled/`.
+macro_rules! bundled {
+    ($file:literal) => {{
+        static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!("../../bundled/", $file)));
+        ($file, &FILE.0)
+    }};
+}
+
 /// Bundled files by their name in the manifest. Being part of the program, they are mapped with
 /// it: shared between processes and read from disk only where touched.
-static FILES: &[(&str, &[u8])] = &[("minilm-l6-int8.safetensors", MINILM)];
-
-static MINILM: &[u8] = {
-    static FILE: &Aligned<[u8]> =
-        &Aligned(*include_bytes!("../../bundled/minilm-l6-int8.safetensors"));
-    &FILE.0
-};
+static FILES: &[(&str, &[u8])] =
+    &[bundled!("minilm-l6-int8.safetensors"), bundled!("rampart-pii-int8.safetensors")];
 
 /// One model of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

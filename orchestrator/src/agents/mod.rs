@@ -153,6 +153,12 @@ pub trait Agent: Send + Sync {
     /// Name, parameters and outputs.
     fn spec(&self) -> &'static AgentSpec;
 
+    /// Whether its result is retrieved: text of documents or tools, in which nobody gives orders. The guard then looks for
+    /// such orders in it.
+    fn retrieves(&self) -> bool {
+        false
+    }
+
     /// Runs once. The result holds at least `text`.
     ///
     /// # Errors

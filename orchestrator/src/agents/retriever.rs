@@ -44,6 +44,10 @@ impl Agent for Retriever {
         &SPEC
     }
 
+    fn retrieves(&self) -> bool {
+        true
+    }
+
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
         let query = input::present(input, "query").ok_or_else(|| input::missing(&SPEC, "query"))?;

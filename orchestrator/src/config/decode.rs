@@ -2,15 +2,18 @@
 //! From the YAML tree to a [`Pipeline`]: types, ranges, unknown and missing keys. What the values mean to one another is
 //! `validate`'s.
 
+use bho_guard::Signal;
+
 use crate::yaml::{self, Path};
 
 use super::fault::{Faults, quoted};
 use super::reader::Section;
-use super::redactions;
 use super::{
-    Budgets, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs, Node, OnError,
-    Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage, Tracing,
+    Budgets, CalibrationSource, Conversation, DeviceProfile, KvCacheOptions, MAX_NODES, ModelRefs,
+    Node, OnError, Pipeline, PlannerOptions, Policies, RagIndexOptions, SCHEMA_ID, Storage,
+    Tracing,
 };
+use super::{redactions, templates};
 
 /// One year: a time in milliseconds that any clock can still add.
 const MAX_MS: u64 = 31_536_000_000;
@@ -180,24 +183,52 @@ fn storage(top: &Section<'_, '_>, faults: &mut Faults) -> Storage {
 
 fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     let mut out = Policies::default();
-    let keys = ["thresholds", "redactions", "hash_key", "vault", "output"];
+    // `allow` and `deny` may name files: `lists` reads them.
+    let keys = [
+        "thresholds",
+        "redactions",
+        "hash_key",
+        "vault",
+        "allow",
+        "deny",
+        "retrieved",
+        "output",
+        "guard_required",
+        "calibration",
+    ];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
-    let keys = ["toxicity_block", "pii_redact", "jailbreak_block"];
+    let keys = ["toxicity_block", "pii_redact", "jailbreak_block", "indirect_block"];
+    let mut own_thresholds = Vec::new();
     if let Some(thresholds) = faults.child(&policies, "thresholds", &keys) {
-        let slots = [&mut out.toxicity_block, &mut out.pii_redact, &mut out.jailbreak_block];
-        for (key, slot) in keys.into_iter().zip(slots) {
+        let slots = [
+            (Some(Signal::Toxicity), &mut out.toxicity_block),
+            (Some(Signal::Pii), &mut out.pii_redact),
+            (Some(Signal::Jailbreak), &mut out.jailbreak_block),
+            (None, &mut out.indirect_block),
+        ];
+        for (key, (signal, slot)) in keys.into_iter().zip(slots) {
             if let Some(value) = faults.optional_number(&thresholds, key, 0.0..=1.0) {
                 *slot = value;
+                own_thresholds.extend(signal);
             }
         }
     }
+    if let Some(file) = faults.name(&policies, "calibration") {
+        let pos = policies.entry("calibration").map_or(policies.pos, |entry| entry.value.pos);
+        out.calibration = Some(CalibrationSource { file, pos, own_thresholds, read: None });
+    }
     redactions::read(&policies, &mut out, faults);
+    faults.boolean(&policies, "guard_required", &mut out.guard_required);
+    if let Some(retrieved) = faults.child(&policies, "retrieved", &["on_injection", "fields"]) {
+        faults.choice(&retrieved, "on_injection", &mut out.retrieved.on_injection);
+        if retrieved.entry("fields").is_some() {
+            out.retrieved.fields = faults.names(&retrieved, "fields");
+        }
+    }
     let keys = ["append_moderation_card", "safe_templates"];
     if let Some(output) = faults.child(&policies, "output", &keys) {
         faults.boolean(&output, "append_moderation_card", &mut out.append_moderation_card);
-        if let Some(templates) = faults.child(&output, "safe_templates", &["fallback_enabled"]) {
-            faults.boolean(&templates, "fallback_enabled", &mut out.fallback_enabled);
-        }
+        templates::read(&output, &mut out, faults);
     }
     out
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::yaml;
 
 use super::words::Words;
-use super::{ConfigError, KeySource, Node, Pipeline, Policies};
+use super::{ConfigError, KeySource, ListEntry, Node, Pipeline, Policies};
 
 /// Line breaks to YAML 1.1, which the writer keeps to, and ordinary characters to YAML 1.2. Something else stands for
 /// them while it writes, or it would fold lines there.
@@ -163,20 +163,51 @@ fn policies_value(policies: &Policies) -> Value {
             "toxicity_block": policies.toxicity_block,
             "pii_redact": policies.pii_redact,
             "jailbreak_block": policies.jailbreak_block,
+            "indirect_block": policies.indirect_block,
         },
         "redactions": policies.redactions,
     }));
     put(&mut out, "hash_key", policies.hash_key.as_ref().map(source));
+    for (key, list) in [("allow", &policies.allow), ("deny", &policies.deny)] {
+        if !list.is_empty() {
+            out.insert(key.to_owned(), list.iter().map(list_entry).collect());
+        }
+    }
+    out.insert(
+        "retrieved".into(),
+        json!({
+            "on_injection": policies.retrieved.on_injection.word(),
+            "fields": policies.retrieved.fields,
+        }),
+    );
     let vault = policies.vault.as_ref();
     let vault = vault.map(|vault| json!({ "file": vault.file, "key": source(&vault.key) }));
     put(&mut out, "vault", vault);
+    put(&mut out, "calibration", policies.calibration.as_ref().map(|source| source.file.clone()));
     out.insert(
         "output".into(),
         json!({
             "append_moderation_card": policies.append_moderation_card,
-            "safe_templates": { "fallback_enabled": policies.fallback_enabled },
+            "safe_templates": {
+                "fallback_enabled": policies.fallback_enabled,
+                "language": policies.template_language,
+                "texts": policies.templates,
+            },
         }),
     );
+    out.insert("guard_required".into(), policies.guard_required.into());
+    Value::Object(out)
+}
+
+/// An entry of a list; the texts of a file stay in it.
+fn list_entry(entry: &ListEntry) -> Value {
+    let mut out = Map::new();
+    put(&mut out, "type", entry.kind.as_deref());
+    put(&mut out, "action", entry.block.then_some("block"));
+    match &entry.file {
+        Some(file) => put(&mut out, "file", Some(file.as_str())),
+        None => put(&mut out, "text", Some(entry.texts.clone())),
+    }
     Value::Object(out)
 }
 

@@ -8,7 +8,7 @@ use crate::agents::AgentRegistry;
 use crate::yaml;
 
 use super::fault::Faults;
-use super::{ConfigError, Fault, Pipeline, decode, not_yet, validate};
+use super::{ConfigError, Fault, Pipeline, calibration, decode, lists, not_yet, validate};
 
 /// Largest pipeline file that is read, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 1 << 20;
@@ -44,27 +44,35 @@ impl Loaded {
     }
 }
 
-/// Loads a pipeline from its text; `agents` are those it may name.
+/// Loads a pipeline from its text; `agents` are those it may name. Its lists may name no files, as they would stand nowhere.
 pub fn load_str(text: &str, agents: &AgentRegistry) -> Loaded {
     load_bytes(text.as_bytes(), agents)
 }
 
 /// Loads a pipeline from the bytes of its file. Whatever they are, the result is a pipeline or faults.
 pub fn load_bytes(bytes: &[u8], agents: &AgentRegistry) -> Loaded {
+    load(bytes, None, agents)
+}
+
+/// `folder` is where files that the pipeline names are looked for.
+fn load(bytes: &[u8], folder: Option<&FilePath>, agents: &AgentRegistry) -> Loaded {
     let yaml::Parsed { document, faults: yaml_faults } = yaml::parse(bytes, &limits());
     let mut faults = Faults::default();
     yaml_faults.into_iter().for_each(|fault| faults.yaml(fault));
     let Some(document) = document else {
         return Loaded { pipeline: None, faults: faults.sorted() };
     };
-    let decoded = decode::decode(&document.root, &mut faults);
+    let mut decoded = decode::decode(&document.root, &mut faults);
+    let policies = &mut decoded.pipeline.policies;
+    lists::read(&document.root, folder, policies, &mut faults);
+    calibration::read(policies, folder, &mut faults);
     validate::validate(&document, &decoded, agents, &mut faults);
     not_yet::list(&document.root, &decoded, agents, &mut faults);
     let pipeline = (!faults.any_error()).then_some(decoded.pipeline);
     Loaded { pipeline, faults: faults.sorted() }
 }
 
-/// Loads a pipeline from a file. One that is too large is not read.
+/// Loads a pipeline from a file. One that is too large is not read. Files of lists are relative to its folder.
 ///
 /// # Errors
 /// [`ConfigError::Io`] if the file cannot be read. What is wrong in the file is in [`Loaded::faults`].
@@ -78,7 +86,7 @@ pub fn load_file(path: &FilePath, agents: &AgentRegistry) -> Result<Loaded, Conf
     // A pipe or a device has no size of its own.
     let mut bytes = Vec::new();
     file.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-    Ok(load_bytes(&bytes, agents))
+    Ok(load(&bytes, Some(path.parent().unwrap_or(FilePath::new(""))), agents))
 }
 
 fn limits() -> yaml::Limits {

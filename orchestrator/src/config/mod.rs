@@ -18,15 +18,18 @@
 //! );
 //! ```
 
+mod calibration;
 mod decode;
 mod effective;
 mod error;
 mod fault;
+mod lists;
 mod load;
 mod not_yet;
 mod reader;
 mod redactions;
 mod schema;
+mod templates;
 mod validate;
 mod words;
 
@@ -34,8 +37,8 @@ pub use error::ConfigError;
 pub use fault::{Fault, Severity};
 pub use load::{Loaded, MAX_SOURCE_BYTES, load_bytes, load_file, load_str};
 pub use schema::{
-    BlockedPost, BlockedPre, Budgets, Conversation, ConversationKind, DeviceMode, DeviceProfile,
-    KeySource, KvCacheOptions, MAX_NODES, MissingInputs, ModelRefs, Node, OnError, Pipeline,
-    PlannerOptions, Policies, Pos, RagIndexOptions, SCHEMA_ID, Storage, Strategy, Tracing,
-    VaultSource,
+    BlockedPost, BlockedPre, Budgets, CalibrationSource, Conversation, ConversationKind,
+    DeviceMode, DeviceProfile, KeySource, KvCacheOptions, ListEntry, MAX_NODES, MissingInputs,
+    ModelRefs, Node, OnError, OnInjection, Pipeline, PlannerOptions, Policies, Pos,
+    RagIndexOptions, Retrieved, SCHEMA_ID, Storage, Strategy, Tracing, VaultSource,
 };

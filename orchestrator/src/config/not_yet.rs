@@ -28,14 +28,11 @@ const fn key(
 const NO_INDEX: &str = "`tools.retriever` returns no chunks and says why";
 const NO_CHAT: &str = "each run stands alone";
 const NO_ADMISSION: &str = "memory is not measured";
-const NO_LEARNED_GUARD: &str = "the guard works by its rules alone";
 
 const KEYS: &[NotYet] = &[
     key("device_profile.mode", &[], "this machine's threads are used"),
     key("device_profile.caps.memory_mb", &[], NO_ADMISSION),
     key("budgets.memory_mb", &[], NO_ADMISSION),
-    key("models.guard", &[], NO_LEARNED_GUARD),
-    key("models.guard_path", &[], NO_LEARNED_GUARD),
     key("storage.rag_index.enabled", &["false"], NO_INDEX),
     key("storage.rag_index.db_path", &[], NO_INDEX),
     key("storage.rag_index.vector_index", &[], NO_INDEX),

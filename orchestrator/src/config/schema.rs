@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bho_guard::Operator;
+use bho_guard::{Calibration, Operator, Signal};
 use serde_json::{Map, Value};
 
 /// The one schema id this version reads.
@@ -171,16 +171,32 @@ pub struct Policies {
     pub pii_redact: f64,
     /// Score at which a jailbreak is blocked, 0..=1.
     pub jailbreak_block: f64,
+    /// Score at which an order hidden in a retrieved text is acted on, 0..=1.
+    pub indirect_block: f64,
+    /// What is retrieved, and what is done about orders in it.
+    pub retrieved: Retrieved,
+    /// Values that are no personal data here.
+    pub allow: Vec<ListEntry>,
+    /// Words that are redacted, or block, wherever they stand.
+    pub deny: Vec<ListEntry>,
     /// What is done with each PII type; types not named are replaced by a placeholder.
     pub redactions: BTreeMap<String, Operator>,
     /// The key of the operator `hash`.
     pub hash_key: Option<KeySource>,
     /// Where the operator `pseudonymise` keeps what it replaced.
     pub vault: Option<VaultSource>,
+    /// Where the guard's thresholds and maps were measured.
+    pub calibration: Option<CalibrationSource>,
     /// Whether results carry their moderation cards.
     pub append_moderation_card: bool,
     /// Whether blocked text is replaced by a safe template.
     pub fallback_enabled: bool,
+    /// Whether a guard without its models is an error; else it falls back to its rules.
+    pub guard_required: bool,
+    /// The language of safe templates.
+    pub template_language: String,
+    /// Texts in place of bundled templates, by their keys.
+    pub templates: BTreeMap<String, String>,
 }
 
 impl Default for Policies {
@@ -189,13 +205,62 @@ impl Default for Policies {
             toxicity_block: 0.5,
             pii_redact: 0.7,
             jailbreak_block: 0.6,
+            indirect_block: 0.6,
+            retrieved: Retrieved::default(),
+            allow: Vec::new(),
+            deny: Vec::new(),
             redactions: BTreeMap::new(),
             hash_key: None,
             vault: None,
+            calibration: None,
             append_moderation_card: true,
             fallback_enabled: true,
+            guard_required: false,
+            template_language: "en".to_owned(),
+            templates: BTreeMap::new(),
         }
     }
+}
+
+/// Retrieved texts: the results of agents that retrieve, and fields of these names wherever they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrieved {
+    /// What is done with a text that the guard would block.
+    pub on_injection: OnInjection,
+    /// Names of fields that hold retrieved texts.
+    pub fields: Vec<String>,
+}
+
+impl Default for Retrieved {
+    fn default() -> Self {
+        let fields = ["chunks", "kb", "documents"].map(str::to_owned).to_vec();
+        Self { on_injection: OnInjection::Drop, fields }
+    }
+}
+
+/// What is done with a retrieved text that the guard would block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnInjection {
+    /// The item of the list that holds it goes; outside of lists, as [`OnInjection::Neutralise`].
+    #[default]
+    Drop,
+    /// The sentences at fault go; if that does not help, all of it.
+    Neutralise,
+    /// The node is blocked, as by any other text.
+    Block,
+}
+
+/// An entry of `policies.allow` or `policies.deny`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListEntry {
+    /// The type of personal data: what it is allowed as, or redacted as.
+    pub kind: Option<String>,
+    /// Of a denied entry: whether it blocks.
+    pub block: bool,
+    /// The texts, and regular expressions between slashes; those of the file, if it has one.
+    pub texts: Vec<String>,
+    /// The file they come from, as the pipeline names it.
+    pub file: Option<String>,
 }
 
 /// Where a key is to be found. The key itself never stands in a pipeline.
@@ -214,6 +279,19 @@ pub struct VaultSource {
     pub file: String,
     /// Its key or passphrase.
     pub key: KeySource,
+}
+
+/// A calibration file of the guard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalibrationSource {
+    /// Its path, relative to the pipeline's.
+    pub file: String,
+    /// Where the pipeline names it.
+    pub pos: Pos,
+    /// The signals whose thresholds the pipeline sets itself: they win over measured ones.
+    pub own_thresholds: Vec<Signal>,
+    /// What it holds; none before it is read.
+    pub read: Option<Calibration>,
 }
 
 /// What a run records.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The words of the schema's choices, for reading and for writing.
 
-use super::{BlockedPost, BlockedPre, ConversationKind, DeviceMode, MissingInputs, Strategy};
+use super::{
+    BlockedPost, BlockedPre, ConversationKind, DeviceMode, MissingInputs, OnInjection, Strategy,
+};
 
 /// A choice written as one of a few words.
 pub(super) trait Words: Copy + PartialEq + 'static {
@@ -40,6 +42,11 @@ impl Words for BlockedPost {
 impl Words for MissingInputs {
     const WORDS: &'static [(&'static str, Self)] =
         &[("skip_and_label", Self::SkipAndLabel), ("error", Self::Error)];
+}
+
+impl Words for OnInjection {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("neutralise", Self::Neutralise), ("block", Self::Block)];
 }
 
 impl Words for ConversationKind {

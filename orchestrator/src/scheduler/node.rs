@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What a node of a pipeline does: input, guard, agent, guard, published fields.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bho_engine::CancelToken;
-use bho_guard::{GuardError, Mode, ModerationCard};
+use bho_guard::{GuardError, Mode, ModerationCard, Source};
 use serde_json::Value;
 
 use super::panics;
@@ -34,6 +34,8 @@ pub(crate) struct NodeRecord {
     /// Why fields may be absent, as children are told: the fault's string, or what blocked it.
     pub(crate) absent: Option<String>,
     pub(crate) cards: Vec<ModerationCard>,
+    /// Tags of everything that went into it and came of it.
+    pub(crate) tags: BTreeSet<String>,
     /// Where parts of the result come from, as the agent says.
     pub(crate) origins: Vec<Origin>,
     pub(crate) tokens: Option<u64>,
@@ -60,6 +62,7 @@ struct Scratch {
     /// The input after the guard, the same for every attempt but a regeneration.
     input: Option<Arc<Input>>,
     cards: Vec<ModerationCard>,
+    tags: BTreeSet<String>,
     /// Set while the node runs once more with safer input: what stands in if that fails.
     regenerating: Option<Blocked>,
 }
@@ -69,6 +72,20 @@ struct Input {
     missing: Missing,
     /// Which node gave which field, by path.
     givers: Vec<(String, String)>,
+}
+
+impl Input {
+    /// Items dropped from lists shift the rest: paths into lists say nothing any more.
+    fn forget_items(&mut self) {
+        self.givers.retain(|(path, _)| !path.contains('['));
+    }
+}
+
+impl Scratch {
+    fn note(&mut self, cards: Vec<ModerationCard>, tags: BTreeSet<String>) {
+        self.cards.extend(cards);
+        self.tags.extend(tags);
+    }
 }
 
 /// One run of a pipeline, as its nodes see it.
@@ -258,6 +275,7 @@ impl RunContext {
             .build_input(index)
             .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
         let mut cards = Vec::new();
+        let mut tags = self.inherited_tags(index);
         if node.guard_pre {
             let started = Instant::now();
             let place = format!("{}:pre", node.id);
@@ -265,16 +283,34 @@ impl RunContext {
             phases.guard_pre += started.elapsed();
             let screened = screened.map_err(|error| self.guard_failed(index, &error))?;
             cards = screened.cards;
+            tags.extend(screened.tags);
+            if screened.left_out {
+                input.forget_items();
+            }
             if let Some(blocked) = screened.blocked {
-                self.scratch(index).cards = cards;
+                let mut scratch = self.scratch(index);
+                (scratch.cards, scratch.tags) = (cards, tags);
                 return Ok(Err(blocked));
             }
         }
+        if !tags.is_empty() {
+            let tags = tags.iter().cloned().collect();
+            input.fields.insert(merge::POLICY_TAGS.to_owned(), tags);
+        }
         let input = Arc::new(input);
         let mut scratch = self.scratch(index);
-        scratch.cards = cards;
+        (scratch.cards, scratch.tags) = (cards, tags);
         scratch.input = Some(Arc::clone(&input));
         Ok(Ok(input))
+    }
+
+    /// The tags of the source and of what the node's parents read and wrote.
+    fn inherited_tags(&self, index: usize) -> BTreeSet<String> {
+        let source = self.source.get(merge::POLICY_TAGS).and_then(Value::as_array);
+        let source = source.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+        let parents = self.plan.parents[index].iter();
+        let parents = parents.filter_map(|&parent| self.records[parent].get());
+        source.chain(parents.flat_map(|record| record.tags.iter().cloned())).collect()
     }
 
     fn call(
@@ -355,15 +391,18 @@ impl RunContext {
         if node.guard_post {
             let started = Instant::now();
             let place = format!("{}:post", node.id);
-            let screened = self.screening.screen(&place, Mode::Output, &mut result, cancel);
+            let retrieves = self.nodes[index].agent.as_ref().is_some_and(|agent| agent.retrieves());
+            let source = if retrieves { Source::Retrieved } else { Source::Dialogue };
+            let screened =
+                self.screening.screen_from(source, &place, Mode::Output, &mut result, cancel);
             phases.guard_post += started.elapsed();
             let screened = screened.map_err(|error| self.guard_failed(index, &error))?;
             if let Some(blocked) = screened.blocked {
                 let next = self.blocked_post(index, &input, blocked, cancel)?;
-                self.scratch(index).cards.extend(screened.cards);
+                self.scratch(index).note(screened.cards, screened.tags);
                 return Ok(next);
             }
-            self.scratch(index).cards.extend(screened.cards);
+            self.scratch(index).note(screened.cards, screened.tags);
         }
         let origins = origins(&result, &input.givers);
         let fields = self
@@ -393,13 +432,10 @@ impl RunContext {
             .safer(&input.fields, &blocked.phrases, cancel)
             .map_err(|error| self.guard_failed(index, &error))?;
         let mut scratch = self.scratch(index);
-        // Items dropped from lists shift the rest: paths into lists say nothing any more.
-        let whole = input.givers.iter().filter(|(path, _)| !path.contains('['));
-        scratch.input = Some(Arc::new(Input {
-            fields,
-            missing: input.missing.clone(),
-            givers: whole.cloned().collect(),
-        }));
+        let (missing, givers) = (input.missing.clone(), input.givers.clone());
+        let mut input = Input { fields, missing, givers };
+        input.forget_items();
+        scratch.input = Some(Arc::new(input));
         scratch.regenerating = Some(blocked);
         Ok(Attempt::Again)
     }
@@ -442,6 +478,11 @@ impl Work for RunContext {
             },
         };
         record.cards = scratch.cards;
+        record.tags = scratch.tags;
+        if record.fault.is_none() {
+            let tags = record.tags.iter().cloned().collect();
+            record.fields.insert(merge::POLICY_TAGS.to_owned(), tags);
+        }
         let failed = record.fault.is_some();
         // Settled once a node: the scheduler sees to it.
         let _ = self.records[node].set(record);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::eval::{EvalArgs, GuardTuneArgs};
 use super::generation::{BenchE2eArgs, ChatArgs, DevArgs, GenerateArgs, PplArgs};
 use super::model_files::{ConvertArgs, InspectArgs, QuantizeArgs};
 use super::models::ModelsArgs;
@@ -24,8 +25,9 @@ Exit status:
 
 Environment:
   BHO_ISA           forces a kernel backend, e.g. BHO_ISA=scalar (`bho doctor` lists them)
-  GUARD_REGEX_ONLY  1 keeps the guard to its rules; TINYBERT_PATH and TINYBERT_TOKENIZER_DIR name
-                    its learned model. A variable without effect in this version is reported
+  GUARD_REGEX_ONLY  1 keeps the guard to its rules, without its models
+  TINYBERT_PATH     a model for the guard in the place of the bundled one of its kind;
+                    TINYBERT_TOKENIZER_DIR names the folder of its tokenizer
   BHO_MODELS_DIR    folder of the model store (`bho models --help`)
   NO_COLOR          switches colours off; they are used on a terminal only";
 
@@ -46,6 +48,8 @@ pub(crate) enum Verb {
     Validate(ValidateArgs),
     /// Check texts for personal data and jailbreak attempts.
     Guard(GuardArgs),
+    /// Measure on labelled data.
+    Eval(EvalArgs),
     /// Write text with a language model.
     Generate(GenerateArgs),
     /// Talk with a language model.
@@ -154,10 +158,14 @@ pub(crate) struct GuardArgs {
 pub(crate) enum GuardVerb {
     /// Check a text, or one text a line, and print the moderation card.
     Check(GuardCheckArgs),
+    /// Let a text through as it comes, redacted, up to what is blocked.
+    Filter(GuardFilterArgs),
     /// Turn the pseudonyms of a vault back into what they stand for.
     Reveal(GuardRevealArgs),
     /// Make a key for a vault or for keyed hashes.
     Keygen(GuardKeygenArgs),
+    /// Choose thresholds on labelled texts and write them to a file that pipelines can name.
+    Tune(GuardTuneArgs),
 }
 
 const GUARD_EXAMPLES: &str = "\
@@ -184,7 +192,7 @@ pub(crate) struct GuardCheckArgs {
     #[arg(long, value_name = "FILE|-", value_parser = stream(), value_hint = ValueHint::FilePath)]
     pub(crate) jsonl: Option<StreamArg>,
 
-    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    /// Use `policies` and the guard's model of this pipeline: thresholds, operators, hash key, vault
     #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
     pub(crate) pipeline: Option<PathBuf>,
 
@@ -193,6 +201,39 @@ pub(crate) struct GuardCheckArgs {
     pub(crate) mode: ModeArg,
 
     /// Print the card as JSON (--jsonl always does)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const FILTER_EXAMPLES: &str = "\
+Examples:
+  tail -f server.log | bho guard filter > clean.log
+  bho guard filter --mode output --json answer.txt
+  bho guard filter --pipeline pipeline.yml < letter.txt
+
+What may be shown is written at once; the last words wait for what follows, some 140 bytes of plain
+text, more beside numbers, 8 KiB at most: what is not over by then, such as an endless line of
+base64, is withheld as a whole. The cuts between reads make no difference. A block ends the text and
+exits with 1. Bytes that are not UTF-8 are replaced by U+FFFD; spans count bytes of the text with
+them. The summary goes to standard error; with --json, each line is what was released ({\"text\",
+\"redactions\"}), the last one the card ({\"card\"}). docs/guard.md says what is promised.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FILTER_EXAMPLES)]
+pub(crate) struct GuardFilterArgs {
+    /// The text: a file, or standard input (-)
+    #[arg(value_name = "FILE|-", default_value = "-", value_parser = stream(), value_hint = ValueHint::FilePath)]
+    pub(crate) input: StreamArg,
+
+    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: Option<PathBuf>,
+
+    /// Side of the model the text stands on
+    #[arg(long, value_enum, default_value_t = ModeArg::Input)]
+    pub(crate) mode: ModeArg,
+
+    /// Print what is released and the card as lines of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -2,6 +2,7 @@
 //! The command line: what may be written, and what is said when it is not understood.
 
 pub(crate) mod args;
+pub(crate) mod eval;
 pub(crate) mod generation;
 pub(crate) mod model_files;
 pub(crate) mod models;

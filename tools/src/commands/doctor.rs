@@ -3,14 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::sync::Arc;
 
-use bho_guard::{Guard, GuardEnv, Policy};
+use bho_engine::Compute;
+use bho_guard::{Guard, GuardEnv};
 use bho_models::{ModelSource, ModelStore};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::cli::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
+use crate::guards::{self, Part};
 use crate::machine::{self, Machine, Memory, Threads};
 use crate::models;
 use crate::output::style::{Style, Tint};
@@ -58,8 +61,20 @@ struct ModelReport {
 
 #[derive(Serialize)]
 struct GuardReport {
+    models: Vec<GuardModel>,
     signals: Vec<SignalReport>,
     variables_without_effect: Vec<VariableReport>,
+}
+
+/// A model behind the guard's learned detectors.
+#[derive(Serialize)]
+struct GuardModel {
+    name: String,
+    architecture: String,
+    precision: String,
+    sha256: String,
+    /// Where its bytes are.
+    source: String,
 }
 
 #[derive(Serialize)]
@@ -150,22 +165,46 @@ fn verify_models(problems: &mut Vec<String>) -> Result<Vec<ModelReport>, Failure
 }
 
 fn guard_report(problems: &mut Vec<String>) -> Result<GuardReport, Failure> {
-    let signals = Guard::new(Policy::default())?.capabilities().into_iter().map(|capability| {
+    let environment = match GuardEnv::from_lookup(|name| std::env::var_os(name)) {
+        Ok(environment) => environment,
+        Err(error) => {
+            problems.push(error.to_string());
+            GuardEnv { regex_only: true, ..GuardEnv::default() }
+        }
+    };
+    let store = ModelStore::bundled().map_err(models::failure)?;
+    // Without a backend, which is a problem said already, nothing can be loaded.
+    let parts = match Compute::new(1) {
+        Ok(compute) => guards::parts(&environment, None, &store, &compute),
+        Err(_) => Ok(Vec::new()),
+    };
+    let parts = parts.unwrap_or_else(|unfit| {
+        problems.push(format!("{}; {}", unfit.describe(), guards::RULES_ALONE));
+        Vec::new()
+    });
+    let builder = Guard::builder();
+    let builder = parts.iter().fold(builder, |b, part| b.detector(Arc::clone(&part.detector)));
+    let signals = builder.build()?.capabilities().into_iter().map(|capability| {
         let (active, signal) = (capability.is_active(), capability.signal.key());
         SignalReport { signal, active, detectors: capability.detectors }
     });
-    let without_effect = match GuardEnv::from_lookup(|name| std::env::var_os(name)) {
-        Ok(environment) => environment.without_effect,
-        Err(error) => {
-            problems.push(error.to_string());
-            Vec::new()
-        }
-    };
-    let variables_without_effect = without_effect
+    let models = parts.into_iter().map(|Part { source, info, .. }| GuardModel {
+        name: info.name,
+        architecture: info.architecture,
+        precision: info.precision,
+        sha256: info.sha256,
+        source,
+    });
+    let variables_without_effect = environment
+        .without_effect
         .into_iter()
         .map(|(variable, reason)| VariableReport { variable, reason })
         .collect();
-    Ok(GuardReport { signals: signals.collect(), variables_without_effect })
+    Ok(GuardReport {
+        models: models.collect(),
+        signals: signals.collect(),
+        variables_without_effect,
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -225,10 +264,13 @@ fn describe(report: &Report, style: &Style) -> String {
         );
         row("model", Cell::tinted(tint, line));
     }
+    for GuardModel { name, precision, source, .. } in &report.guard.models {
+        row("guard", format!("model {name}, {precision}: {source}").into());
+    }
     for signal in &report.guard.signals {
         let detectors = match signal.active {
             true => signal.detectors.join(", "),
-            false => "not active: no detector for it yet, always 0".to_owned(),
+            false => "not active: nothing looks for it, always 0".to_owned(),
         };
         row("guard", format!("{}: {detectors}", signal.signal).into());
     }

@@ -4,11 +4,12 @@
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use bho_guard::{Guard, Key, Mode, Policy};
-use bho_orchestrator::agents::AgentRegistry;
-use bho_orchestrator::config::{self, KeySource, Severity};
+use bho_engine::Compute;
+use bho_guard::{Detector, Guard, GuardBuilder, Key, Mode};
+use bho_orchestrator::config::KeySource;
 use bho_orchestrator::guarding::guard_policy;
 use serde_json::json;
 
@@ -17,23 +18,16 @@ use crate::cli::args::{GuardCheckArgs, ModeArg};
 use crate::cli::vault::{GuardKeygenArgs, GuardRevealArgs};
 use crate::exit::{Exit, Failure, OrFailed as _};
 use crate::input::{JsonLines, TextArg};
-use crate::keys;
 use crate::output::{
     self, card, json,
     style::{self, Style},
 };
+use crate::{guards, keys, machine};
 
-/// Checks what the arguments name. No model is loaded.
+/// Checks what the arguments name. The guard's models are loaded first: no text waits for them.
 pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
-    super::guard_environment()?;
-    let guard = match &args.pipeline {
-        Some(path) => guard_of(path)?,
-        None => Guard::new(Policy::default())?,
-    };
-    let mode = match args.mode {
-        ModeArg::Input => Mode::Input,
-        ModeArg::Output => Mode::Output,
-    };
+    let guard = guard(args.pipeline.as_deref())?;
+    let mode = args.mode.into();
     match (args.jsonl, args.text) {
         (Some(stream), _) => check_lines(&guard, mode, stream.json_lines()?),
         (None, Some(text)) => check_one(&guard, mode, text, args.json),
@@ -41,18 +35,43 @@ pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
     }
 }
 
+impl From<ModeArg> for Mode {
+    fn from(arg: ModeArg) -> Self {
+        match arg {
+            ModeArg::Input => Self::Input,
+            ModeArg::Output => Self::Output,
+        }
+    }
+}
+
+/// The guard of a pipeline, or the default one, with its models.
+pub(crate) fn guard(pipeline: Option<&Path>) -> Result<Guard, Failure> {
+    match pipeline {
+        Some(path) => guard_of(path),
+        None => {
+            let detectors = guards::bundled(machine::threads(None, None).count)?;
+            build(Guard::builder(), detectors)
+        }
+    }
+}
+
 /// The guard that a run of this pipeline has.
 fn guard_of(path: &Path) -> Result<Guard, Failure> {
-    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
-    let Some(pipeline) = &loaded.pipeline else {
-        let (file, style) = (path.display().to_string(), Style::stderr());
-        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
-        let text: String = faults.map(|fault| validate::render(fault, &file, &style)).collect();
-        let _ = io::stderr().write_all(text.as_bytes());
-        return Err(Failure::silent(Exit::Failed));
-    };
+    let environment = guards::environment()?;
+    let pipeline = validate::valid(path)?;
     let keys = keys::of_pipeline(&pipeline.policies, path)?;
-    Ok(Guard::builder().policy(guard_policy(&pipeline.policies)).keys(keys).build()?)
+    let threads = machine::threads(None, pipeline.device_profile.cpu_threads);
+    let compute = Compute::new(threads.count)?;
+    let learned = guards::load(&environment, Some((&pipeline, path)), &compute)?;
+    let mut builder = Guard::builder().policy(guard_policy(&pipeline.policies)).keys(keys);
+    if let Some(calibration) = pipeline.policies.calibration.and_then(|source| source.read) {
+        builder = builder.calibration(calibration);
+    }
+    build(builder, learned.detectors)
+}
+
+fn build(builder: GuardBuilder, detectors: Vec<Arc<dyn Detector>>) -> Result<Guard, Failure> {
+    Ok(detectors.into_iter().fold(builder, GuardBuilder::detector).build()?)
 }
 
 /// Turns pseudonyms back. The text is the caller's own again: it is printed as it is.

@@ -8,21 +8,22 @@ mod convert;
 mod dev;
 mod doctor;
 mod embed;
+mod eval;
+mod filter;
 pub(crate) mod generate;
-mod guard;
+pub(crate) mod guard;
 mod inspect;
 mod models;
 mod ppl;
 mod quantize;
 mod run;
-mod validate;
-
-use bho_guard::GuardEnv;
+mod tune;
+pub(crate) mod validate;
 
 use crate::cli::args::{BenchVerb, GuardVerb, Verb};
+use crate::cli::eval::EvalVerb;
 use crate::cli::generation::DevVerb;
 use crate::exit::{Exit, Failure};
-use crate::output;
 
 /// Does what the command line asks for.
 pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
@@ -31,8 +32,13 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Guard(args) => match args.verb {
             GuardVerb::Check(args) => guard::check(args),
+            GuardVerb::Filter(args) => filter::execute(&args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
+            GuardVerb::Tune(args) => tune::execute(&args),
+        },
+        Verb::Eval(args) => match args.verb {
+            EvalVerb::Guard(args) => eval::guard(args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
@@ -53,12 +59,4 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Doctor(args) => doctor::execute(&args),
         Verb::Completions(args) => completions::execute(&args),
     }
-}
-
-/// Reads the guard's variables and warns of those that change nothing.
-fn guard_environment() -> Result<(), Failure> {
-    for (variable, reason) in GuardEnv::from_lookup(|name| std::env::var_os(name))?.without_effect {
-        output::warning(&format!("{variable} is set and has no effect: {reason}"));
-    }
-    Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use bho_engine::{CancelToken, ModelInfo};
+use bho_engine::{CancelToken, Compute, ModelInfo};
 use bho_orchestrator::agents::{AgentRegistry, Fields};
 use bho_orchestrator::config::{self, Loaded, Pipeline, Severity};
 use bho_orchestrator::result::RunStatus;
@@ -20,11 +20,11 @@ use crate::output::file::Target;
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
 use crate::output::{self, card};
-use crate::{keys, machine, wiring};
+use crate::{guards, keys, machine, wiring};
 
 /// Runs. What can be refused is refused before a model is loaded.
 pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
-    super::guard_environment()?;
+    let environment = guards::environment()?;
     let registry = AgentRegistry::builtin();
     let mut loaded = config::load_file(&args.pipeline, &registry)?;
     let Some(pipeline) = loaded.pipeline.take() else {
@@ -50,11 +50,15 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     announce(&args.pipeline, &loaded);
 
     let threads = machine::threads(args.threads, pipeline.device_profile.cpu_threads);
-    let wired = wiring::wire(resolved, &pipeline, registry, threads.count)?;
+    let compute = Compute::new(threads.count)?;
+    let learned = guards::load(&environment, Some((&pipeline, &args.pipeline)), &compute)?;
+    let wired = wiring::wire(resolved, &pipeline, registry, &compute, learned.models)?;
     let infos = wired.reasoner.models();
     let options = RunOptions { seed: args.seed, cancel, ..RunOptions::default() };
-    let outcome = Orchestrator::new(wired.registry, wired.reasoner)
-        .with_guard_keys(keys)
+    let orchestrator = Orchestrator::new(wired.registry, wired.reasoner).with_guard_keys(keys);
+    let detectors = learned.detectors.into_iter();
+    let outcome = detectors
+        .fold(orchestrator, Orchestrator::with_detector)
         .run(&pipeline, source, options)
         .or_failed()?;
 
@@ -69,7 +73,8 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
     };
     let mut out = output::stdout();
     if args.json {
-        let document = document(&pipeline, &outcome, &infos, args.seed);
+        let warnings = learned.warning.as_slice();
+        let document = document(&pipeline, &outcome, &infos, args.seed, warnings);
         output::json::document(&mut out, &document)?;
     } else {
         let text = describe(&pipeline, &outcome, &infos, &Style::stdout());
@@ -123,7 +128,13 @@ fn announce(path: &Path, loaded: &Loaded) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn document(pipeline: &Pipeline, outcome: &RunOutcome, models: &[ModelInfo], seed: u64) -> Value {
+fn document(
+    pipeline: &Pipeline,
+    outcome: &RunOutcome,
+    models: &[ModelInfo],
+    seed: u64,
+    warnings: &[String],
+) -> Value {
     let models: Vec<_> = models
         .iter()
         .map(|model| {
@@ -147,6 +158,7 @@ fn document(pipeline: &Pipeline, outcome: &RunOutcome, models: &[ModelInfo], see
         "results": outcome.results,
         "cards": outcome.cards,
         "models": models,
+        "warnings": warnings,
     })
 }
 

@@ -4,13 +4,17 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use bho_engine::Compute;
+use bho_guard::GuardEnv;
+use bho_models::ModelStore;
 use bho_orchestrator::agents::AgentRegistry;
-use bho_orchestrator::config::{self, Fault, Loaded, Pipeline, Severity};
+use bho_orchestrator::config::{self, Fault, Loaded, Pipeline, Pos, Severity};
 use serde_json::{Value, json};
 
 use crate::cli::args::ValidateArgs;
 use crate::exit::{Exit, Failure, OrFailed as _};
-use crate::models::{self, Role};
+use crate::guards::{self, RULES_ALONE, Unfit};
+use crate::models::{self, Choice, Role};
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
 use crate::output::{self, count};
@@ -18,17 +22,18 @@ use crate::wiring;
 
 /// One model of the pipeline and what its name stands for.
 struct Resolved {
-    choice: models::Choice,
-    /// None where nodes write and the pipeline names no language model.
+    choice: Choice,
+    /// None where nodes write and the pipeline names no language model, or where the guard goes without one.
     model: Result<Option<String>, String>,
 }
 
 /// Validates; exits with 1 if the pipeline cannot run.
 pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
+    let environment = guards::environment()?;
     let mut loaded = config::load_file(&args.pipeline, &AgentRegistry::builtin())?;
     let resolved = match &loaded.pipeline {
         Some(pipeline) => {
-            let (resolved, faults) = resolve(pipeline, &args.pipeline)?;
+            let (resolved, faults) = resolve(pipeline, &args.pipeline, &environment)?;
             loaded.faults.extend(faults);
             resolved
         }
@@ -54,7 +59,11 @@ pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
 }
 
 /// The models of a pipeline, and what is wrong with how its nodes use them.
-fn resolve(pipeline: &Pipeline, file: &Path) -> Result<(Vec<Resolved>, Vec<Fault>), Failure> {
+fn resolve(
+    pipeline: &Pipeline,
+    file: &Path,
+    environment: &GuardEnv,
+) -> Result<(Vec<Resolved>, Vec<Fault>), Failure> {
     let found = wiring::resolve(pipeline, file)?;
     let mut faults: Vec<_> = wiring::no_language_model(&found, pipeline).into_iter().collect();
     let mut resolved = Vec::new();
@@ -69,7 +78,73 @@ fn resolve(pipeline: &Pipeline, file: &Path) -> Result<(Vec<Resolved>, Vec<Fault
         let model = model.map(|source| source.map(|source| source.to_string()));
         resolved.push(Resolved { choice, model: model.map_err(|error| error.to_string()) });
     }
+    guard(pipeline, file, environment, &mut resolved, &mut faults)?;
     Ok((resolved, faults))
+}
+
+/// The models of the guard, loaded: what a file says of its labels is known only then.
+fn guard(
+    pipeline: &Pipeline,
+    file: &Path,
+    environment: &GuardEnv,
+    resolved: &mut Vec<Resolved>,
+    faults: &mut Vec<Fault>,
+) -> Result<(), Failure> {
+    let required = pipeline.policies.guard_required;
+    if required && environment.regex_only {
+        faults.push(guard_fault(
+            Severity::Error,
+            "policies.guard_required".into(),
+            None,
+            "policies.guard_required is set, and a variable switches the guard's models off".into(),
+        ));
+    }
+    let users = pipeline.nodes.iter().filter(|node| node.guard_pre || node.guard_post);
+    let users: Vec<_> = users.map(|node| node.id.clone()).collect();
+    let named = |choice: Choice| Choice {
+        file: file.display().to_string(),
+        nodes: users.clone(),
+        ..choice
+    };
+    let store = ModelStore::bundled().map_err(models::failure)?;
+    match guards::parts(environment, Some((pipeline, file)), &store, &Compute::new(1)?) {
+        Ok(parts) => resolved.extend(
+            parts
+                .into_iter()
+                .map(|part| Resolved { choice: named(part.choice), model: Ok(Some(part.source)) }),
+        ),
+        Err(unfit) => {
+            let Unfit { choice, message, dispensable } = *unfit;
+            let choice = named(choice);
+            let model = if dispensable && !required {
+                let key = choice.key.unwrap_or("models.guard");
+                let message = format!("{key}: {message}; {RULES_ALONE}");
+                faults.push(guard_fault(Severity::Warning, key.into(), choice.pos, message));
+                Ok(None)
+            } else {
+                Err(message)
+            };
+            resolved.push(Resolved { choice, model });
+        }
+    }
+    Ok(())
+}
+
+fn guard_fault(severity: Severity, path: String, pos: Option<Pos>, message: String) -> Fault {
+    let pos = pos.unwrap_or(Pos { line: 1, column: 1 });
+    Fault { severity, code: "guard_model", path, pos, message, hint: None }
+}
+
+/// A pipeline that can run. Else its errors and warnings are printed, and the verb has failed.
+pub(crate) fn valid(path: &Path) -> Result<Pipeline, Failure> {
+    let loaded = config::load_file(path, &AgentRegistry::builtin())?;
+    loaded.pipeline.ok_or_else(|| {
+        let (file, style) = (path.display().to_string(), Style::stderr());
+        let faults = loaded.faults.iter().filter(|fault| fault.severity != Severity::NotYet);
+        let text: String = faults.map(|fault| render(fault, &file, &style)).collect();
+        let _ = io::stderr().write_all(text.as_bytes());
+        Failure::silent(Exit::Failed)
+    })
 }
 
 fn counts(faults: &[Fault]) -> [usize; 3] {
@@ -158,6 +233,9 @@ fn report(
         for Resolved { choice, model } in used {
             let is = match model {
                 Ok(Some(model)) => model.as_str().into(),
+                Ok(None) if choice.role == Role::Guard => {
+                    Cell::tinted(Tint::Yellow, "none: rules alone")
+                }
                 Ok(None) => Cell::tinted(Tint::Yellow, "no language model"),
                 Err(_) => Cell::tinted(Tint::Red, "unknown"),
             };
@@ -182,7 +260,7 @@ fn report(
 }
 
 /// A fault as [`Fault::render`] gives it, with its label coloured.
-pub(super) fn render(fault: &Fault, file: &str, style: &Style) -> String {
+pub(crate) fn render(fault: &Fault, file: &str, style: &Style) -> String {
     let text = fault.render(file);
     let (label, tint) = match fault.severity {
         Severity::Error => ("error[", Tint::Red),

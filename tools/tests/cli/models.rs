@@ -199,7 +199,8 @@ fn damage_is_found_listed_and_removed() {
         stderr(&list)
     );
     let list = json(&models(&store, &["models", "list", "--json"]), 1);
-    assert!(list["models"][2]["fault"].as_str().unwrap().contains("torn.json"));
+    let mut faults = list["models"].as_array().unwrap().iter().map(|m| m["fault"].as_str());
+    assert!(faults.any(|fault| fault.is_some_and(|fault| fault.contains("torn.json"))));
     fails(&models(&store, &["inspect", "torn"]), 1, "torn.json");
     assert_eq!(models(&store, &["models", "rm", "torn", "--yes"]).status.code(), Some(0));
     let removed = json(&models(&store, &["models", "rm", "tiny", "--yes", "--json"]), 0);
@@ -228,10 +229,9 @@ fn nothing_is_done_unasked() {
         "more than --max-size 1000",
     );
     fails(&models(&store, &["models", "pull", "org/model", "--yes"]), 2, "BHO_HUB");
-    assert_eq!(
-        json(&models(&store, &["models", "list", "--json"]), 0)["models"].as_array().unwrap().len(),
-        2
-    );
+    let list = json(&models(&store, &["models", "list", "--json"]), 0);
+    let own = list["models"].as_array().unwrap().iter().filter(|model| model["bundled"] == false);
+    assert_eq!(own.map(|model| &model["name"]).collect::<Vec<_>>(), ["tiny"]);
 }
 
 #[cfg(not(feature = "pull"))]

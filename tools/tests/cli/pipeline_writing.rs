@@ -28,8 +28,15 @@ fn written(dir: &Path, model: &str, nodes: &str) -> PathBuf {
     path
 }
 
+/// The program without the guard's models, which would take some of the random letters that are written here for names.
+fn rules_alone() -> assert_cmd::Command {
+    let mut command = bho();
+    command.env("GUARD_REGEX_ONLY", "1");
+    command
+}
+
 fn run_on(path: &Path, flags: &[&str]) -> Output {
-    bho().arg("run").arg(path).args(["--input", TEXT]).args(flags).output().unwrap()
+    rules_alone().arg("run").arg(path).args(["--input", TEXT]).args(flags).output().unwrap()
 }
 
 fn validate(path: &Path, flags: &[&str]) -> Output {
@@ -55,7 +62,8 @@ fn two_nodes_write_side_by_side_and_a_third_joins_them() {
     let report = json(&validate(&path, &["--json"]), 0);
     assert_eq!((&report["faults"], &report["valid"]), (&value!([]), &value!(true)));
     let roles: Vec<_> = report["models"].as_array().unwrap().iter().map(|m| &m["role"]).collect();
-    assert_eq!(roles, ["reasoner", "embedder", "generator"]);
+    assert_eq!(roles[..3], ["reasoner", "embedder", "generator"]);
+    assert!(roles[3..].iter().all(|role| *role == "guard"));
     assert_eq!(report["models"][2]["nodes"], value!(["one", "two", "three"]));
 
     let trace = dir.path().join("trace.json");
@@ -259,7 +267,7 @@ fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
     assert_eq!(outcome["status"], "complete");
     assert!(TEXT.contains(outcome["results"]["sum"]["text"].as_str().unwrap()));
     let names: Vec<_> = outcome["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
-    assert_eq!(names, ["minilm-l6-int8", "random"]);
+    assert_eq!(names[..2], ["minilm-l6-int8", "random"]);
 }
 
 #[test]
@@ -269,7 +277,7 @@ fn a_name_of_the_store_is_a_model_of_pipelines() {
     let store = dir.path().join("store");
     let flags = ["--name", "mine", "--licence", "MIT", "--yes"];
     let with_store =
-        |args: &[&str]| bho().env("BHO_MODELS_DIR", &store).args(args).output().unwrap();
+        |args: &[&str]| rules_alone().env("BHO_MODELS_DIR", &store).args(args).output().unwrap();
     let pulled = with_store(&[&["models", "pull", &model][..], &flags].concat());
     assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
     let path = dir.path().join("p.yml");

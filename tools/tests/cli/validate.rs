@@ -57,7 +57,7 @@ fn keys_without_effect_are_listed_with_their_place() {
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(0));
     assert!(text.contains("accepted, not yet in effect:"), "{text}");
-    assert!(text.contains("23:3  ") && text.contains("models.guard"), "{text}");
+    assert!(text.contains("19:3  ") && text.contains("budgets.memory_mb"), "{text}");
     assert!(text.lines().last().unwrap().contains("full.yml: valid (4 nodes, 0 errors"), "{text}");
 }
 

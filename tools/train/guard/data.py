@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The texts that the guard is trained, calibrated and reported on, as one JSONL file a part.
 
-    python data.py DATA_FOLDER OUT_FOLDER [--without SOURCE ...]
+    python data.py DATA_FOLDER OUT_FOLDER [--packages FOLDER] [--without SOURCE ...] [--own FILE.jsonl [--only-own]]
 
-DATA_FOLDER holds the public sets (MANIFEST.tsv names each with its licence). A row is
+DATA_FOLDER holds the public sets (MANIFEST.tsv names each with its licence), --packages the wheels of packages.py. A row is
 {"text", "source", "weight", "toxicity", "jailbreak", "indirect"}: a label is a share from 0 to 1, or null where the
 source says nothing about that head; then the row does not teach it. Parts: train, calibrate (every 20th text of the
 training sources, by hash), and report-* (never trained on; what is nearly the same as one of them is dropped from the
-others). `--without` turns a training source into a report part, to measure on sources never seen.
+others). `--without` turns a training source into a report part, to measure on sources never seen. `--own` adds texts of
+your own in the format of `bho eval guard`: {"text": ..., "labels": {"toxicity": 0, "jailbreak": 1}}.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import pathlib
 import random
 import re
 
+import packages
 from grammar import Grammar
 from view import view
 
@@ -54,7 +56,7 @@ def civil(data):
 
 def davidson(data):
     """Tweets. "Offensive" is noisy and falls on African American English, hence the low weight (Davidson et al. 2019)."""
-    weights = {"hate": (1.0, 1.0), "offensive": (0.25, 0.8), "neither": (1.0, 0.0)}
+    weights = {"hate": (1.0, 1.0), "offensive": (0.1, 0.8), "neither": (1.0, 0.0)}
     for item in rows_of(data / "tox_davidson/all.jsonl"):
         weight, label = weights[item["cls"]]
         yield row(re.sub(r"^[!\"\s]+|RT @\w+:|&#\d+;", " ", item["text"]), "davidson", weight, toxicity=label, jailbreak=0)
@@ -192,8 +194,36 @@ def own(_data):
         yield row(text, "own_abuse", 0.7, toxicity=1, jailbreak=0)
 
 
+def written(_data):
+    """Texts written for this: risky ones, and innocent ones in the same words."""
+    for path in sorted((pathlib.Path(__file__).parent / "written").glob("*.jsonl")):
+        for item in labelled(path):
+            yield row(item["text"], "written", 2.0, **item["labels"])
+
+
+def packaged(folder):
+    """Attacks out of packages."""
+    requests = Grammar("jailbreak").texts("harm_ask", 200, "packages") + Grammar("benign").texts("task", 100, "packages")
+    for text in packages.jailbreaks(folder, requests, SEED):
+        yield row(text, "pyrit", 1.5, jailbreak=1, indirect=1)
+    for text in packages.planted(folder, 6, SEED):
+        yield row(text, "spikee", jailbreak=1, indirect=1)
+
+
+def labelled(path):
+    """Rows in the format of `bho eval guard`."""
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            item = json.loads(line)
+            if not isinstance(item.get("text"), str) or set(item.setdefault("labels", {})) - set(HEADS):
+                raise SystemExit(f"{path}:{number}: expected a `text` and `labels` of {', '.join(HEADS)}")
+            yield item
+
+
 SOURCES = (
-    civil, davidson, edos, hatemoji, stormfront, wiki, wnut, assistants, deepset, jackhhao, garak, prose, indirect, own,
+    civil, davidson, edos, hatemoji, stormfront, wiki, wnut, assistants, deepset, jackhhao, garak, prose, indirect, own, written,
 )  # fmt: skip
 
 
@@ -206,9 +236,6 @@ def reports(data):
     yield "deepset", [
         row(item["text"], "deepset", jailbreak=item["label"])
         for item in rows_of(data / "jb_deepset_prompt_injections/test.jsonl")
-    ]
-    yield "jackhhao", [
-        row(item["text"], "jackhhao", jailbreak=item["label"]) for item in rows_of(data / "jb_jackhhao/test.jsonl")
     ]
     yield "hatemoji", [
         row(item["text"], "hatemoji", toxicity=item["label"]) for item in rows_of(data / "tox_hatemoji/test.jsonl")
@@ -242,14 +269,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--packages", type=pathlib.Path, metavar="FOLDER")
+    parser.add_argument("--own", type=pathlib.Path, metavar="FILE.jsonl")
+    parser.add_argument("--only-own", action="store_true", help="train on nothing else")
     parser.add_argument("--without", nargs="*", default=[], metavar="SOURCE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
     parts = {f"report-{name}": rows for name, rows in reports(options.data)}
     training = []
-    for source in SOURCES:
+    for source in () if options.only_own else SOURCES:
         training += source(options.data)
+    if options.packages:
+        training += packaged(options.packages)
+    if options.own:
+        training += [row(item["text"], "own", 2.0, **item["labels"]) for item in labelled(options.own)]
     unknown = set(options.without) - {item["source"] for item in training}
     if unknown:
         raise SystemExit(f"--without: no source is called {', '.join(sorted(unknown))}")

@@ -31,6 +31,15 @@ def from_minilm(folder, layers):
     return model
 
 
+def from_checkpoint(folder):
+    """A guard that was trained before: what export.py or unpack.py wrote."""
+    model = BertForSequenceClassification.from_pretrained(folder)
+    labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    if labels != list(HEADS):
+        raise SystemExit(f"{folder}: the labels are {labels}; accepted: {list(HEADS)}")
+    return model
+
+
 def logits_of(model, ids, mask):
     """Logits [texts, heads] of token ids [texts, tokens] with a mask of the same shape."""
     return model(input_ids=ids, attention_mask=mask).logits

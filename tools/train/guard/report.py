@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What a trained run does on a part: python report.py --parts PARTS --minilm FOLDER --run RUN [--layers ...] PART..."""
+"""What a trained run does: python report.py --parts PARTS --minilm FOLDER --run RUN [--layers ...] PART...
+
+A PART is one that data.py wrote (report-bastion), or a file in the format of `bho eval guard`, which goes through the
+same view of texts. Recall and false alarms are at 0.5, before calibration.
+"""
 
 import argparse
 import json
@@ -13,6 +17,7 @@ from tokenizers import Tokenizer
 from data import HEADS
 from model import batches, from_minilm, logits_of, padded
 from train import WINDOW
+from view import view
 
 
 def scores_of(model, tokenizer, texts):
@@ -46,8 +51,19 @@ def auc(scores, labels):
     return (ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * (len(labels) - positives))
 
 
+def rows_of(file):
+    """Texts, labels and sources."""
+    rows = [json.loads(line) for line in open(file, encoding="utf-8") if line.strip()]
+    if "source" in rows[0]:
+        return rows
+    return [
+        {"text": view(item["text"]), "source": item.get("group", "")} | {head: item["labels"].get(head) for head in HEADS}
+        for item in rows
+    ]
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--parts", type=pathlib.Path, required=True)
     parser.add_argument("--minilm", type=pathlib.Path, required=True)
     parser.add_argument("--run", type=pathlib.Path, required=True)
@@ -62,7 +78,7 @@ def main():
     state = torch.load(file if file.exists() else options.run / "run.pt", map_location="cpu")
     model.load_state_dict(state.get("model", state))
     for part in options.part:
-        rows = [json.loads(line) for line in open(options.parts / f"{part}.jsonl", encoding="utf-8")]
+        rows = rows_of(options.parts / f"{part}.jsonl" if "." not in part else pathlib.Path(part))
         scores = scores_of(model, tokenizer, [item["text"] for item in rows])
         for source in [None, *sorted({item["source"] for item in rows})]:
             for number, head in enumerate(HEADS):

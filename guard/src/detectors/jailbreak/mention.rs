@@ -29,7 +29,7 @@ const SUBJECT: &[&str] = &[
 ];
 
 /// The factor for the weight of a phrase at `span`: 1.0 for one that is used.
-pub(super) fn factor(text: &str, span: &Range<usize>) -> f32 {
+pub(crate) fn factor(text: &str, span: &Range<usize>) -> f32 {
     let before = &text[floor_boundary(text, span.start.saturating_sub(REACH))..span.start];
     let after = &text[span.end..floor_boundary(text, span.end.saturating_add(REACH))];
     let subject_before = has(before, SUBJECT);

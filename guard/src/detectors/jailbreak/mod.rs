@@ -14,14 +14,14 @@
 mod lexicon;
 mod markers;
 mod matcher;
-mod mention;
+pub(crate) mod mention;
 mod rules;
 
 pub(crate) use rules::words;
 
 use std::ops::Range;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 
@@ -41,6 +41,9 @@ const STRONG: f32 = 0.5;
 const UNADDRESSED: f32 = 0.55;
 /// Tiles that score less are not reported.
 const FLOOR: f32 = 0.1;
+
+/// The rule that stands for control markers.
+pub(crate) const ROLE_MARKER: &str = "role_marker";
 
 /// What a rule is a sign of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +74,7 @@ impl Family {
             Self::PromptExtraction => "prompt_extraction",
             Self::SpecialMode => "special_mode",
             Self::SafetyBypass => "safety_bypass",
-            Self::RoleMarker => "role_marker",
+            Self::RoleMarker => ROLE_MARKER,
             Self::EncodedRequest => "encoded_request",
             Self::Machine => "machine",
         }
@@ -117,6 +120,15 @@ impl Detector for JailbreakDetector {
 
     fn signal(&self) -> Signal {
         Signal::Jailbreak
+    }
+
+    fn hold(&self) -> Hold {
+        // The longest phrase; then what follows it, which may be another, or tell that it is only talked about.
+        Hold { words: rules::LONGEST, lead: 0, signs: 0, after: 256, sentences: false }
+    }
+
+    fn opinion(&self, _: Category) -> Opinion {
+        Opinion::Rules
     }
 
     fn detect(

@@ -3,11 +3,13 @@
 
 mod moderator;
 mod pieces;
+mod recall;
 mod tagger;
 #[cfg(test)]
 mod testing;
 
 pub use moderator::Moderator;
+pub use recall::Recall;
 pub use tagger::{PiiTagger, TAGGED_TYPES};
 
 use bho_engine::EngineError;

@@ -7,7 +7,8 @@ use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
+use crate::detectors::indirect::addresses_someone;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 use crate::normalise::model_view;
@@ -24,12 +25,18 @@ const HEADS: &[(&str, Category, &str)] = &[
     ("jailbreak", Category::Jailbreak, "jailbreak"),
     ("injection", Category::Jailbreak, "injection"),
     ("prompt_injection", Category::Jailbreak, "injection"),
+    ("indirect", Category::Indirect, "indirect"),
+    ("indirect_injection", Category::Indirect, "indirect"),
 ];
 
 /// A classifier of texts whose labels, by their names in the model's configuration, feed the guard's signals.
 ///
 /// The model reads [`model_view`] in windows; each window's probabilities are findings of that window, so that the worst
 /// part of a long text decides and is where the card points to.
+///
+/// What it says of orders hidden in a text counts for retrieved texts only. Most of those are prose that speaks to nobody:
+/// the model is run on one only if rules found something in it, or it holds a word that an order needs
+/// ([`addresses_someone`]). Toxicity of other retrieved texts is judged where they are said, in the output of nodes.
 pub struct Moderator {
     encoder: Arc<dyn Encoder>,
     /// By the model's label: what it feeds, if anything.
@@ -82,6 +89,14 @@ impl Detector for Moderator {
         false
     }
 
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
+    }
+
+    fn opinion(&self, category: Category) -> Opinion {
+        if self.feeds(category) { Opinion::Model } else { Opinion::Own }
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -89,6 +104,12 @@ impl Detector for Moderator {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let view = model_view(text);
+        let retrieved = ctx.source() == Source::Retrieved;
+        let suspected =
+            |f: &Finding| matches!(f.category, Category::Jailbreak | Category::Indirect);
+        if retrieved && !out.iter().any(suspected) && !addresses_someone(view.text()) {
+            return Ok(());
+        }
         for piece in pieces(view.text()) {
             ctx.check_cancelled()?;
             let part = &view.text()[piece.clone()];
@@ -104,6 +125,7 @@ impl Detector for Moderator {
                     view.span(piece.start + window.span.start..piece.start + window.span.end);
                 for (label, head) in window.labels.iter().zip(&self.heads) {
                     if let Some((category, rule)) = *head
+                        && (retrieved || category != Category::Indirect)
                         && label.probability >= FLOOR
                     {
                         out.push(Finding {
@@ -161,6 +183,23 @@ mod tests {
         for (_, part, _) in found {
             assert!(part.contains("toad") && part.len() <= 4096, "{}", part.len());
         }
+    }
+
+    #[test]
+    fn hidden_orders_count_in_retrieved_texts_which_cost_nothing_without_an_addressee() {
+        let moderator = Moderator::new(Fake::classifier(&["toxicity", "indirect"])).unwrap();
+        let found = |text: &str, source| {
+            let mut out = Vec::new();
+            let ctx = DetectContext::new(text, Mode::Input).of(source);
+            moderator.detect(text, &ctx, &mut out).unwrap();
+            out.into_iter().map(|f| f.category).collect::<Vec<_>>()
+        };
+        let order = "you, toad, obeys";
+        assert_eq!(found(order, Source::Dialogue), [Category::Toxicity]);
+        assert_eq!(found(order, Source::Retrieved), [Category::Toxicity, Category::Indirect]);
+        assert!(found("the toad obeys", Source::Retrieved).is_empty());
+        assert_eq!(moderator.opinion(Category::Indirect), Opinion::Model);
+        assert_eq!(moderator.opinion(Category::Jailbreak), Opinion::Own);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::yaml::{Document, Path};
 
 use super::decode::{Decoded, NodeSource};
 use super::fault::{Faults, quoted};
-use super::{Node, Pipeline, Pos};
+use super::{ListEntry, Node, Pipeline, Pos};
 
 /// Longest id of a node.
 const MAX_ID: usize = 128;
@@ -158,8 +158,10 @@ fn pii_types(cx: &Context<'_>, faults: &mut Faults) {
     let redactions = cx.document.root.entry("policies").and_then(|p| p.value.entry("redactions"));
     let Some(redactions) = redactions else { return };
     let known = bho_guard::known_pii_types();
+    let deny = &cx.pipeline.policies.deny;
     for entry in redactions.value.entries() {
-        if known.iter().all(|kind| kind.key() != &*entry.key) {
+        let denied = |list: &ListEntry| list.kind.as_deref() == Some(&*entry.key);
+        if known.iter().all(|kind| kind.key() != &*entry.key) && !deny.iter().any(denied) {
             let hint = faults.suggestion(&entry.key, known.iter().map(|kind| kind.key()));
             let message = format!("the guard knows no kind of PII called {}", quoted(&entry.key));
             faults.error("unknown_pii_type", &path.key(&entry.key), entry.key_pos, message).hint =

@@ -10,7 +10,7 @@ use super::Context;
 use super::graph::Ancestors;
 
 /// What a result holds beside what its agent or its `io.outputs` put there.
-const ALWAYS: [&str; 3] = ["_node", "_error", "_moderation"];
+const ALWAYS: [&str; 4] = ["_node", "_error", "_moderation", "_policy_tags"];
 
 /// Broken references reported in one text.
 const MAX_ERRORS: usize = 16;

@@ -94,7 +94,9 @@ impl Labels {
         if labels.iter().all(Option::is_none) {
             let numbers = NUMBERS.iter().map(|(entity, ..)| *entity);
             let all: Vec<_> = OTHERS.iter().map(|(entity, _)| *entity).chain(numbers).collect();
-            return Err(format!("model {name} labels none of: {}", all.join(", ")));
+            let (found, known) = (encoder.labels().join(", "), all.join(", "));
+            let accepted = "accepted: O, and B-X, I-X with X one or more of";
+            return Err(format!("model {name} has the labels [{found}]; {accepted}: {known}"));
         }
         Ok(Self(labels))
     }

@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! From answers to figures: the report of `bho eval guard`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::bootstrap::{Bootstrap, Estimate};
+use super::data::{Data, DataFile, HEADS};
+use super::guard::{Answer, Answers, Voice};
+use super::latency::Latency;
+use super::mistakes::{self, Masking, Mistake};
+use super::ranking::{Bin, FIGURES, Ranking, Step};
+use super::spans::{self, Counts, OVERALL_FIGURES, Sum, TYPE_FIGURES};
+use super::types::{Standing, Types};
+
+/// The value of [`Report::format`].
+pub(crate) const FORMAT: &str = "bho.eval.guard.v1";
+/// Most points of a curve in a report.
+const CURVE_POINTS: usize = 256;
+/// Bins of the histograms of scores.
+const SCORE_BINS: usize = 40;
+
+/// Everything that was measured. Keys are told in `docs/evaluation.md`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Report {
+    pub(crate) format: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) data: Vec<DataFile>,
+    pub(crate) texts: usize,
+    /// What was left aside when reading, and in how many lines.
+    pub(crate) notes: BTreeMap<String, usize>,
+    pub(crate) subject: SubjectReport,
+    pub(crate) bootstrap: BootstrapReport,
+    pub(crate) pii: Option<PiiReport>,
+    pub(crate) toxicity: Option<SignalReport>,
+    pub(crate) jailbreak: Option<SignalReport>,
+    pub(crate) latency: Option<Latency>,
+    pub(crate) machine: Option<String>,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SubjectReport {
+    /// The file of somebody else's predictions; none when it was the guard.
+    pub(crate) predictions: Option<String>,
+    pub(crate) mode: &'static str,
+    pub(crate) pipeline: Option<String>,
+    pub(crate) calibration: Option<String>,
+    pub(crate) models: Vec<ModelReport>,
+    pub(crate) thresholds: ThresholdsReport,
+}
+
+/// A model of the guard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ModelReport {
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+}
+
+/// Where the guard acts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct ThresholdsReport {
+    pub(crate) toxicity: f64,
+    pub(crate) jailbreak: f64,
+    pub(crate) pii: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct BootstrapReport {
+    pub(crate) resamples: usize,
+    pub(crate) seed: u64,
+    pub(crate) interval: f64,
+}
+
+/// Precision, recall and F1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Rates {
+    pub(crate) precision: Estimate,
+    pub(crate) recall: Estimate,
+    pub(crate) f1: Estimate,
+}
+
+impl Rates {
+    fn of(figures: &[Estimate]) -> Self {
+        Self { precision: figures[0], recall: figures[1], f1: figures[2] }
+    }
+}
+
+/// Personal data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PiiReport {
+    pub(crate) texts: usize,
+    /// Labelled spans that count, and found ones.
+    pub(crate) labelled: u64,
+    pub(crate) found: u64,
+    pub(crate) strict: Rates,
+    pub(crate) overlap: Rates,
+    pub(crate) bytes: Rates,
+    /// Labelled spans that are covered from end to end, whatever the type.
+    pub(crate) covered: Estimate,
+    /// Texts that are labelled with nothing, and the share of them in which something was found.
+    pub(crate) clean_texts: usize,
+    pub(crate) clean_texts_flagged: Estimate,
+    pub(crate) types: Vec<TypeReport>,
+    /// Labels that do not count, and why.
+    pub(crate) apart: Vec<ApartReport>,
+    /// What was found of types that do not count.
+    pub(crate) set_aside: BTreeMap<String, usize>,
+    pub(crate) confusion: Confusion,
+    pub(crate) by_detector: BTreeMap<&'static str, Map<String, Value>>,
+}
+
+/// One type.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct TypeReport {
+    #[serde(rename = "type")]
+    pub(crate) name: String,
+    pub(crate) labelled: u64,
+    pub(crate) found: u64,
+    pub(crate) strict: Rates,
+    pub(crate) overlap: Rates,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ApartReport {
+    pub(crate) label: String,
+    pub(crate) why: Standing,
+    pub(crate) labelled: usize,
+}
+
+/// For each labelled type, as what its spans were found. The last row is what met no label, the last column what was
+/// not found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Confusion {
+    pub(crate) types: Vec<String>,
+    pub(crate) counts: Vec<Vec<usize>>,
+}
+
+/// Toxicity or jailbreak.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SignalReport {
+    pub(crate) texts: usize,
+    pub(crate) positives: usize,
+    pub(crate) negatives: usize,
+    pub(crate) threshold: f64,
+    /// By name; `fpr` is the over-defense rate.
+    pub(crate) figures: Figures,
+    pub(crate) groups: Vec<GroupReport>,
+    pub(crate) reliability: Vec<Bin>,
+    pub(crate) histogram: HistogramReport,
+    /// False positive rate, recall, threshold.
+    pub(crate) roc: Vec<[f64; 3]>,
+    /// Recall, precision, threshold.
+    pub(crate) precision_recall: Vec<[f64; 3]>,
+    pub(crate) by_detector: BTreeMap<&'static str, Map<String, Value>>,
+}
+
+/// Figures in the order of [`FIGURES`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figures(pub(crate) Vec<Estimate>);
+
+impl Figures {
+    /// The figure of this name.
+    pub(crate) fn get(&self, name: &str) -> Estimate {
+        let at = FIGURES.iter().position(|known| *known == name);
+        let none = Estimate { value: None, low: None, high: None };
+        at.and_then(|at| self.0.get(at)).copied().unwrap_or(none)
+    }
+}
+
+impl Serialize for Figures {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(FIGURES.iter().zip(&self.0))
+    }
+}
+
+/// The texts of one group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct GroupReport {
+    pub(crate) group: String,
+    pub(crate) texts: usize,
+    pub(crate) positives: usize,
+    pub(crate) negatives: usize,
+    pub(crate) recall: Estimate,
+    pub(crate) fpr: Estimate,
+    pub(crate) auc: Estimate,
+}
+
+/// Texts by score, in bins of equal width from 0 to 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct HistogramReport {
+    pub(crate) negatives: Vec<usize>,
+    pub(crate) positives: Vec<usize>,
+}
+
+/// How to measure.
+pub(crate) struct Measuring<'a> {
+    pub(crate) bootstrap: Bootstrap,
+    pub(crate) thresholds: ThresholdsReport,
+    pub(crate) labelled_types_only: bool,
+    /// None leaves texts out.
+    pub(crate) masking: Option<Masking<'a>>,
+}
+
+/// What was measured, to be put into a [`Report`].
+pub(crate) struct Measured {
+    pub(crate) pii: Option<PiiReport>,
+    /// In the order of [`HEADS`].
+    pub(crate) signals: [Option<SignalReport>; 2],
+    pub(crate) latency: Option<Latency>,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl Measuring<'_> {
+    /// Measures answers to labelled texts.
+    pub(crate) fn measure(&self, data: &Data, mut answers: Answers, types: &Types) -> Measured {
+        let set_aside = self.set_aside(data, &mut answers, types);
+        let mut mistakes = Vec::new();
+        let pii = self.pii(data, &answers, types, set_aside, &mut mistakes);
+        let thresholds = [self.thresholds.toxicity, self.thresholds.jailbreak];
+        let signals = [0, 1].map(|head| {
+            let masking = self.masking.as_ref();
+            let report = self.signal(data, &answers, head, thresholds[head])?;
+            let of =
+                mistakes::of_signal(data, &answers.all, head, thresholds[head], types, masking);
+            mistakes.extend(of);
+            Some(report)
+        });
+        Measured { pii, signals, latency: Latency::of(&answers.times), mistakes }
+    }
+
+    /// Takes out what was found of types that do not count.
+    fn set_aside(
+        &self,
+        data: &Data,
+        answers: &mut Answers,
+        types: &Types,
+    ) -> BTreeMap<String, usize> {
+        let golds = data.examples.iter().flat_map(|example| example.spans.iter().flatten());
+        let labelled: std::collections::BTreeSet<usize> =
+            golds.flat_map(|gold| types.label(gold.label).keys.iter().copied()).collect();
+        let counts = |key: usize| {
+            types.is_known(key) && (!self.labelled_types_only || labelled.contains(&key))
+        };
+        let mut out = BTreeMap::new();
+        for (example, answer) in data.examples.iter().zip(&mut answers.all) {
+            answer.spans.retain(|found| {
+                let keep = counts(found.key);
+                if !keep && example.spans.is_some() {
+                    *out.entry(types.key(found.key).to_owned()).or_default() += 1;
+                }
+                keep
+            });
+        }
+        for answer in answers.by_voice.iter_mut().flat_map(|(_, answers)| answers) {
+            answer.spans.retain(|found| counts(found.key));
+        }
+        out
+    }
+
+    fn pii(
+        &self,
+        data: &Data,
+        answers: &Answers,
+        types: &Types,
+        set_aside: BTreeMap<String, usize>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<PiiReport> {
+        let judged = judged(data, &answers.all, types);
+        if judged.is_empty() {
+            return None;
+        }
+        *mistakes = mistakes::of_pii(data, &answers.all, &judged, types, self.masking.as_ref());
+        let counts: Vec<&Counts> = judged.iter().map(|(_, counts)| counts).collect();
+        let whole = Sum::of(&counts, &vec![1; counts.len()], types.keys());
+        let seen = |key: &usize| whole.support(*key) != (0.0, 0.0);
+        let mut present: Vec<usize> = (0..types.keys()).filter(seen).collect();
+        present.sort_by(|a, b| {
+            let labelled = |key: &usize| whole.support(*key).0;
+            labelled(b).total_cmp(&labelled(a)).then_with(|| types.key(*a).cmp(types.key(*b)))
+        });
+        // A text is clean if nobody labelled anything in it, whatever counts.
+        let clean: Vec<(bool, bool)> = judged
+            .iter()
+            .map(|(text, counts)| {
+                let clean = data.examples[*text].spans.as_ref().is_some_and(Vec::is_empty);
+                (clean, counts.types.iter().any(|(_, counts)| counts.found > 0))
+            })
+            .collect();
+        let estimates = self.bootstrap.estimates(counts.len(), |weights| {
+            let sum = Sum::of(&counts, weights, types.keys());
+            let mut figures = sum.overall().to_vec();
+            figures.push(clean_flagged(&clean, weights));
+            figures.extend(present.iter().flat_map(|key| sum.of_type(*key)));
+            figures
+        });
+        let (overall, by_type) = estimates.split_at(OVERALL_FIGURES + 1);
+        let type_report = |(key, figures): (&usize, &[Estimate])| {
+            let (labelled, found) = whole.support(*key);
+            TypeReport {
+                name: types.key(*key).to_owned(),
+                labelled: count(labelled),
+                found: count(found),
+                strict: Rates::of(&figures[..3]),
+                overlap: Rates::of(&figures[3..]),
+            }
+        };
+        let reports: Vec<TypeReport> =
+            present.iter().zip(by_type.chunks(TYPE_FIGURES)).map(type_report).collect();
+        let mut apart = BTreeMap::<usize, usize>::new();
+        for label in counts.iter().flat_map(|counts| &counts.apart) {
+            *apart.entry(*label).or_default() += 1;
+        }
+        let apart_report = |(label, labelled): (usize, usize)| ApartReport {
+            label: types.label(label).name.clone(),
+            why: types.standing(label),
+            labelled,
+        };
+        let by_detector = answers.by_voice.iter().map(|(voice, answers)| {
+            let judged = self::judged(data, answers, types);
+            let counts: Vec<&Counts> = judged.iter().map(|(_, counts)| counts).collect();
+            (name(*voice), plain(&counts, &present, types))
+        });
+        Some(PiiReport {
+            texts: counts.len(),
+            labelled: reports.iter().map(|report| report.labelled).sum(),
+            found: reports.iter().map(|report| report.found).sum(),
+            strict: Rates::of(&overall[..3]),
+            overlap: Rates::of(&overall[3..6]),
+            bytes: Rates::of(&overall[6..9]),
+            covered: overall[9],
+            clean_texts: clean.iter().filter(|(clean, _)| *clean).count(),
+            clean_texts_flagged: overall[10],
+            confusion: confusion(&counts, &present, types),
+            by_detector: by_detector.collect(),
+            types: reports,
+            apart: apart.into_iter().map(apart_report).collect(),
+            set_aside,
+        })
+    }
+
+    fn signal(
+        &self,
+        data: &Data,
+        answers: &Answers,
+        head: usize,
+        threshold: f64,
+    ) -> Option<SignalReport> {
+        let labelled: Vec<usize> =
+            (0..data.examples.len()).filter(|i| data.examples[*i].labels[head].is_some()).collect();
+        if labelled.is_empty() {
+            return None;
+        }
+        let scored = |answers: &[Answer], texts: &[usize]| -> Vec<(f64, bool)> {
+            let row = |i: &usize| {
+                (answers[*i].scores[head], data.examples[*i].labels[head] == Some(true))
+            };
+            texts.iter().map(row).collect()
+        };
+        let figures =
+            |ranking: &Ranking| {
+                Figures(self.bootstrap.estimates(ranking.texts(), |weights| {
+                    ranking.figures(weights, threshold).to_vec()
+                }))
+            };
+        let ranking = Ranking::new(&scored(&answers.all, &labelled));
+        let mut groups = BTreeMap::<&str, Vec<usize>>::new();
+        for text in &labelled {
+            if let Some(group) = &data.examples[*text].group {
+                groups.entry(group).or_default().push(*text);
+            }
+        }
+        let group_report = |(group, texts): (&str, Vec<usize>)| {
+            let ranking = Ranking::new(&scored(&answers.all, &texts));
+            let figures = figures(&ranking);
+            GroupReport {
+                group: group.to_owned(),
+                texts: ranking.texts(),
+                positives: ranking.positives(),
+                negatives: ranking.negatives(),
+                recall: figures.get("recall"),
+                fpr: figures.get("fpr"),
+                auc: figures.get("auc"),
+            }
+        };
+        let by_detector = answers.by_voice.iter().map(|(voice, answers)| {
+            let ranking = Ranking::new(&scored(answers, &labelled));
+            let figures = ranking.figures(&vec![1; ranking.texts()], threshold);
+            let figures = FIGURES.iter().zip(figures);
+            (
+                name(*voice),
+                figures.map(|(name, figure)| ((*name).to_owned(), value(figure))).collect(),
+            )
+        });
+        let (roc, precision_recall) = curves(&ranking);
+        let [negatives, positives] = ranking.histogram(SCORE_BINS);
+        Some(SignalReport {
+            texts: ranking.texts(),
+            positives: ranking.positives(),
+            negatives: ranking.negatives(),
+            threshold,
+            figures: figures(&ranking),
+            groups: groups.into_iter().map(group_report).collect(),
+            reliability: ranking.bins(),
+            histogram: HistogramReport { negatives, positives },
+            roc,
+            precision_recall,
+            by_detector: by_detector.collect(),
+        })
+    }
+}
+
+/// The signals of a report under their names.
+pub(crate) fn named(report: &Report) -> impl Iterator<Item = (&'static str, &SignalReport)> {
+    let signals = [&report.toxicity, &report.jailbreak];
+    HEADS.into_iter().zip(signals).filter_map(|(name, signal)| Some((name, signal.as_ref()?)))
+}
+
+/// The texts that are labelled for personal data, and what was found in each.
+fn judged(data: &Data, answers: &[Answer], types: &Types) -> Vec<(usize, Counts)> {
+    let pairs = data.examples.iter().zip(answers).enumerate();
+    let judge = |(text, (example, answer)): (usize, (&super::data::Example, &Answer))| {
+        let gold = example.spans.as_ref()?;
+        Some((text, spans::judge(gold, &answer.spans, types)))
+    };
+    pairs.filter_map(judge).collect()
+}
+
+/// The share of clean texts in which something was found.
+fn clean_flagged(clean: &[(bool, bool)], weights: &[u32]) -> f64 {
+    let (mut texts, mut flagged) = (0.0, 0.0);
+    for ((clean, found), weight) in clean.iter().zip(weights) {
+        if *clean {
+            texts += f64::from(*weight);
+            flagged += f64::from(*weight) * f64::from(u8::from(*found));
+        }
+    }
+    flagged / texts
+}
+
+/// The figures of one voice, without intervals.
+fn plain(counts: &[&Counts], present: &[usize], types: &Types) -> Map<String, Value> {
+    const NAMES: [&str; OVERALL_FIGURES] = [
+        "strict_precision",
+        "strict_recall",
+        "strict_f1",
+        "overlap_precision",
+        "overlap_recall",
+        "overlap_f1",
+        "bytes_precision",
+        "bytes_recall",
+        "bytes_f1",
+        "covered",
+    ];
+    let sum = Sum::of(counts, &vec![1; counts.len()], types.keys());
+    let overall = NAMES.iter().zip(sum.overall());
+    let mut out: Map<String, Value> =
+        overall.map(|(name, figure)| ((*name).to_owned(), value(figure))).collect();
+    let by_type = present.iter().map(|key| {
+        let [.., f1] = sum.of_type(*key);
+        (types.key(*key).to_owned(), value(f1))
+    });
+    out.insert("overlap_f1_by_type".to_owned(), Value::Object(by_type.collect()));
+    out
+}
+
+fn confusion(counts: &[&Counts], present: &[usize], types: &Types) -> Confusion {
+    let nothing = present.len();
+    let place = |key: Option<usize>| {
+        key.map_or(Some(nothing), |key| present.iter().position(|known| *known == key))
+    };
+    let mut table = vec![vec![0; nothing + 1]; nothing + 1];
+    for (gold, found) in counts.iter().flat_map(|counts| &counts.confusion) {
+        if let (Some(row), Some(column)) = (place(*gold), place(*found)) {
+            table[row][column] += 1;
+        }
+    }
+    Confusion {
+        types: present.iter().map(|key| types.key(*key).to_owned()).collect(),
+        counts: table,
+    }
+}
+
+/// ROC and precision over recall, from the strictest threshold to none.
+fn curves(ranking: &Ranking) -> (Vec<[f64; 3]>, Vec<[f64; 3]>) {
+    let steps = ranking.steps(&vec![1; ranking.texts()]);
+    let (positives, negatives) = (ranking.positives() as f64, ranking.negatives() as f64);
+    if positives == 0.0 {
+        return (Vec::new(), Vec::new());
+    }
+    let steps = thinned(&steps);
+    let precision =
+        |step: &Step| step.true_positives / (step.true_positives + step.false_positives);
+    let point = |step: &Step| [step.true_positives / positives, precision(step), step.score];
+    let curve = steps.iter().map(point).collect();
+    if negatives == 0.0 {
+        return (Vec::new(), curve);
+    }
+    let point = |step: &Step| {
+        [step.false_positives / negatives, step.true_positives / positives, step.score]
+    };
+    (steps.iter().map(point).collect(), curve)
+}
+
+/// At most [`CURVE_POINTS`] of the steps, spread evenly over the way that the curve takes, the last among them.
+fn thinned(steps: &[Step]) -> Vec<Step> {
+    let Some(last) = steps.last() else { return Vec::new() };
+    let way = |step: &Step| {
+        step.true_positives / last.true_positives.max(1.0)
+            + step.false_positives / last.false_positives.max(1.0)
+    };
+    let (mut out, mut next) = (Vec::new(), 0.0);
+    for (i, step) in steps.iter().enumerate() {
+        if way(step) >= next || i + 1 == steps.len() || i == 0 {
+            out.push(*step);
+            next = way(step) + way(last) / (CURVE_POINTS - 2) as f64;
+        }
+    }
+    out
+}
+
+fn name(voice: Voice) -> &'static str {
+    match voice {
+        Voice::Rules => "rules",
+        Voice::Models => "models",
+    }
+}
+
+fn value(figure: f64) -> Value {
+    serde_json::Number::from_f64(figure).map_or(Value::Null, Value::Number)
+}
+
+fn count(sum: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    let count = sum as u64;
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::data::Example;
+    use super::super::spans::{Found, Gold};
+    use super::*;
+
+    fn measuring() -> Measuring<'static> {
+        Measuring {
+            bootstrap: Bootstrap { resamples: 50, seed: 1 },
+            thresholds: ThresholdsReport { toxicity: 0.5, jailbreak: 0.6, pii: 0.7 },
+            labelled_types_only: false,
+            masking: None,
+        }
+    }
+
+    fn example(spans: Option<Vec<Gold>>, toxic: Option<bool>, group: &str) -> Example {
+        Example {
+            file: 0,
+            line: 1,
+            text: "x".repeat(100),
+            spans,
+            labels: [toxic, None],
+            group: Some(group.to_owned()),
+        }
+    }
+
+    fn setup() -> (Data, Answers, Types) {
+        let mut types = Types::new(&["email", "name"]);
+        let email = types.label_of("EMAIL_ADDRESS");
+        let organization = types.label_of("ORGANIZATION");
+        let gold = |start: usize, label| Gold { span: start..start + 5, label };
+        let found = |start: usize, key| Found { span: start..start + 5, key, score: 0.9 };
+        let (email_key, date) = (types.key_of("email"), types.key_of("date"));
+        let data = Data {
+            examples: vec![
+                example(Some(vec![gold(0, email), gold(20, organization)]), Some(true), "a"),
+                example(Some(vec![]), Some(false), "a"),
+                example(Some(vec![]), Some(false), "b"),
+                example(None, None, "b"),
+            ],
+            files: vec![DataFile { file: "d".into(), sha256: String::new(), texts: 4 }],
+            ..Data::default()
+        };
+        let answer = |spans: Vec<Found>, score| Answer { spans, scores: [score, 0.0] };
+        let answers = Answers {
+            all: vec![
+                answer(vec![found(0, email_key), found(40, date)], 0.9),
+                answer(vec![found(0, 1)], 0.7),
+                answer(vec![], 0.1),
+                answer(vec![found(0, email_key)], 1.0),
+            ],
+            times: vec![(1.0, 100); 4],
+            ..Answers::default()
+        };
+        (data, answers, types)
+    }
+
+    #[test]
+    fn every_label_and_every_finding_is_accounted_for() {
+        let (data, answers, types) = setup();
+        let measured = measuring().measure(&data, answers, &types);
+        let pii = measured.pii.unwrap();
+        assert_eq!((pii.texts, pii.labelled, pii.found), (3, 1, 2));
+        assert_eq!(pii.apart[0].label, "ORGANIZATION");
+        assert_eq!(pii.apart[0].why, Standing::Unknown);
+        assert_eq!(pii.set_aside, BTreeMap::from([("date".to_owned(), 1)]));
+        assert_eq!((pii.clean_texts, pii.clean_texts_flagged.value), (2, Some(0.5)));
+        assert_eq!(pii.overlap.precision.value, Some(0.5));
+        assert_eq!(pii.confusion.types, ["email", "name"]);
+        assert_eq!(pii.confusion.counts, [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
+        let toxicity = measured.signals[0].as_ref().unwrap();
+        assert_eq!((toxicity.positives, toxicity.negatives), (1, 2));
+        assert_eq!(toxicity.figures.get("auc").value, Some(1.0));
+        assert_eq!(toxicity.figures.get("fpr").value, Some(0.5));
+        let groups: Vec<_> =
+            toxicity.groups.iter().map(|g| (g.group.as_str(), g.fpr.value)).collect();
+        assert_eq!(groups, [("a", Some(1.0)), ("b", Some(0.0))]);
+        assert!(measured.signals[1].is_none());
+        let kinds: Vec<_> = measured.mistakes.iter().map(|m| (m.signal, m.kind)).collect();
+        assert_eq!(kinds, [("pii", "wrong"), ("toxicity", "false_alarm")]);
+    }
+
+    #[test]
+    fn types_that_are_never_labelled_can_be_left_out() {
+        let (data, answers, types) = setup();
+        let measuring = Measuring { labelled_types_only: true, ..measuring() };
+        let pii = measuring.measure(&data, answers, &types).pii.unwrap();
+        assert_eq!(pii.overlap.precision.value, Some(1.0));
+        assert_eq!(pii.set_aside.get("name"), Some(&1));
+    }
+
+    #[test]
+    fn curves_are_thinned_and_end_where_they_end() {
+        let scored: Vec<(f64, bool)> =
+            (0..5000).map(|i| (f64::from(i) / 5000.0, i % 3 == 0)).collect();
+        let (roc, precision_recall) = curves(&Ranking::new(&scored));
+        for curve in [&roc, &precision_recall] {
+            assert!(curve.len() <= CURVE_POINTS && curve.len() > 100, "{}", curve.len());
+        }
+        assert_eq!(roc.last().map(|point| [point[0], point[1]]), Some([1.0, 1.0]));
+        assert!(roc.windows(2).all(|w| w[0][0] <= w[1][0] && w[0][1] <= w[1][1]));
+    }
+}

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: AGPL-3.0-or-later
+//! Found stretches of text against labelled ones.
+//!
+//! - *strict*: the same bytes and the same type. *Overlap*: at least one byte in common and the same type; recall counts labelled
+//!   spans that were met, precision found ones that met any. *Bytes*: whatever the type, was each labelled byte covered?
+//! - A label may accept several types (`LOCATION`: place or address); what meets it counts as the first of them.
+//! - Labels of types that the guard does not have are no part of the figures: [`Counts::apart`] lists them. What was found
+//!   there counts as wrong by type, and not at all by bytes.
+//! - Labels that are ignored, or of types that the policy keeps, are apart too, and take what overlaps them out of the count.
+
+use std::ops::Range;
+
+use super::types::{Standing, Types};
+
+/// A labelled stretch, not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gold {
+    pub(crate) span: Range<usize>,
+    /// In [`Types::label`].
+    pub(crate) label: usize,
+}
+
+/// A found stretch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) span: Range<usize>,
+    /// In [`Types::key`].
+    pub(crate) key: usize,
+    pub(crate) score: f64,
+}
+
+/// What was found of one type in one text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TypeCounts {
+    pub(crate) gold: u32,
+    pub(crate) found: u32,
+    strict: u32,
+    /// Labelled spans that a found one of their type overlaps.
+    met: u32,
+    /// Found spans that a labelled one of their type overlaps.
+    meeting: u32,
+}
+
+/// What was found in one text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// By type, sorted.
+    pub(crate) types: Vec<(usize, TypeCounts)>,
+    gold_bytes: u64,
+    found_bytes: u64,
+    common_bytes: u64,
+    /// Labelled spans of known types, and those of them that are covered from end to end.
+    spans: u32,
+    hidden: u32,
+    /// Labels that do not count.
+    pub(crate) apart: Vec<usize>,
+    /// For each labelled span its type and that of the found span that covers most of it; for each found span that met
+    /// nothing, `None` and its type.
+    pub(crate) confusion: Vec<(Option<usize>, Option<usize>)>,
+    /// Labelled spans of known types that nothing of their type overlaps, and found ones that met nothing of their type.
+    pub(crate) missed: Vec<usize>,
+    pub(crate) wrong: Vec<usize>,
+}
+
+/// Names of the figures by type, in the order of [`type_figures`].
+pub(crate) const TYPE_FIGURES: usize = 6;
+/// Overall there are further ones: precision, recall and F1 by bytes, and the share of spans covered from end to end.
+pub(crate) const OVERALL_FIGURES: usize = TYPE_FIGURES + 4;
+
+/// Judges one text.
+pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
+    let mut order: Vec<usize> = (0..gold.len()).collect();
+    order.sort_by_key(|&i| (gold[i].span.start, gold[i].span.end));
+    // The furthest end so far: where to begin looking for what overlaps a span.
+    let mut reach = 0;
+    let reaches: Vec<usize> = order
+        .iter()
+        .map(|&i| {
+            reach = gold[i].span.end.max(reach);
+            reach
+        })
+        .collect();
+    let overlapping = |span: &Range<usize>| {
+        let (start, end) = (span.start, span.end);
+        let first = reaches.partition_point(|&reach| reach <= start);
+        let near = order[first..].iter().copied().take_while(move |&i| gold[i].span.start < end);
+        near.filter(move |&i| gold[i].span.end > start)
+    };
+
+    let mut counts = Counts::default();
+    let mut by_type = std::collections::BTreeMap::<usize, TypeCounts>::new();
+    let mut met = vec![false; gold.len()];
+    let mut same = vec![false; gold.len()];
+    // The found type that covers most of each label.
+    let mut covered: Vec<Option<(usize, bool, usize)>> = vec![None; gold.len()];
+    for (number, f) in found.iter().enumerate() {
+        let (mut excused, mut any) = (false, false);
+        let (mut as_type, mut strict) = (None, false);
+        for i in overlapping(&f.span) {
+            any = true;
+            let label = types.label(gold[i].label);
+            let standing = types.standing(gold[i].label);
+            excused |= matches!(standing, Standing::Ignored | Standing::Kept);
+            let fits = label.keys.contains(&f.key);
+            let key = label.keys.first().copied().filter(|_| fits);
+            let common = f.span.end.min(gold[i].span.end) - f.span.start.max(gold[i].span.start);
+            let rank = (common, fits, key.unwrap_or(f.key));
+            if covered[i].is_none_or(|(most, same, _)| (most, same) < (common, fits)) {
+                covered[i] = Some(rank);
+            }
+            if fits && standing == Standing::Counted {
+                met[i] = true;
+                as_type = as_type.or(key);
+                if f.span == gold[i].span && !same[i] {
+                    same[i] = true;
+                    strict = true;
+                    as_type = key;
+                }
+            }
+        }
+        if excused && as_type.is_none() {
+            continue;
+        }
+        let slot = by_type.entry(as_type.unwrap_or(f.key)).or_default();
+        slot.found += 1;
+        slot.meeting += u32::from(as_type.is_some());
+        slot.strict += u32::from(strict);
+        if as_type.is_none() {
+            counts.wrong.push(number);
+        }
+        if !any {
+            counts.confusion.push((None, Some(f.key)));
+        }
+    }
+    let (mut sensitive, mut aside) = (Vec::new(), Vec::new());
+    for (i, g) in gold.iter().enumerate() {
+        if types.standing(g.label) != Standing::Counted {
+            aside.push(g.span.clone());
+            counts.apart.push(g.label);
+            continue;
+        }
+        sensitive.push(g.span.clone());
+        let key = types.label(g.label).keys[0];
+        let slot = by_type.entry(key).or_default();
+        slot.gold += 1;
+        slot.met += u32::from(met[i]);
+        if !met[i] {
+            counts.missed.push(i);
+        }
+        counts.confusion.push((Some(key), covered[i].map(|(_, _, key)| key)));
+    }
+    counts.types = by_type.into_iter().collect();
+
+    let found: Vec<Range<usize>> = union(found.iter().map(|f| f.span.clone()).collect());
+    counts.spans = u32::try_from(sensitive.len()).unwrap_or(u32::MAX);
+    let whole = |span: &&Range<usize>| {
+        let next = found.partition_point(|f| f.end < span.end);
+        found.get(next).is_some_and(|f| f.start <= span.start)
+    };
+    counts.hidden = u32::try_from(sensitive.iter().filter(whole).count()).unwrap_or(u32::MAX);
+    let sensitive = union(sensitive);
+    let aside = union(aside);
+    counts.gold_bytes = length(&sensitive);
+    counts.common_bytes = common(&sensitive, &found);
+    // Bytes that only a label outside the figures covers are neither right nor wrong.
+    let both = union(sensitive.iter().chain(&aside).cloned().collect());
+    counts.found_bytes = length(&found) - (common(&both, &found) - counts.common_bytes);
+    counts
+}
+
+/// Sorted, disjoint stretches that cover the same bytes.
+pub(crate) fn union(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    spans.sort_by_key(|span| (span.start, span.end));
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => out.push(span),
+        }
+    }
+    out
+}
+
+fn length(spans: &[Range<usize>]) -> u64 {
+    spans.iter().map(|span| span.len() as u64).sum()
+}
+
+/// Bytes that both cover; both are sorted and disjoint.
+fn common(a: &[Range<usize>], b: &[Range<usize>]) -> u64 {
+    let (mut i, mut j, mut sum) = (0, 0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        sum += x.end.min(y.end).saturating_sub(x.start.max(y.start)) as u64;
+        if x.end <= y.end { i += 1 } else { j += 1 }
+    }
+    sum
+}
+
+/// Sums over texts, each as often as its weight says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sum {
+    /// gold, found, strict, met, meeting by type.
+    types: Vec<[f64; 5]>,
+    bytes: [f64; 3],
+    spans: f64,
+    hidden: f64,
+}
+
+impl Sum {
+    /// Sums the counts of texts; `types` is how many types there are.
+    pub(crate) fn of(counts: &[&Counts], weights: &[u32], types: usize) -> Self {
+        let mut sum = Self { types: vec![[0.0; 5]; types], ..Self::default() };
+        for (counts, weight) in counts.iter().zip(weights).filter(|(_, weight)| **weight > 0) {
+            let weight = f64::from(*weight);
+            for (key, t) in &counts.types {
+                let cells = [t.gold, t.found, t.strict, t.met, t.meeting];
+                for (slot, cell) in sum.types[*key].iter_mut().zip(cells) {
+                    *slot += weight * f64::from(cell);
+                }
+            }
+            let bytes = [counts.gold_bytes, counts.found_bytes, counts.common_bytes];
+            for (slot, cell) in sum.bytes.iter_mut().zip(bytes) {
+                *slot += weight * cell as f64;
+            }
+            sum.spans += weight * f64::from(counts.spans);
+            sum.hidden += weight * f64::from(counts.hidden);
+        }
+        sum
+    }
+
+    /// Labelled and found spans of one type.
+    pub(crate) fn support(&self, key: usize) -> (f64, f64) {
+        let [gold, found, ..] = self.types[key];
+        (gold, found)
+    }
+
+    /// Strict precision, recall and F1, and the same by overlap, of one type.
+    pub(crate) fn of_type(&self, key: usize) -> [f64; TYPE_FIGURES] {
+        type_figures(self.types[key])
+    }
+
+    /// The same over all types (micro), by bytes, and the share of spans covered from end to end.
+    pub(crate) fn overall(&self) -> [f64; OVERALL_FIGURES] {
+        let mut all = [0.0; 5];
+        for cells in &self.types {
+            all.iter_mut().zip(cells).for_each(|(slot, cell)| *slot += cell);
+        }
+        let [a, b, c, d, e, f] = type_figures(all);
+        let [gold, found, common] = self.bytes;
+        let (precision, recall) = (common / found, common / gold);
+        let bytes_f1 = 2.0 * common / (gold + found);
+        [a, b, c, d, e, f, precision, recall, bytes_f1, self.hidden / self.spans]
+    }
+}
+
+fn type_figures([gold, found, strict, met, meeting]: [f64; 5]) -> [f64; TYPE_FIGURES] {
+    let (precision, recall) = (meeting / found, met / gold);
+    // The harmonic mean; what was neither labelled nor found has none.
+    let f1 = |precision: f64, recall: f64| match gold + found > 0.0 {
+        true if precision + recall > 0.0 => 2.0 * precision * recall / (precision + recall),
+        true => 0.0,
+        false => f64::NAN,
+    };
+    let (p, r) = (strict / found, strict / gold);
+    [p, r, f1(p, r), precision, recall, f1(precision, recall)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Labels: 0 email, 1 LOCATION (place or address), 2 ORGANIZATION (unknown), 3 TITLE (ignored).
+    fn types() -> Types {
+        let mut types = Types::new(&["email", "place", "address", "name"]);
+        types.teach("NOTHING", &[]);
+        for name in ["email", "LOCATION", "ORGANIZATION", "NOTHING"] {
+            types.label_of(name);
+        }
+        types
+    }
+
+    fn gold(spans: &[(usize, usize, usize)]) -> Vec<Gold> {
+        spans.iter().map(|&(start, end, label)| Gold { span: start..end, label }).collect()
+    }
+
+    fn found(types: &mut Types, spans: &[(usize, usize, &str)]) -> Vec<Found> {
+        let span = |&(start, end, key): &(usize, usize, &str)| Found {
+            span: start..end,
+            key: types.key_of(key),
+            score: 1.0,
+        };
+        spans.iter().map(span).collect()
+    }
+
+    fn overall(g: &[(usize, usize, usize)], f: &[(usize, usize, &str)]) -> [f64; OVERALL_FIGURES] {
+        let mut types = types();
+        let f = found(&mut types, f);
+        let counts = judge(&gold(g), &f, &types);
+        Sum::of(&[&counts], &[1], types.keys()).overall()
+    }
+
+    #[test]
+    fn strict_overlap_and_bytes_are_what_they_say() {
+        // 0..10 exactly, 20..30 in part, 40..50 missed; 60..70 found for nothing.
+        let f = overall(
+            &[(0, 10, 0), (20, 30, 0), (40, 50, 0)],
+            &[(0, 10, "email"), (20, 25, "email"), (60, 70, "email")],
+        );
+        let third = 1.0 / 3.0;
+        assert_eq!(f[..3].iter().map(|v| (v * 3.0).round()).collect::<Vec<_>>(), [1.0, 1.0, 1.0]);
+        assert!((f[3] - 2.0 * third).abs() < 1e-12 && (f[4] - 2.0 * third).abs() < 1e-12);
+        assert!((f[6] - 15.0 / 25.0).abs() < 1e-12 && (f[7] - 0.5).abs() < 1e-12, "{f:?}");
+        assert!((f[9] - third).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_wrong_type_is_wrong_by_type_and_right_by_bytes() {
+        let f = overall(&[(0, 10, 0)], &[(0, 10, "name")]);
+        assert_eq!((f[1], f[3], f[4], f[7]), (0.0, 0.0, 0.0, 1.0));
+    }
+
+    #[test]
+    fn a_label_that_accepts_two_types_is_met_by_either() {
+        for key in ["place", "address"] {
+            let f = overall(&[(0, 10, 1)], &[(0, 10, key)]);
+            assert_eq!((f[0], f[1], f[2]), (1.0, 1.0, 1.0), "{key}");
+        }
+        let mut types = types();
+        let f = found(&mut types, &[(2, 4, "address")]);
+        let counts = judge(&gold(&[(0, 10, 1)]), &f, &types);
+        let place = types.key_of("place");
+        assert_eq!(counts.types.len(), 1);
+        assert_eq!(counts.types[0].0, place);
+        assert_eq!(counts.confusion, [(Some(place), Some(place))]);
+    }
+
+    #[test]
+    fn unknown_labels_are_apart_and_ignored_ones_excuse() {
+        let mut types = types();
+        let f = found(&mut types, &[(0, 10, "name"), (20, 30, "name")]);
+        let counts = judge(&gold(&[(0, 10, 2), (20, 30, 3)]), &f, &types);
+        assert_eq!(counts.apart, [2, 3]);
+        // Wrong by type where the label is unknown; out of the count where it is ignored.
+        assert_eq!(
+            counts.types,
+            [(types.key_of("name"), TypeCounts { found: 1, ..TypeCounts::default() })]
+        );
+        assert_eq!((counts.gold_bytes, counts.found_bytes, counts.common_bytes), (0, 0, 0));
+        assert_eq!((counts.wrong, counts.missed), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn what_is_neither_labelled_nor_found_has_no_figure() {
+        assert!(overall(&[], &[]).iter().all(|figure| figure.is_nan()));
+        let f = overall(&[(0, 4, 0)], &[]);
+        assert_eq!((f[1], f[2], f[4], f[5], f[9]), (0.0, 0.0, 0.0, 0.0, 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_those_counted_one_by_one(
+            g in proptest::collection::vec((0usize..60, 1usize..12, 0usize..4), 0..8),
+            f in proptest::collection::vec((0usize..60, 1usize..12, 0usize..4), 0..8),
+        ) {
+            let mut types = types();
+            let g: Vec<_> = g.iter().map(|&(at, n, label)| (at, at + n, label)).collect();
+            let keys = ["email", "place", "address", "name"];
+            let f: Vec<_> = f.iter().map(|&(at, n, key)| (at, at + n, keys[key])).collect();
+            let found = found(&mut types, &f);
+            let counts = judge(&gold(&g), &found, &types);
+            let within = |spans: &[(usize, usize)], at: usize| spans.iter().any(|s| s.0 <= at && at < s.1);
+            let known: Vec<_> = g.iter().filter(|s| s.2 < 2).map(|s| (s.0, s.1)).collect();
+            let aside: Vec<_> = g.iter().filter(|s| s.2 >= 2).map(|s| (s.0, s.1)).collect();
+            let seen: Vec<_> = f.iter().map(|s| (s.0, s.1)).collect();
+            let count = |test: &dyn Fn(usize) -> bool| (0..80).filter(|&at| test(at)).count() as u64;
+            prop_assert_eq!(counts.gold_bytes, count(&|at| within(&known, at)));
+            prop_assert_eq!(counts.common_bytes, count(&|at| within(&known, at) && within(&seen, at)));
+            prop_assert_eq!(counts.found_bytes, count(&|at| {
+                within(&seen, at) && (within(&known, at) || !within(&aside, at))
+            }));
+            let hidden = known.iter().filter(|s| (s.0..s.1).all(|at| within(&seen, at))).count();
+            prop_assert_eq!(counts.hidden as usize, hidden);
+        }
+
+        #[test]
+        fn overlap_is_what_every_pair_says(
+            g in proptest::collection::vec((0usize..60, 1usize..12, 0usize..2), 0..8),
+            f in proptest::collection::vec((0usize..60, 1usize..12, 0usize..3), 0..8),
+        ) {
+            let mut types = types();
+            let keys = ["email", "place", "name"];
+            let g: Vec<_> = g.iter().map(|&(at, n, label)| (at, at + n, label)).collect();
+            let f: Vec<_> = f.iter().map(|&(at, n, key)| (at, at + n, keys[key])).collect();
+            let found = found(&mut types, &f);
+            let counts = judge(&gold(&g), &found, &types);
+            let fits = |a: &(usize, usize, usize), b: &(usize, usize, &str)| {
+                a.0 < b.1 && b.0 < a.1 && ["email", "place"][a.2] == b.2
+            };
+            let met = g.iter().filter(|a| f.iter().any(|b| fits(a, b))).count();
+            let meeting = f.iter().filter(|b| g.iter().any(|a| fits(a, b))).count();
+            let sum = |cell: fn(&TypeCounts) -> u32| counts.types.iter().map(|(_, t)| cell(t) as usize).sum::<usize>();
+            prop_assert_eq!((sum(|t| t.met), sum(|t| t.meeting)), (met, meeting));
+            prop_assert_eq!((sum(|t| t.gold), sum(|t| t.found)), (g.len(), f.len()));
+            prop_assert!(sum(|t| t.strict) <= met.min(meeting));
+            prop_assert_eq!(counts.missed.len(), g.len() - met);
+            prop_assert_eq!(counts.wrong.len(), f.len() - meeting);
+        }
+    }
+}
