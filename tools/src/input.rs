@@ -67,7 +67,8 @@ impl StreamArg {
         }
     }
 
-    fn open(&self) -> anyhow::Result<Box<dyn Read>> {
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> anyhow::Result<Box<dyn Read>> {
         Ok(match self {
             Self::File(path) => Box::new(open_file(path)?),
             Self::Stdin => Box::new(io::stdin()),

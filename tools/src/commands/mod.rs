@@ -9,8 +9,9 @@ mod dev;
 mod doctor;
 mod embed;
 mod eval;
+mod filter;
 pub(crate) mod generate;
-mod guard;
+pub(crate) mod guard;
 mod inspect;
 mod models;
 mod ppl;
@@ -31,6 +32,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Guard(args) => match args.verb {
             GuardVerb::Check(args) => guard::check(args),
+            GuardVerb::Filter(args) => filter::execute(&args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
             GuardVerb::Tune(args) => tune::execute(&args),

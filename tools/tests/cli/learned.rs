@@ -46,17 +46,20 @@ fn check_on(model: &Path) -> Output {
     bho().env("TINYBERT_PATH", model).args(["guard", "check", "--json", &text]).output().unwrap()
 }
 
-/// The guard's models, as `bho doctor` lists them.
-fn models_with(model: &Path) -> Vec<Value> {
-    let output = bho().env("TINYBERT_PATH", model).args(["doctor", "--json"]).output().unwrap();
-    let report = json(&output, 0);
+/// What `bho doctor` says with this model.
+fn doctor_on(model: &Path) -> Value {
+    json(&bho().env("TINYBERT_PATH", model).args(["doctor", "--json"]).output().unwrap(), 0)
+}
+
+/// The guard's models in a report.
+fn names(report: &Value) -> Vec<Value> {
     report["guard"]["models"].as_array().unwrap().iter().map(|m| m["name"].clone()).collect()
 }
 
 fn pipeline(top: &str) -> (tempfile::TempDir, PathBuf) {
     let text = format!(
         "version: 0.1.0\nschema: pipeline.v1\nname: n\n{top}\
-         nodes: [{{id: a, agent: tools.retriever, io: {{inputs: {{query: '${{source.text}}'}}}}}}]\n"
+         nodes: [{{id: a, agent: bitnet.summarizer, timeout_ms: 120000}}]\n"
     );
     file("p.yml", text)
 }
@@ -138,7 +141,8 @@ fn a_run_says_what_it_did_without() {
     let warning = outcome["warnings"][0].as_str().unwrap();
     assert!(warning.contains("p.yml:4:22: models.guard_path: cannot read"), "{warning}");
     assert_eq!(stderr(&output), format!("warning: {warning}\n"));
-    assert_eq!(outcome["models"], value!([]));
+    let models = outcome["models"].as_array().unwrap();
+    assert_eq!(models.iter().map(|m| &m["name"]).collect::<Vec<_>>(), ["minilm-l6-int8"]);
 }
 
 #[test]
@@ -215,18 +219,25 @@ fn labels_that_say_something_else_are_refused() {
 
 #[test]
 fn a_users_model_takes_the_place_of_its_kind() {
-    let usual = json(&run(["doctor", "--json"]), 0);
-    let usual = usual["guard"]["models"].as_array().unwrap();
-    assert_eq!(
-        (&usual[0]["name"], &usual[1]["name"]),
-        (&"rampart-pii".into(), &"tinybert-guard".into())
-    );
+    let usual = json(&run(["doctor", "--json"]), 0)["guard"]["models"].clone();
+    let usual = usual.as_array().unwrap();
+    let classifiers: Vec<_> =
+        usual.iter().filter(|m| m["architecture"] == "BertForSequenceClassification").collect();
+    assert_eq!(usual[0]["name"], "rampart-pii");
     let dir = tagger();
     let tiny = converted(dir.path(), "tiny-tagger");
-    assert_eq!(models_with(&tiny), ["tiny-tagger", "tinybert-guard"]);
+    let mut with_tiny = vec![value!("tiny-tagger")];
+    with_tiny.extend(classifiers.iter().map(|model| model["name"].clone()));
+    assert_eq!(names(&doctor_on(&tiny)), with_tiny);
     let classifier = checkpoint("seqcls_3", &["safe", "TOXIC", "injection"]);
     let small = converted(classifier.path(), "tiny-classifier");
-    assert_eq!(models_with(&small), ["rampart-pii", "tiny-classifier"]);
+    let report = doctor_on(&small);
+    assert_eq!(names(&report), ["rampart-pii", "tiny-classifier"]);
+    for signal in ["toxicity", "jailbreak"] {
+        let signals = report["guard"]["signals"].as_array().unwrap();
+        let found = signals.iter().find(|found| found["signal"] == signal).unwrap();
+        assert!(found["detectors"].as_array().unwrap().contains(&"moderator".into()), "{found}");
+    }
 
     // By a pipeline's own path too, and a run names what it had, with the sums of the files.
     let path = dir.path().join("p.yml");
@@ -242,15 +253,17 @@ fn a_users_model_takes_the_place_of_its_kind() {
     assert_eq!(command.output().unwrap().status.code(), Some(0));
     let trace: Value = serde_json::from_slice(&fs::read(trace).unwrap()).unwrap();
     let models: Vec<_> = trace["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
-    assert_eq!(models, ["tiny-tagger", "tinybert-guard"]);
+    assert!(models.iter().copied().eq(&with_tiny), "{models:?}");
     assert_eq!(trace["models"][0]["sha256"].as_str().unwrap().len(), 64);
-    assert_eq!(trace["models"][1]["sha256"], usual[1]["sha256"]);
+    for (traced, model) in trace["models"].as_array().unwrap()[1..].iter().zip(&classifiers) {
+        assert_eq!(traced["sha256"], model["sha256"]);
+    }
     let report = json(&bho().arg("validate").arg(&path).arg("--json").output().unwrap(), 0);
     let rows = report["models"].as_array().unwrap();
     let guard: Vec<_> = rows.iter().filter(|row| row["role"] == "guard").collect();
-    assert_eq!(guard.len(), 2);
+    assert_eq!(guard.len(), with_tiny.len());
     assert_eq!(guard[0]["key"], "models.guard_path");
-    assert_eq!(guard[1]["model"], "tinybert-guard (bundled)");
+    assert!(guard[1..].iter().all(|row| row["model"] == "tinybert-guard (bundled)"), "{guard:?}");
 }
 
 #[test]

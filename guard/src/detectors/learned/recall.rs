@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn answers_are_those_of_the_encoder_each_time() {
-        let encoder = Fake::tagger(&["O", "B-SURNAME"]);
+        let encoder = Fake::tagger(&[("Smith", "SURNAME", 0.9)]);
         let recall = Recall::new(Arc::clone(&encoder));
         let never = CancelToken::new();
         // More texts than are kept, twice: some are remembered, some forgotten.

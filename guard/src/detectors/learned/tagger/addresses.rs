@@ -10,26 +10,36 @@ use super::words::{Case, Words};
 /// Words without a mark between two parts of an address at most.
 const FILLERS: usize = 3;
 
+/// What is left of the probability of numbers without a name, and of one word without a number: under even odds.
+const ALONE: f32 = 0.45;
+
 /// Addresses and places in the text.
-pub(super) fn find(words: &Words<'_>, marks: &[Mark], out: &mut Vec<Found>) {
-    let part = |i: usize| matches!(marks[i], Mark::Address | Mark::Place);
+pub(super) fn find(words: &Words<'_>, marks: &mut [Mark], out: &mut Vec<Found>) {
+    let part = |marks: &[Mark], i: usize| matches!(marks[i], Mark::Address | Mark::Place);
     let mut i = 0;
     while i < words.len() {
-        if !part(i) {
+        if !part(marks, i) {
             i += 1;
             continue;
         }
         let (first, mut last) = (i, i);
+        let mut numbered = is_number(words.word(i));
         let mut j = i + 1;
         while j < words.len() && j - last <= FILLERS + 1 && is_near(words.gap(j)) {
-            if part(j) {
+            if part(marks, j) {
                 last = j;
-            } else if !is_filler(words, marks, j) {
+                numbered |= marks[j] == Mark::Address && is_number(words.word(j));
+            } else if !(is_filler(words, marks, j) || numbered && is_faint_name(words, marks, j)) {
                 break;
             }
             j += 1;
         }
         group(words, marks, first, last, out);
+        // What looked like a name was the town.
+        marks[first..=last]
+            .iter_mut()
+            .filter(|m| **m == Mark::Name)
+            .for_each(|m| *m = Mark::Address);
         i = last + 1;
     }
 }
@@ -59,6 +69,15 @@ fn is_filler(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
             || text.len() <= 3 && word.case == Case::Silent)
 }
 
+/// Whether a word is a name so faint that, after a house number and before the rest of an address, it is a town's.
+fn is_faint_name(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
+    marks[i] == Mark::Name && words.list[i].name < 0.85 && !words.list[i].taken
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// A run of parts: an address with its towns, or only places.
 fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut Vec<Found>) {
     let Some(head) = (first..=last).find(|&i| marks[i] == Mark::Address) else {
@@ -84,21 +103,12 @@ fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut
         end += 1;
     }
     // "Apt." before the number of a flat.
-    let begin = (start > 0
-        && among(words.word(start - 1), UNITS)
-        && is_near(words.gap(start))
-        && marks[start - 1] == Mark::Nothing
-        && words.word(start - 1).len() > 2)
-        .then(|| start - 1)
-        .unwrap_or(start);
-    let address = |i: usize| if marks[i] == Mark::Address { words.list[i].address } else { 0.0 };
-    let mut p = (start..=end).map(address).fold(0.0, f32::max);
+    let unit = |i: usize| {
+        marks[i] == Mark::Nothing && words.word(i).len() > 2 && among(words.word(i), UNITS)
+    };
+    let begin = start - usize::from(start > 0 && is_near(words.gap(start)) && unit(start - 1));
     let floor = (start..=end).map(|i| words.list[i].ruled).fold(0.0, f32::max);
-    // A number by itself is seldom of a house.
-    let lone = (start..=end).all(|i| words.word(i).bytes().all(|b| b.is_ascii_digit()));
-    if lone && floor == 0.0 && !is_postcode(words, start) {
-        p *= 0.6;
-    }
+    let p = sureness(words, marks, start, end, floor);
     let floor = if floor < 0.7 { 0.0 } else { floor };
     out.push(Found {
         span: words.span(begin, end),
@@ -107,6 +117,29 @@ fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut
         p,
         floor,
     });
+}
+
+/// How probable an address of these words is: as its second-best part, for one part alone is seldom an address.
+fn sureness(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, floor: f32) -> f32 {
+    let (mut best, mut second) = (0.0f32, 0.0f32);
+    for (word, mark) in words.list[first..=last].iter().zip(&marks[first..=last]) {
+        let p = match mark {
+            Mark::Address => word.address,
+            Mark::Place => word.place,
+            _ => continue,
+        };
+        (best, second) = if p > best { (p, best) } else { (best, second.max(p)) };
+    }
+    let lettered = |i: usize| {
+        marks[i] == Mark::Place || words.word(i).chars().filter(|c| c.is_alphabetic()).count() > 2
+    };
+    if floor > 0.0 || is_postcode(words, first) {
+        best
+    } else if first == last || !(first..=last).any(lettered) {
+        best * ALONE
+    } else {
+        second
+    }
 }
 
 /// Whether a word is what ends an address: a postcode or the abbreviation of a state.

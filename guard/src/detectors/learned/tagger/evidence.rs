@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! What a word is, from what the model thinks of it, how it is written and what stands before it.
 
-use super::lists::{CAPITAL_TITLES, COLON_CUES, COMMON, CUES, PAIR_CUES, PARTICLES, TITLES, among};
+use super::lists::{
+    CAPITAL_TITLES, COLON_CUES, COMMON, CUES, PAIR_CUES, PARTICLES, PREFIXES, SHIPS, TITLES, among,
+};
 use super::words::{Case, Word, Words};
 
 /// From here on a word counts as something, though too faint to be acted on by itself.
@@ -9,15 +11,19 @@ pub(super) const FAINT: f32 = 0.25;
 /// The model reads small letters only, so capitals tell what it cannot know; log-odds, as are the other weights.
 /// Fitted on sentences of presidio-research and rounded, with room for other texts.
 const NAME: Weights =
-    Weights { slope: 0.7, silent: -0.3, lower: -3.5, start: -0.2, inside: 0.4, upper: -0.4 };
+    Weights { slope: 0.7, silent: -0.6, lower: -3.5, start: -0.2, inside: 0.4, upper: -1.2 };
 const PLACE: Weights =
     Weights { slope: 0.9, silent: 0.3, lower: -0.7, start: 0.8, inside: 0.8, upper: 1.2 };
 const ADDRESS: Weights =
     Weights { slope: 0.9, silent: 0.9, lower: 0.5, start: 0.9, inside: 0.9, upper: 0.9 };
-/// A word that announces a name stands before it.
+/// A word that announces a name stands before it: for a name, and against a place.
 const CUE: f32 = 1.5;
 /// A title stands before it.
 const TITLE: f32 = 5.0;
+/// It stands in a list with a name.
+const LISTED: f32 = 1.5;
+/// It has a capital inside, as names of products have.
+const MIXED: f32 = -2.0;
 
 /// Log-odds of a class: `slope` times those of the model, plus what the word's case adds.
 struct Weights {
@@ -56,10 +62,26 @@ pub(super) enum Mark {
 
 /// Weighs the evidence for each word: its probabilities become calibrated ones, and the likeliest its mark.
 pub(super) fn weigh(words: &mut Words<'_>) -> Vec<Mark> {
-    (0..words.len()).map(|i| judge(words, i)).collect()
+    let mut marks = Vec::with_capacity(words.len());
+    for i in 0..words.len() {
+        let mark = judge(words, i, is_listed(words, &marks, i));
+        marks.push(mark);
+    }
+    marks
 }
 
-fn judge(words: &mut Words<'_>, i: usize) -> Mark {
+/// Whether a word goes on a list of names: "Smith, Lee and ...".
+fn is_listed(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
+    let named = |i: usize| marks[i] == Mark::Name && words.list[i].name >= 0.5;
+    let and = |i: usize| {
+        words.gap(i) == " " && among(words.word(i), &["and", "&", "und", "et", "y", "e"])
+    };
+    i > 0 && words.gap(i) == ", " && named(i - 1)
+        || i > 0 && words.gap(i) == " & " && named(i - 1)
+        || i > 1 && words.gap(i) == " " && and(i - 1) && named(i - 2)
+}
+
+fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     let text = words.word(i);
     let word = &words.list[i];
     let letters =
@@ -75,17 +97,21 @@ fn judge(words: &mut Words<'_>, i: usize) -> Mark {
     }
     let common = letters && among(text, COMMON);
     let single = text.chars().count() < 2;
-    let more = if titled {
-        TITLE
-    } else if letters && cued(words, i) {
+    let mixed = if is_mixed(text) { MIXED } else { 0.0 };
+    // What speaks for a person speaks against a place.
+    let cue = if letters && cued(words, i) {
         CUE
+    } else if listed {
+        LISTED
     } else {
         0.0
     };
+    let more = mixed + if titled { TITLE } else { cue };
+    let ship = i > 0 && words.gap(i) == " " && among(words.word(i - 1), SHIPS);
     // A number is nobody's name, and no letter is one or a place by itself.
-    let (case, named) = (word.case, letters && !single && !common);
+    let (case, named) = (word.case, letters && !single && !common && !ship);
     let name = if named { NAME.weigh(word.name, case, more) } else { 0.0 };
-    let place = if named { PLACE.weigh(word.place, case, 0.0) } else { 0.0 };
+    let place = if named { PLACE.weigh(word.place, case, -cue) } else { 0.0 };
     let lone = common && !among(text, PARTICLES) && word.address < 0.5;
     let address = if lone { 0.0 } else { ADDRESS.weigh(word.address, case, 0.0) };
     let ruled = ruled(word);
@@ -104,6 +130,17 @@ fn judge(words: &mut Words<'_>, i: usize) -> Mark {
     } else {
         Mark::Name
     }
+}
+
+/// Whether a word has a capital behind a small letter: "PowerShell", not "McDonald".
+fn is_mixed(word: &str) -> bool {
+    let mut small = false;
+    let inside = word.char_indices().find(|(_, c)| {
+        let found = small && c.is_uppercase();
+        small |= c.is_lowercase();
+        found
+    });
+    inside.is_some_and(|(i, _)| !PREFIXES.contains(&&word[..i]))
 }
 
 /// The probability that the rules' score for an address stands for.

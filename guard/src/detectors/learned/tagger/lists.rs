@@ -30,7 +30,7 @@ pub(super) const PARTICLES: &[&str] = &[
 #[rustfmt::skip]
 pub(super) const CUES: &[&str] = &[
     "dear", "hi", "hello", "hey", "named", "called", "sincerely", "regards", "signed", "attn", "surname", "liebe", "lieber", "chère",
-    "cher", "querido", "querida", "caro", "cara", "beste", "geachte",
+    "cher", "starring", "featuring", "querido", "querida", "caro", "cara", "beste", "geachte",
 ];
 
 /// Words after which and a colon a name stands.
@@ -54,7 +54,7 @@ pub(super) const ORGANISATIONS: &[&str] = &[
     "inc", "llc", "ltd", "plc", "corp", "corporation", "company", "co", "gmbh", "ag", "sa", "spa", "bv", "nv", "ab", "oy", "as", "kg",
     "limited", "group", "holdings", "associates", "partners", "industries", "enterprises", "solutions", "technologies", "systems",
     "consulting", "university", "college", "hospital", "institute", "foundation", "bank", "school", "church", "club", "orchestra",
-    "brothers", "bros", "sons", "stadium", "airport", "museum", "services", "insurance", "media", "records",
+    "brothers", "bros", "sons", "stadium", "incorporated", "agency", "llp", "pty", "pte", "international", "council", "airport", "museum", "services", "insurance", "media", "records",
 ];
 
 /// Words that are no name and no place by themselves: parts of names of things, days, months, and what stands in every text.
@@ -69,6 +69,16 @@ pub(super) const COMMON: &[&str] = &[
     "hello", "hi", "hey", "dear", "country", "club", "city", "street", "there", "here", "all", "some", "any", "one", "two", "so", "let",
     "der", "die", "das", "und", "ist", "ich", "sie", "wir", "les", "est", "et", "je", "vous", "nous", "los", "las", "que", "es", "yo",
     "il", "lo", "gli", "che", "non", "sono",
+];
+
+/// What stands before the name of a ship.
+pub(super) const SHIPS: &[&str] =
+    &["uss", "usns", "uscgc", "usnv", "hms", "hmcs", "hmas", "ss", "mv"];
+
+/// What small letters may stand before a capital in a name.
+pub(super) const PREFIXES: &[&str] = &[
+    "Mc", "Mac", "De", "Di", "Du", "Da", "La", "Le", "Lo", "Van", "Von", "Fitz", "Al", "El", "St",
+    "Ó",
 ];
 
 /// Parts of a house, boxes, and what else stands between the parts of an address.

@@ -19,7 +19,7 @@ use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::normalise::{View, model_view};
@@ -96,6 +96,10 @@ impl Detector for PiiTagger {
         false
     }
 
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
+    }
+
     fn detect(
         &self,
         text: &str,
@@ -108,7 +112,7 @@ impl Detector for PiiTagger {
         let mut marks = evidence::weigh(&mut words);
         places::mark(&mut words, &mut marks);
         let mut found = Vec::new();
-        addresses::find(&words, &marks, &mut found);
+        addresses::find(&words, &mut marks, &mut found);
         names::find(&words, &marks, &mut found);
         numbers::find(&words, &marks, &mut found);
         out.extend(found.into_iter().filter_map(|found| {
@@ -134,15 +138,15 @@ fn heed(words: &mut Words<'_>, view: &View, others: &[Finding]) {
             _ => None,
         })
         .collect();
-    if others.is_empty() {
-        return;
-    }
     others.sort_by_key(|(finding, _)| finding.span.start);
     // Of those that have begun: how far the surest reach. One that ends before a shorter one begins is past.
     let mut others = others.into_iter().peekable();
     let (mut taken, mut ruled) = (0, (0, 0.0f32));
     for word in &mut words.list {
         let span = view.span(word.span.clone());
+        // A link, which the view shows as one word.
+        word.linked |=
+            span.len() > word.span.len() + 4 && &view.text()[word.span.clone()] == "link";
         while let Some((finding, address)) = others.next_if(|(f, _)| f.span.start < span.end) {
             let end = finding.span.end;
             if !address {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Whole names from the words of them: with titles, initials, particles and hyphens; the same names again further on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::evidence::{Mark, is_any_title};
+use super::evidence::{FAINT, Mark, is_any_title};
 use super::found::Found;
 use super::labels::NAME;
 use super::lists::{COMMON, ORGANISATIONS, PARTICLES, SUFFIXES, TITLES, among};
@@ -15,6 +15,9 @@ const BESIDE: f32 = 0.1;
 const BETWEEN: usize = 3;
 /// What is left of the probability of a name that a word makes an organisation's.
 const ORGANISATION: f32 = 0.5;
+/// What is left of the probability of a word that is no name elsewhere in the text, and how often it must stand there.
+const MOSTLY_NOT: f32 = 0.5;
+const OFTEN: usize = 4;
 /// How sure a name must be for its words to be names elsewhere, and how sure those are.
 const SURE: f32 = 0.85;
 const AGAIN: f32 = 0.6;
@@ -46,8 +49,15 @@ pub(super) fn find(words: &Words<'_>, marks: &[Mark], out: &mut Vec<Found>) {
         p,
         floor: 0.0,
     };
+    let consistent = consistent(words, &runs);
     for run in &runs {
-        let p = if is_organisation(words, run.last) { run.p * ORGANISATION } else { run.p };
+        let mut p = run.p;
+        if is_organisation(words, run.last) {
+            p *= ORGANISATION;
+        }
+        if run.first == run.last && consistent.get(words.word(run.first)) == Some(&false) {
+            p *= MOSTLY_NOT;
+        }
         out.push(found(run, p, "person"));
     }
     for i in again(words, marks, &runs) {
@@ -126,9 +136,14 @@ fn belongs(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let word = &words.list[i];
     let capital = matches!(word.case, Case::Start | Case::Inside);
     let hyphen = words.gap(i) == "-" && capital;
-    let weak = marks[i] == Mark::Nothing
-        && (capital && word.name >= BESIDE
-            || word.case == Case::Silent && word.name >= 1.5 * BESIDE);
+    let least = match word.case {
+        Case::Start | Case::Inside => BESIDE,
+        // "Jonas SAVIMBI"
+        Case::Upper => 0.3 * BESIDE,
+        Case::Silent => 1.5 * BESIDE,
+        Case::Lower => 1.0,
+    };
+    let weak = marks[i] == Mark::Nothing && word.name >= least;
     marks[i] == Mark::Name
         || !word.taken && !word.linked && marks[i] != Mark::Number && (hyphen || weak)
 }
@@ -161,13 +176,30 @@ fn is_turned(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
         && !(i + 2 < words.len() && among(words.word(i + 2), &["and", "und", "et", "y", "or"]))
 }
 
-/// Whether a word right behind a name makes it an organisation's.
+/// Whether a word right behind a name, or its last, makes it an organisation's: "Smith Ltd", "Kroll Bond Ratings Agency".
 fn is_organisation(words: &Words<'_>, last: usize) -> bool {
-    (last + 1..words.len()).take(2).any(|i| {
-        matches!(words.gap(i), " " | ", " | " & ")
-            && words.list[i].case != Case::Lower
-            && among(words.word(i), ORGANISATIONS)
-    })
+    let says = |i: usize| words.list[i].case != Case::Lower && among(words.word(i), ORGANISATIONS);
+    let beside = |i: usize| i < words.len() && matches!(words.gap(i), " " | ", " | " & ");
+    let capital = |i: usize| matches!(words.list[i].case, Case::Inside | Case::Start);
+    says(last)
+        || beside(last + 1)
+            && (says(last + 1) || capital(last + 1) && beside(last + 2) && says(last + 2))
+}
+
+/// The words of the text that are a name by themselves now and then, and something else mostly: `false` for those.
+fn consistent<'t>(words: &Words<'t>, runs: &[Run]) -> HashMap<&'t str, bool> {
+    let mut seen: HashMap<&str, (usize, f32)> = HashMap::new();
+    for run in runs.iter().filter(|run| run.first == run.last) {
+        seen.insert(words.word(run.first), (0, 0.0));
+    }
+    for (i, word) in words.list.iter().enumerate() {
+        if let Some((count, sum)) = seen.get_mut(words.word(i)) {
+            *count += 1;
+            *sum += word.name;
+        }
+    }
+    let mostly = |(count, sum): (usize, f32)| count < OFTEN || sum >= FAINT * count as f32;
+    seen.into_iter().map(|(word, stats)| (word, mostly(stats))).collect()
 }
 
 /// Words that are nothing by themselves, but parts of a sure name elsewhere in the text.

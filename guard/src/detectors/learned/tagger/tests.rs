@@ -17,6 +17,10 @@ const WORDS: Table = &[
     ("Bell", "SURNAME", 0.12),
     ("Gray", "SURNAME", 0.3),
     ("shouted", "SURNAME", 0.8),
+    ("FooSmith", "SURNAME", 0.8),
+    ("Tolk", "SURNAME", 0.6),
+    ("Rift", "SURNAME", 0.08),
+    ("link", "STREET_NAME", 0.95),
     ("12", "BUILDING_NUMBER", 0.9),
     ("77", "BUILDING_NUMBER", 0.6),
     ("Elm", "STREET_NAME", 0.9),
@@ -78,6 +82,9 @@ fn a_name_is_one_finding_with_all_its_parts() {
             ("that Smith, John signed", &["Smith, John"]),
             ("founders: Smith, Lee and Jo", &["Smith", "Lee", "Jo"]),
             ("to John Smith, Jr. there", &["John Smith, Jr"]),
+            ("> John Smith\n> Gray Ltd.\n> Ann", &["John Smith", "Ann"]),
+            ("Ambassador Ann BELL spoke", &["Ann BELL"]),
+            ("met Ann, Gray and Bell", &["Ann", "Gray", "Bell"]),
         ],
     );
 }
@@ -135,6 +142,9 @@ fn what_is_no_name_whatever_the_model_says() {
         "Ann::new",
         "Ann.com",
         "Smith University",
+        "Smith Trust Agency",
+        "the USS Smith",
+        "a FooSmith",
     ] {
         assert_eq!(found(text), [], "{text:?}");
     }
@@ -149,6 +159,12 @@ fn a_sure_name_is_found_again() {
             ("Ask Dr. Xyz Smith. Then Xyz came, not xyz", &["Dr. Xyz Smith", "Xyz"]),
         ],
     );
+}
+
+#[test]
+fn a_word_that_is_mostly_no_name_is_none() {
+    assert_eq!(found("Dear Rift, the Rift"), [("name", "Rift")]);
+    assert_eq!(found(&format!("Dear Rift{}", ", the Rift".repeat(12))), []);
 }
 
 #[test]
@@ -186,6 +202,10 @@ fn the_parts_of_an_address_are_one() {
             ("my zip code is 62704", &["62704"]),
             ("in Springfield IL 62704", &["Springfield IL 62704"]),
             ("all 77 of them", &[]),
+            ("in Listing 12-12 above", &[]),
+            ("the Elm is old", &[]),
+            ("12 Elm Street, Tolk, Denmark", &["12 Elm Street, Tolk, Denmark"]),
+            ("see https://example.org/12 here", &[]),
         ],
     );
     assert_eq!(found("12 Elm for Ann"), [("address", "12 Elm"), ("name", "Ann")]);
@@ -248,5 +268,43 @@ proptest::proptest! {
         for finding in out {
             proptest::prop_assert!(text.get(finding.span.clone()).is_some_and(|s| !s.is_empty()), "{finding:?}");
         }
+    }
+}
+
+#[test]
+fn adversarial_texts_cost_linear_time() {
+    let pieces = [
+        "Ann ",
+        "Ann-",
+        "Ann, ",
+        "A.",
+        "A. ",
+        "Dr. ",
+        "12 ",
+        "Elm, ",
+        "Elm\n",
+        "Springfield ",
+        "de ",
+        "Ann de ",
+        "Saint ",
+        "a@",
+        "a.com.",
+        "account 48291736 ",
+        "12 Elm Ann ",
+        "X",
+        "12 Tolk ",
+    ];
+    let tagger = tagger();
+    for piece in pieces {
+        let text = piece.repeat(200_000 / piece.len());
+        // Each address the rules found reaches over many words.
+        let mut out: Vec<_> = (0..text.len() - 100)
+            .step_by(50)
+            .map(|at| Finding::pii(ADDRESS, at..at + 100, 0.8, "address", "street"))
+            .collect();
+        let start = std::time::Instant::now();
+        tagger.detect(&text, &DetectContext::new(&text, Mode::Input), &mut out).unwrap();
+        // A quadratic step over 50 000 words takes minutes.
+        assert!(start.elapsed().as_secs() < 20, "{piece:?}: {:?}", start.elapsed());
     }
 }
