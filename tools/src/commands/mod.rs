@@ -38,7 +38,7 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
             GuardVerb::Tune(args) => tune::execute(&args),
         },
         Verb::Eval(args) => match args.verb {
-            EvalVerb::Guard(args) => eval::guard(args),
+            EvalVerb::Guard(args) => eval::guard(&args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),
