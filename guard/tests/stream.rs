@@ -385,6 +385,7 @@ fn nothing_follows_an_error() {
     let error = stream.push(&format!("This is broken, and so it is. {PROSE}")).unwrap_err();
     assert!(matches!(error, GuardError::Detector { detector: "reader", .. }));
     assert_eq!(stream.push(PROSE), Err(error.clone()));
+    assert_eq!(stream.held(), 0, "nothing is kept of what will not be shown");
     assert_eq!(stream.finish().unwrap_err(), error);
 }
 

@@ -171,7 +171,7 @@ impl StreamGuard {
     pub fn push(&mut self, piece: &str) -> Result<Released, GuardError> {
         let mut out = Released::default();
         let mut rest = piece;
-        while !rest.is_empty() && self.card.allowed {
+        while !rest.is_empty() && self.card.allowed && self.failed.is_none() {
             let (part, more) = rest.split_at(floor_boundary(rest, PIECE));
             rest = more;
             self.text.push_str(part);
@@ -223,6 +223,7 @@ impl StreamGuard {
         {
             // What was not wholly checked is never shown.
             self.text.clear();
+            self.done = 0;
             self.failed = Some(error);
         }
         self.failed.clone().map_or(Ok(()), Err)
@@ -248,9 +249,11 @@ impl StreamGuard {
         let known = |at: usize| if last { self.text.len() } else { at + from };
         let (open, read) = (known(edge.open), known(edge.read));
         let mut settled = known(edge.settled);
+        let mut models = self.text.len();
         if self.hold.sentences {
             self.judge(last)?;
-            settled = settled.min(self.judged);
+            models = self.judged;
+            settled = settled.min(models);
             findings.extend(self.learned.iter().cloned());
         }
         findings.retain(|finding| finding.span.end > self.done || finding.span.is_empty());
@@ -267,7 +270,7 @@ impl StreamGuard {
         if self.text.len() - to > MAX_UNSURE {
             // As if nothing followed, but for what is not over, and for the last words.
             let enough = edge::word_start(&self.text, self.text.len() - MAX_UNSURE / 2);
-            let enough = uncut(&findings, enough.min(open));
+            let enough = uncut(&findings, enough.min(open).min(models));
             if enough > to {
                 (to, sure) = (enough, false);
             }
