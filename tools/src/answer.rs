@@ -10,8 +10,8 @@ use crate::output;
 ///
 /// # Errors
 /// When it is blocked; what it says is never shown.
-pub(crate) fn checked(guard: &Guard, what: &str, text: String) -> Result<String, Failure> {
-    let card = guard.check(what, &text, Mode::Input).or_failed()?.card;
+pub(crate) fn checked(guard: &Guard, what: &str, text: &str) -> Result<String, Failure> {
+    let card = guard.check(what, text, Mode::Input).or_failed()?.card;
     if !card.allowed {
         return Err(Failure::said(Exit::Failed, format!("the {what} was {}", card.why)));
     }

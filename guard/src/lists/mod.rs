@@ -115,14 +115,13 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
         let mut fault = |text, reason| faults.push(PolicyFault::List { list, entry, text, reason });
         if let Some(DenyAction::Redact(kind)) = action {
             match PiiType::named(kind) {
-                None => fault(
-                    None,
-                    format!(
-                        "{kind:?} is no name of a type; accepted: a-z, 0-9 and _, at most 48 of them"
-                    ),
-                ),
+                None => {
+                    let accepted = "accepted: a-z, 0-9 and _, at most 48 of them";
+                    fault(None, format!("{kind:?} is no name of a type; {accepted}"));
+                }
                 Some(kind) if !policy.redacts(kind) => {
-                    fault(None, format!("`redactions.{}` keeps what this entry denies", kind.key()))
+                    let kept = format!("`redactions.{}` keeps what this entry denies", kind.key());
+                    fault(None, kept);
                 }
                 Some(_) => {}
             }

@@ -64,7 +64,7 @@ fn breaks(text: &str, at: usize, c: char) -> bool {
     match c {
         '"' | '<' | '>' | '`' | ',' | '(' | ')' | '[' | ']' | '{' | '}' => true,
         // A full stop of an address, unless what stands before it is written without spaces anyway.
-        '\u{3002}' => char_before(text, at).is_some_and(|c| c >= '\u{2e80}' && c < '\u{ff00}'),
+        '\u{3002}' => char_before(text, at).is_some_and(|c| ('\u{2e80}'..'\u{ff00}').contains(&c)),
         '\u{3001}' | '\u{300c}'..='\u{3011}' | '\u{ff0c}' => true,
         c => c.is_whitespace(),
     }

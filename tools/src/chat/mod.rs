@@ -107,7 +107,7 @@ impl Session<'_> {
 
     fn answer(&mut self, mut user: String, interrupts: &Interrupts) -> Result<Finish, Failure> {
         if let Some(guard) = &self.guard {
-            user = answer::checked(guard, "message", user)?;
+            user = answer::checked(guard, "message", &user)?;
         }
         let mut answer = Answer::new(self.guard.as_ref())?;
         let context = self.model.generator().context();

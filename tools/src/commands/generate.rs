@@ -25,7 +25,7 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     let mut prompt = args.prompt.read()?;
     let guard = args.guard.map(|pipeline| super::guard::guard(pipeline.as_deref())).transpose()?;
     if let Some(guard) = &guard {
-        prompt = answer::checked(guard, "prompt", prompt)?;
+        prompt = answer::checked(guard, "prompt", &prompt)?;
     }
     let model = open(&args.model, &args.engine)?;
     let tokens = model.ask(&prompt, args.system.as_deref(), args.raw).or_failed()?;
