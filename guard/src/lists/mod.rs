@@ -122,7 +122,10 @@ pub(crate) fn validate(policy: &Policy) -> Vec<PolicyFault> {
                     ),
                 ),
                 Some(kind) if !policy.redacts(kind) => {
-                    fault(None, format!("`redactions.{}` keeps what this entry denies", kind.key()))
+                    fault(
+                        None,
+                        format!("`redactions.{}` keeps what this entry denies", kind.key()),
+                    );
                 }
                 Some(_) => {}
             }
