@@ -208,9 +208,11 @@ fn lists_of_ten_thousand_texts_work() {
 
 #[test]
 fn lists_and_templates_at_fault_make_no_guard() {
-    let mut policy = Policy::default();
-    policy.allow = vec![allow(None, &["ok", "/(/"])];
-    policy.deny = vec![deny(DenyAction::Redact("Bad Name".into()), &["x"])];
+    let mut policy = Policy {
+        allow: vec![allow(None, &["ok", "/(/"])],
+        deny: vec![deny(DenyAction::Redact("Bad Name".into()), &["x"])],
+        ..Policy::default()
+    };
     policy.safe_templates.language = "tlh".into();
     policy.safe_templates.texts.insert("toxicity".into(), "x".into());
     let GuardError::InvalidPolicy { faults } = Guard::new(policy).unwrap_err() else { panic!() };
