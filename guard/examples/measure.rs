@@ -4,16 +4,18 @@
 //! Each line is `{"text": ..., "label": ...}`, where the label 0 or "benign" is a negative and any other, or none, a
 //! positive. Prints, per file, how many of each label are blocked, and the throughput. A file that is no `.jsonl` is one
 //! benign text. With `--detectors`, prints the throughput of each detector by itself. With `--show 0|1`, prints the texts
-//! of that label that were judged wrongly. With `--views`, prints what the normaliser's views add to the findings instead.
+//! of that label that were judged wrongly. With `--retrieved`, texts are taken for retrieved ones, in which orders to the
+//! assistant count. With `--views`, prints what the normaliser's views add to the findings instead.
 
 use std::time::Instant;
 
-use bho_guard::{DetectContext, Guard, Mode, Policy, detectors};
+use bho_guard::{DetectContext, Guard, Mode, Policy, Source, detectors};
 
 fn main() {
     let mut show = None;
     let mut each = false;
     let mut views = false;
+    let mut source = Source::Dialogue;
     let mut files = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -21,6 +23,8 @@ fn main() {
             show = args.next().and_then(|s| s.parse::<u64>().ok());
         } else if arg == "--detectors" {
             each = true;
+        } else if arg == "--retrieved" {
+            source = Source::Retrieved;
         } else if arg == "--views" {
             views = true;
         } else {
@@ -62,14 +66,17 @@ fn main() {
         let bytes: usize = rows.iter().map(|(text, _)| text.len()).sum();
         let start = Instant::now();
         for (text, label) in &rows {
-            let verdict =
-                guard.check("measure", text, Mode::Input).expect("built-in detectors do not fail");
+            let verdict = guard
+                .check_from(source, "measure", text, Mode::Input, &|| false)
+                .expect("built-in detectors do not fail");
             let positive = !verdict.card.allowed;
             redacted += verdict.card.redactions.len();
             counts[usize::from(*label > 0)][usize::from(positive)] += 1;
             if show == Some(*label) && positive != (*label > 0) {
                 let flat: String = text.chars().take(220).collect::<String>().replace('\n', " / ");
-                println!("  {:.2} {flat}  [{}]", verdict.card.labels.jailbreak, verdict.card.why);
+                let labels = verdict.card.labels;
+                let score = labels.jailbreak.max(labels.indirect);
+                println!("  {score:.2} {flat}  [{}]", verdict.card.why);
             }
         }
         let seconds = start.elapsed().as_secs_f64();

@@ -72,7 +72,7 @@ impl ScoreMap {
             Self::Logistic { slope, intercept } => {
                 if !(*slope > 0.0 && *slope <= MAX_COEFFICIENT) {
                     Some(format!("slope is {slope}; accepted: over 0, at most {MAX_COEFFICIENT}"))
-                } else if !(intercept.abs() <= MAX_COEFFICIENT) {
+                } else if !(-MAX_COEFFICIENT..=MAX_COEFFICIENT).contains(intercept) {
                     Some(format!(
                         "intercept is {intercept}; accepted: within {MAX_COEFFICIENT} of 0"
                     ))

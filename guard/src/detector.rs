@@ -36,6 +36,11 @@ pub trait Detector: Send + Sync {
         true
     }
 
+    /// How much of a text that still grows it must see before what stands there is settled; see [`Hold`].
+    fn hold(&self) -> Hold {
+        Hold::default()
+    }
+
     /// How its word on a jailbreak or an injection counts beside others'. One that judges texts by a model says
     /// [`Opinion::Model`] of the categories it reports, and of no others: its silence counts too.
     fn opinion(&self, _category: Category) -> Opinion {
@@ -78,6 +83,10 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
         (**self).reads_views()
     }
 
+    fn hold(&self) -> Hold {
+        (**self).hold()
+    }
+
     fn opinion(&self, category: Category) -> Opinion {
         (**self).opinion(category)
     }
@@ -89,6 +98,52 @@ impl<D: Detector + ?Sized> Detector for Arc<D> {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         (**self).detect(text, ctx, out)
+    }
+}
+
+/// What a [`StreamGuard`](crate::StreamGuard) keeps back for a detector at the end of a text that still grows.
+///
+/// Three things are kept back whatever a detector asks for, so that it need not: an unbroken stretch of text (without white
+/// space, quotes, brackets and commas) that is not over, words spaced out letter by letter, and the block of a private key.
+/// So a detector whose findings lie within one stretch needs nothing but `after`. The default is meant for a detector of
+/// which nothing is known: findings of up to 64 words or a kibibyte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Words at the end of the text that may be the beginning of a finding.
+    pub words: usize,
+    /// Words before a digit, an `@` or a quote that may be part of the finding it belongs to.
+    pub lead: usize,
+    /// Bytes from such a sign on in which the finding ends, and in which the words after it stand that count.
+    pub signs: usize,
+    /// Bytes after something it has reported that may still change its score or its end.
+    pub after: usize,
+    /// Whether it judges sentences as a whole, as a model does: it is then run once a sentence, on that and the one before.
+    pub sentences: bool,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { words: 64, lead: 64, signs: 1024, after: 256, sentences: false }
+    }
+}
+
+impl Hold {
+    /// Findings within one unbroken stretch, and the words just after it.
+    pub const STRETCH: Self = Self { words: 0, lead: 0, signs: 0, after: 32, sentences: false };
+    /// Numbers in groups: the longest is an IBAN, of 33 characters, each behind a separator of up to three bytes.
+    pub const NUMBER: Self = Self { words: 2, lead: 2, signs: 192, ..Self::STRETCH };
+    /// Whole sentences, judged by a model.
+    pub const SENTENCES: Self = Self { words: 0, lead: 0, signs: 0, after: 0, sentences: true };
+
+    /// What serves both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            words: self.words.max(other.words),
+            lead: self.lead.max(other.lead),
+            signs: self.signs.max(other.signs),
+            after: self.after.max(other.after),
+            sentences: self.sentences || other.sentences,
+        }
     }
 }
 
@@ -175,6 +230,11 @@ impl<'a> DetectContext<'a> {
     pub fn of(mut self, source: Source) -> Self {
         self.source = source;
         self
+    }
+
+    /// A context like this one for another reading of the text.
+    pub(crate) fn beside<'b>(&'b self, text: &'b str) -> DetectContext<'b> {
+        DetectContext::with_cancel(text, self.mode, self.cancelled).of(self.source)
     }
 
     /// Whose words the text is.

@@ -12,7 +12,7 @@ use crate::detectors;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 use crate::lists::{AllowList, DenyList};
-use crate::normalise;
+use crate::normalise::{self, View};
 use crate::operator::{GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
 use crate::templates;
@@ -222,16 +222,31 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
-        let mut findings = Vec::new();
         let ctx = DetectContext::with_cancel(text, mode, cancelled).of(source);
-        self.detect(text, &ctx, |_| true, &mut findings)?;
+        let findings = self.find(text, &ctx, &|_| true, &mut |_| {})?;
+        let card = self.decide(node, text, mode, &findings)?;
+        Ok(Verdict { card, findings })
+    }
+
+    /// What the detectors that `which` picks find in a text, for which `ctx` was made, and in its views, sorted; `shown` is
+    /// given each view.
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        ctx: &DetectContext<'_>,
+        which: &dyn Fn(&dyn Detector) -> bool,
+        shown: &mut dyn FnMut(&View),
+    ) -> Result<Vec<Finding>, GuardError> {
+        let mut findings = Vec::new();
+        self.detect(text, ctx, which, &mut findings)?;
         let mut seen = Covered::default();
         findings.iter().for_each(|finding| seen.add(finding));
         let mut more = Vec::new();
         normalise::for_each(text, |view| -> Result<(), GuardError> {
+            shown(view);
             more.clear();
-            let ctx = DetectContext::with_cancel(view.text(), mode, cancelled).of(source);
-            self.detect(view.text(), &ctx, |d| d.reads_views(), &mut more)?;
+            let reads = |d: &dyn Detector| d.reads_views() && which(d);
+            self.detect(view.text(), &ctx.beside(view.text()), reads, &mut more)?;
             more.sort_by(order);
             for mut finding in more.drain(..) {
                 finding.span = view.span(finding.span);
@@ -245,12 +260,16 @@ impl Guard {
             Ok(())
         })?;
         findings.sort_by(order);
-        let card = self.decide(node, text, mode, &findings)?;
-        Ok(Verdict { card, findings })
+        Ok(findings)
+    }
+
+    /// The detectors, in the order in which they are asked.
+    pub(crate) fn detectors(&self) -> &[Box<dyn Detector>] {
+        &self.detectors
     }
 
     /// Runs the detectors that `which` picks over one text.
-    fn detect(
+    pub(crate) fn detect(
         &self,
         text: &str,
         ctx: &DetectContext<'_>,

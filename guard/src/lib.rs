@@ -41,6 +41,7 @@ mod operator;
 mod policy;
 mod redact;
 mod settings;
+mod stream;
 mod templates;
 mod text;
 mod vault;
@@ -50,7 +51,7 @@ pub use calibration::{
 };
 pub use card::{Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
 pub use decide::MAX_EVIDENCE;
-pub use detector::{DetectContext, Detector, Opinion, Signal, Source};
+pub use detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 pub use error::GuardError;
 pub use finding::{Category, Finding, PiiType};
 pub use guard::{Capability, Guard, GuardBuilder, Verdict};
@@ -67,5 +68,6 @@ pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,
     TINYBERT_TOKENIZER_DIR,
 };
+pub use stream::{MAX_HELD, Released, StreamGuard, WITHHELD};
 pub use templates::{TEMPLATE_KEYS, safe_text, template_languages};
 pub use vault::{Key, Revealed, Vault, VaultError, VaultSecret};

@@ -181,7 +181,8 @@ fn a_blocked_node_input_is_refused_or_an_error() {
     assert_eq!(error(&outcome, "a"), None);
     assert_eq!(outcome.results["a"]["_moderation"][0]["node"], "a:pre");
     assert_eq!(outcome.results["a"]["_moderation"][0]["allowed"], false);
-    assert_eq!(outcome.results["b"]["input"], json!({"t": refusal, "q": []}));
+    let input = json!({"t": refusal, "q": [], "_policy_tags": ["toxicity"]});
+    assert_eq!(outcome.results["b"]["input"], input);
     let reason = "toxicity 0.90 >= 0.50 (bad_word, list)";
     assert_eq!(outcome.results["b"]["missing"], json!([["a", format!("blocked_pre:{reason}")]]));
     assert_eq!(outcome.status, RunStatus::Complete);
@@ -558,7 +559,9 @@ fn extra_fields_are_guarded_and_the_source_wins() {
             options,
         )
         .unwrap();
-    assert_eq!(outcome.results["a"]["input"], json!({"text": "in", "who": "[EMAIL]"}));
+    let tags = ["pii", "pii.email"];
+    let input = json!({"text": "in", "who": "[EMAIL]", "_policy_tags": tags});
+    assert_eq!(outcome.results["a"]["input"], input);
 }
 
 #[test]

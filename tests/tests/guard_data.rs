@@ -10,9 +10,12 @@ use serde_json::Value;
 /// A run of this many words in common counts as borrowed: longer than any idiom that two authors would both use.
 const RUN: usize = 8;
 
-/// The files: (file, texts at least, [(label, values allowed)]).
+/// Labels that each text of a file has, and the values they may have.
+type Labels = &'static [(&'static str, &'static [u64])];
+
+/// The files, how many texts they have at least, and their labels.
 #[rustfmt::skip]
-const FILES: &[(&str, usize, &[(&str, &[u64])])] = &[
+const FILES: &[(&str, usize, Labels)] = &[
     ("overdefense", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("injections", 250, &[("jailbreak", &[1])]),
     ("identity", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),

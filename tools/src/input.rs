@@ -67,7 +67,8 @@ impl StreamArg {
         }
     }
 
-    fn open(&self) -> anyhow::Result<Box<dyn Read>> {
+    /// Opens it for reading.
+    pub(crate) fn open(&self) -> anyhow::Result<Box<dyn Read>> {
         Ok(match self {
             Self::File(path) => Box::new(open_file(path)?),
             Self::Stdin => Box::new(io::stdin()),
@@ -161,6 +162,9 @@ pub(crate) struct Line {
     pub(crate) text: Result<String, String>,
 }
 
+/// A line's number, from 1, and its bytes without the line break, or what is wrong with it.
+pub(crate) type Body = (u64, Result<Vec<u8>, String>);
+
 /// Reads texts line by line; only one line is held at a time.
 pub(crate) struct JsonLines {
     name: String,
@@ -188,8 +192,8 @@ impl JsonLines {
         Ok(line.map(|(number, body)| Line { number, text: body.and_then(|body| line_text(&body)) }))
     }
 
-    /// The next line that is not blank, as its number and its bytes without the line break, or what is wrong with it.
-    pub(crate) fn next_body(&mut self) -> anyhow::Result<Option<(u64, Result<Vec<u8>, String>)>> {
+    /// The same, not yet looked into.
+    pub(crate) fn next_body(&mut self) -> anyhow::Result<Option<Body>> {
         loop {
             let mut bytes = Vec::new();
             let limit = self.max as u64 + 1;

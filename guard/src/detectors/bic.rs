@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::{char_after, is_wordlike};
@@ -36,6 +36,10 @@ impl Detector for BicDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[BIC]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(

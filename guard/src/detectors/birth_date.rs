@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Dates of birth: a date beside a word that says whose beginning it is.
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues, words_before};
@@ -42,6 +42,11 @@ impl Detector for BirthDateDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[BIRTH_DATE]
+    }
+
+    fn hold(&self) -> Hold {
+        // "12 de septiembre de", and the month before the day.
+        Hold { words: 5, lead: 5, ..Hold::NUMBER }
     }
 
     fn detect(

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::checksum::luhn;
@@ -49,6 +49,10 @@ impl Detector for CardDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[CARD]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::NUMBER
     }
 
     fn detect(

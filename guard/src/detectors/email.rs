@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! E-mail addresses, international ones included (RFC 5321, RFC 6531), found outwards from each `@`.
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::{char_after, char_before};
@@ -28,6 +28,10 @@ impl Detector for EmailDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[EMAIL]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! International bank account numbers (ISO 13616): country, length and check digits.
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::{char_after, char_before, is_wordlike};
@@ -26,6 +26,10 @@ impl Detector for IbanDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[IBAN]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::NUMBER
     }
 
     fn detect(

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::{Regex, RegexSet};
 
 use super::jailbreak::mention;
-use crate::detector::{DetectContext, Detector, Opinion, Signal, Source};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 
@@ -94,6 +94,11 @@ impl Detector for IndirectDetector {
 
     fn opinion(&self, _: Category) -> Opinion {
         Opinion::Rules
+    }
+
+    fn hold(&self) -> Hold {
+        // Streams are dialogue, of which it says nothing.
+        Hold::STRETCH
     }
 
     fn detect(

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
@@ -45,6 +45,10 @@ impl Detector for IpDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[IP]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(

@@ -3,7 +3,7 @@
 
 use memchr::memchr3_iter;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
@@ -38,6 +38,10 @@ impl Detector for MacDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[MAC]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(

@@ -3,7 +3,7 @@
 
 use memchr::{memchr2_iter, memmem};
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::placeholder::is_placeholder;
@@ -50,6 +50,11 @@ impl Detector for PasswordDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[PASSWORD]
+    }
+
+    fn hold(&self) -> Hold {
+        // A value in quotes, which may be of several words.
+        Hold { signs: 160, ..Hold::STRETCH }
     }
 
     fn detect(

@@ -3,7 +3,7 @@
 
 use memchr::memmem;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 
@@ -20,6 +20,7 @@ pub struct PrivateKeyDetector;
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const PUTTY: &[u8] = b"PuTTY-User-Key-File-";
+const PUTTY_END: &[u8] = b"Private-MAC:";
 /// Longest words between the dashes, e.g. `OPENSSH PRIVATE KEY`.
 const MAX_LABEL: usize = 48;
 /// Longest block: an RSA key of 16384 bits has 13 kB.
@@ -38,6 +39,10 @@ impl Detector for PrivateKeyDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[PRIVATE_KEY]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(
@@ -72,7 +77,8 @@ impl Detector for PrivateKeyDetector {
             let stop = bytes.len().min(start + MAX_BLOCK);
             let stop = memmem::find(&bytes[next..stop], PUTTY).map_or(stop, |at| next + at);
             // The last line is "Private-MAC: " and hex digits.
-            let mac = memmem::find(&bytes[start..stop], b"Private-MAC:").map(|i| start + i + 12);
+            let mac =
+                memmem::find(&bytes[start..stop], PUTTY_END).map(|i| start + i + PUTTY_END.len());
             let from = mac.unwrap_or(next);
             let line = bytes[from..stop].iter().position(|b| matches!(b, b'\n' | b'\r'));
             let end = match (mac, line) {
@@ -84,6 +90,34 @@ impl Detector for PrivateKeyDetector {
         }
         Ok(())
     }
+}
+
+/// Where a block begins that has not ended where the text ends, and may yet: within [`MAX_BLOCK`] bytes of its first line.
+pub(crate) fn open_block(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let begins = memmem::rfind(bytes, BEGIN)
+        .filter(|at| label(&text[at + BEGIN.len()..]).is_some())
+        .filter(|at| memmem::find(&bytes[*at..], END).is_none());
+    let putty =
+        memmem::rfind(bytes, PUTTY).filter(|at| memmem::find(&bytes[*at..], PUTTY_END).is_none());
+    begins.into_iter().chain(putty).min().filter(|at| bytes.len() - at < MAX_BLOCK)
+}
+
+/// Behind the last line of a block whose beginning is not looked at, if it is there, or the block has its greatest length;
+/// `seen` bytes of it stand before the text.
+pub(crate) fn block_over(text: &str, seen: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let pem = memmem::find(bytes, END).and_then(|at| {
+        let from = at + END.len();
+        let stop = bytes.len().min(from + MAX_LABEL + 5);
+        let close = memmem::find(&bytes[from..stop], b"-----").map(|i| from + i + 5);
+        close.or((stop < bytes.len()).then_some(from))
+    });
+    let putty = memmem::find(bytes, PUTTY_END)
+        .and_then(|at| bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).map(|i| at + i));
+    let longest = MAX_BLOCK.saturating_sub(seen);
+    let limit = (longest <= bytes.len()).then(|| crate::text::floor_boundary(text, longest));
+    [pem, putty, limit].into_iter().flatten().min()
 }
 
 /// The words up to the next dashes, if they are those of a private key.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! US social security numbers, by the Social Security Administration's rules of what is never issued.
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
@@ -40,6 +40,10 @@ impl Detector for SsnDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[SSN]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::NUMBER
     }
 
     fn detect(

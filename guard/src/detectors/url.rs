@@ -3,7 +3,7 @@
 
 use memchr::{memchr_iter, memmem};
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::placeholder::is_placeholder;
@@ -48,6 +48,11 @@ impl Detector for UrlCredentialsDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[URL_CREDENTIALS]
+    }
+
+    fn hold(&self) -> Hold {
+        // A comma or a bracket in a password ends no word.
+        Hold { words: 1, ..Hold::STRETCH }
     }
 
     fn detect(

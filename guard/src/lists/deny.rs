@@ -5,7 +5,7 @@ use aho_corasick::AhoCorasick;
 use regex::Regex;
 
 use super::{DENIED, DenyAction, Wanted, compile, read};
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::normalise::{View, folded_view};
@@ -22,6 +22,8 @@ pub(crate) struct DenyList {
     found_as: Vec<Category>,
     regexes: Vec<(Regex, Category)>,
     types: Vec<PiiType>,
+    /// Words of the longest text.
+    words: usize,
 }
 
 impl DenyList {
@@ -59,11 +61,12 @@ impl DenyList {
         if texts.is_empty() && regexes.is_empty() {
             return Ok(None);
         }
+        let words = texts.iter().map(|text| text.split_whitespace().count()).max().unwrap_or(0);
         let texts = AhoCorasick::new(texts).map_err(|error| GuardError::Detector {
             detector: Self::NAME,
             message: error.to_string(),
         })?;
-        Ok(Some(Self { texts, found_as, regexes, types }))
+        Ok(Some(Self { texts, found_as, regexes, types, words }))
     }
 
     /// The types it redacts words as.
@@ -79,6 +82,14 @@ impl Detector for DenyList {
 
     fn signal(&self) -> Signal {
         Signal::Pii
+    }
+
+    fn hold(&self) -> Hold {
+        if self.regexes.is_empty() {
+            Hold { words: self.words, ..Hold::STRETCH }
+        } else {
+            Hold { words: self.words.max(Hold::default().words), ..Hold::default() }
+        }
     }
 
     fn detect(

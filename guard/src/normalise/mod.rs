@@ -42,7 +42,9 @@ use std::fmt;
 pub(crate) use chars::is_invisible;
 pub(crate) use model::folded_view;
 pub use model::model_view;
+pub(crate) use turned::open_passage;
 pub use view::View;
+pub(crate) use words::{DIGIT, DOT, readings};
 
 use triggers::Triggers;
 use view::Edit;

@@ -97,8 +97,20 @@ enum Sign {
     Open,
 }
 
+/// Where a passage in one of these readings begins that may go on behind the end of the text.
+pub(crate) fn open_passage(text: &str) -> Option<usize> {
+    [ROT13, REVERSED].into_iter().filter_map(|reading| passages_of(text, reading).1).min()
+}
+
 /// The passages of a text in the given reading.
 fn passages(text: &str, reading: u8) -> Vec<Range<usize>> {
+    let (mut passages, _, last) = passages_of(text, reading);
+    passages.extend(last.and_then(Passage::close));
+    passages
+}
+
+/// Passages that are over, where the one begins that is not, and that one.
+fn passages_of(text: &str, reading: u8) -> (Vec<Range<usize>>, Option<usize>, Option<Passage>) {
     let mut passages = Vec::new();
     let mut open: Option<Passage> = None;
     // Where the tokens that say nothing begin, right before the present one; the nearest few.
@@ -129,8 +141,8 @@ fn passages(text: &str, reading: u8) -> Vec<Range<usize>> {
             lead.clear();
         }
     }
-    passages.extend(open.and_then(Passage::close));
-    passages
+    let start = open.as_ref().map(|passage| passage.range.start);
+    (passages, start, open)
 }
 
 struct Passage {

@@ -5,6 +5,7 @@
 //! Detection in LLM Guardrails" (arXiv 2504.11168); the others are encodings and spellings in common use.
 
 mod disguises;
+mod stream;
 
 use std::ops::Range;
 

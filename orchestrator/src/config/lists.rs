@@ -23,6 +23,8 @@ const MAX_FAULTS: usize = 20;
 
 /// Where an entry comes from, to tell its faults there.
 struct Place {
+    /// Which of the list's items it is; items at fault make no entry.
+    index: usize,
     pos: Pos,
     /// Of its texts, where they stand in the pipeline.
     texts: Vec<Pos>,
@@ -60,7 +62,7 @@ pub(super) fn read(
             }
             if let Some((entry, place)) = entry_of(item, path.index(i), key, folder, faults) {
                 list.push(entry);
-                places.push(place);
+                places.push(Place { index: i, ..place });
             }
         }
     }
@@ -89,7 +91,7 @@ pub(super) fn read(
             }
         };
         let path = policies.key(list);
-        let path = path.index(entry);
+        let path = path.index(place.index);
         faults.error("bad_list_entry", &path, pos, format!("`{path}`: {what}{reason}"));
     }
 }
@@ -102,7 +104,7 @@ fn entry_of(
     folder: Option<&FilePath>,
     faults: &mut Faults,
 ) -> Option<(ListEntry, Place)> {
-    let mut place = Place { pos: item.pos, texts: vec![item.pos], lines: Vec::new() };
+    let mut place = Place { index: 0, pos: item.pos, texts: vec![item.pos], lines: Vec::new() };
     let Kind::Map(_) = item.kind() else {
         let Some(text) = item.text() else {
             faults.wrong_type(item, &path, "a text, or a map with `text` or `file`");

@@ -17,7 +17,11 @@ fuzz_target!(|text: &str| {
     for view in views.iter().chain([&model_view(text)]) {
         for (at, c) in view.text().char_indices() {
             let span = view.span(at..at + c.len_utf8());
-            assert!(text.get(span.clone()).is_some_and(|t| !t.is_empty()), "{}: {at} -> {span:?}", view.via());
+            assert!(
+                text.get(span.clone()).is_some_and(|t| !t.is_empty()),
+                "{}: {at} -> {span:?}",
+                view.via()
+            );
         }
     }
     let verdict = GUARD.check("fuzz", text, Mode::Input).unwrap();

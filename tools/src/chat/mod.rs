@@ -8,13 +8,15 @@ use std::io::{BufWriter, StdoutLock, Write as _};
 use std::path::Path;
 
 use bho_engine::EngineError;
-use bho_engine::generation::{Finish, Generated, Piece, Request};
+use bho_engine::generation::{Finish, Generated, Request};
+use bho_guard::Guard;
 use bho_models::decoder::{Conversation, Prompt, TextModel};
 use serde_json::{Value, json};
 
 pub(crate) use command::{Input, Settings};
 pub(crate) use lines::{Line, Lines};
 
+use crate::answer::{self, Answer};
 use crate::exit::{Exit, Failure, Interrupts};
 use crate::input::StreamArg;
 use crate::output::file::Target;
@@ -27,6 +29,8 @@ pub(crate) struct Session<'a> {
     pub(crate) chat: Conversation,
     pub(crate) settings: Settings,
     pub(crate) stop: Vec<String>,
+    /// Reads messages and answers first.
+    pub(crate) guard: Option<Guard>,
     pub(crate) json: bool,
     pub(crate) out: BufWriter<StdoutLock<'static>>,
     /// Answers given, repeated ones included: each has a seed of its own.
@@ -101,7 +105,11 @@ impl Session<'_> {
         Ok(None)
     }
 
-    fn answer(&mut self, user: String, interrupts: &Interrupts) -> Result<Finish, Failure> {
+    fn answer(&mut self, mut user: String, interrupts: &Interrupts) -> Result<Finish, Failure> {
+        if let Some(guard) = &self.guard {
+            user = answer::checked(guard, "message", user)?;
+        }
+        let mut answer = Answer::new(self.guard.as_ref())?;
         let context = self.model.generator().context();
         // A quarter of the context, if so much is asked for.
         let room = self.settings.max_tokens.min(context / 4).max(1);
@@ -123,11 +131,15 @@ impl Session<'_> {
             stop_tokens: self.model.stop_tokens().to_vec(),
             stop: self.stop.clone(),
         };
-        let generated = interrupts.during(|cancel| {
+        let mut generated = interrupts.during(|cancel| {
             let mut failed = None;
             let generated = self.model.generator().generate(request, cancel, &mut |piece| {
+                let text = answer.take(&piece.text);
+                if answer.is_over() {
+                    cancel.cancel();
+                }
                 if !self.json
-                    && let Err(error) = show(&mut self.out, piece)
+                    && let Err(error) = show(&mut self.out, &text)
                 {
                     failed.get_or_insert(error);
                     cancel.cancel();
@@ -140,13 +152,29 @@ impl Session<'_> {
                 }
             }
         })?;
+        let guarded = answer.finish()?;
+        if let Some(guarded) = &guarded {
+            generated.text.clone_from(&guarded.text);
+            if !self.json {
+                show(&mut self.out, &guarded.rest)?;
+            }
+        }
         if self.json {
-            let turn = self.document(&user, &prompt, &generated, seed);
+            let mut turn = self.document(&user, &prompt, &generated, seed);
+            if let Some(guarded) = &guarded {
+                turn["card"] = json!(guarded.card);
+            }
             writeln!(self.out, "{turn}")?;
         } else {
             writeln!(self.out)?;
         }
         self.out.flush()?;
+        if let Some(guarded) = guarded.filter(|guarded| !guarded.card.allowed) {
+            return Err(Failure::said(
+                Exit::Failed,
+                format!("the answer was {}", guarded.card.why),
+            ));
+        }
         match generated.finish {
             Finish::Context => note(&format!("the context of {context} tokens is full")),
             Finish::Length => note("the answer was cut at max-tokens"),
@@ -217,10 +245,10 @@ pub(crate) fn load(path: &Path) -> Result<Conversation, Failure> {
     Conversation::from_json(&value).map_err(wrong)
 }
 
-fn show(out: &mut BufWriter<StdoutLock<'static>>, piece: &Piece) -> std::io::Result<()> {
+fn show(out: &mut BufWriter<StdoutLock<'static>>, text: &str) -> std::io::Result<()> {
     // What a model writes must not steer a terminal.
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    let text = if terminal { style::clean(&piece.text) } else { piece.text.as_str().into() };
+    let text = if terminal { style::clean(text) } else { text.into() };
     out.write_all(text.as_bytes())?;
     out.flush()
 }

@@ -158,6 +158,8 @@ pub(crate) struct GuardArgs {
 pub(crate) enum GuardVerb {
     /// Check a text, or one text a line, and print the moderation card.
     Check(GuardCheckArgs),
+    /// Let a text through as it comes, redacted, up to what is blocked.
+    Filter(GuardFilterArgs),
     /// Turn the pseudonyms of a vault back into what they stand for.
     Reveal(GuardRevealArgs),
     /// Make a key for a vault or for keyed hashes.
@@ -199,6 +201,39 @@ pub(crate) struct GuardCheckArgs {
     pub(crate) mode: ModeArg,
 
     /// Print the card as JSON (--jsonl always does)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const FILTER_EXAMPLES: &str = "\
+Examples:
+  tail -f server.log | bho guard filter > clean.log
+  bho guard filter --mode output --json answer.txt
+  bho guard filter --pipeline pipeline.yml < letter.txt
+
+What may be shown is written at once; the last words wait for what follows, some 140 bytes of plain
+text, more beside numbers, 8 KiB at most: what is not over by then, such as an endless line of
+base64, is withheld as a whole. The cuts between reads make no difference. A block ends the text and
+exits with 1. Bytes that are not UTF-8 are replaced by U+FFFD; spans count bytes of the text with
+them. The summary goes to standard error; with --json, each line is what was released ({\"text\",
+\"redactions\"}), the last one the card ({\"card\"}). docs/guard.md says what is promised.";
+
+#[derive(Debug, Args)]
+#[command(after_help = FILTER_EXAMPLES)]
+pub(crate) struct GuardFilterArgs {
+    /// The text: a file, or standard input (-)
+    #[arg(value_name = "FILE|-", default_value = "-", value_parser = stream(), value_hint = ValueHint::FilePath)]
+    pub(crate) input: StreamArg,
+
+    /// Use the `policies` of this pipeline: thresholds, operators, hash key and vault
+    #[arg(long, value_name = "PIPELINE", value_hint = ValueHint::FilePath)]
+    pub(crate) pipeline: Option<PathBuf>,
+
+    /// Side of the model the text stands on
+    #[arg(long, value_enum, default_value_t = ModeArg::Input)]
+    pub(crate) mode: ModeArg,
+
+    /// Print what is released and the card as lines of JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -50,7 +50,7 @@ pub(crate) struct DataArgs {
     #[arg(long, value_enum, value_name = "UNIT")]
     pub(crate) offsets: Option<Unit>,
 
-    /// TOML file of the data's names for types: NAME = \"email\", [\"place\", \"address\"] or \"ignore\"
+    /// TOML file of the data's names for types: NAME = "email", ["place", "address"] or "ignore"
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) types: Option<PathBuf>,
 

@@ -17,12 +17,14 @@ Examples:
   bho generate model.safetensors \"List three rivers.\" --stop \"4.\" --seed 7 --json
   bho generate model.safetensors \"When did it end?\" --regex '[0-9]{4}-[0-9]{2}-[0-9]{2}'
   bho generate model.safetensors @letter.txt --json-schema contact.schema.json
+  bho generate model.safetensors @letter.txt --guard
 
 Text is printed as it comes. A model with a chat template gets the prompt as a user's message,
 unless --raw gives it as it stands. A prompt longer than the context is an error. The same seed
 gives the same text, whatever the threads. Ctrl-C ends the text; what is written stays. A text
 that ends, by --max-tokens or a stop text, before it is what --regex or --json-schema asks for
-exits with 1.";
+exits with 1. With --guard, personal data in the prompt does not reach the model, the answer is
+shown some words later than it is written, and a block of either exits with 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = GENERATE_EXAMPLES)]
@@ -62,8 +64,12 @@ pub(crate) struct GenerateArgs {
     pub(crate) json_schema: Option<String>,
 
     /// Log-probabilities of each token and of the N likeliest ones, with --json
-    #[arg(long, value_name = "N", requires = "json")]
+    #[arg(long, value_name = "N", requires = "json", conflicts_with = "guard")]
     pub(crate) logprobs: Option<usize>,
+
+    /// Guard the prompt and the answer, by the default policy or that of a pipeline (--guard=FILE)
+    #[arg(long, value_name = "PIPELINE", num_args = 0..=1, require_equals = true, value_hint = ValueHint::FilePath)]
+    pub(crate) guard: Option<Option<PathBuf>>,
 
     /// Print the text, why it ended and timings as JSON when it is done
     #[arg(long)]
@@ -87,7 +93,8 @@ A line that ends with \\ goes on in the next; /help lists commands, and // begin
 slash. Answers stream. Ctrl-C ends an answer, and what was said stays; at the prompt, twice in a
 row ends the chat. What the model has read it does not read again. When the context is full, the
 oldest turns are forgotten, the system message never. Nothing is kept on disk unless --history or
-/save says so.";
+/save says so. With --guard, messages and answers are what the guard lets through, for the model, on
+the screen and in /save; answers are shown some words later than they are written.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_EXAMPLES)]
@@ -115,6 +122,10 @@ pub(crate) struct ChatArgs {
     /// A text that ends an answer; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
+
+    /// Guard the messages and the answers, by the default policy or that of a pipeline (--guard=FILE)
+    #[arg(long, value_name = "PIPELINE", num_args = 0..=1, require_equals = true, value_hint = ValueHint::FilePath)]
+    pub(crate) guard: Option<Option<PathBuf>>,
 
     /// Print one JSON object a turn
     #[arg(long)]

@@ -19,6 +19,7 @@ pub(crate) fn execute(args: ChatArgs) -> Result<Exit, Failure> {
     if args.system.is_some() {
         conversation.set_system(args.system);
     }
+    let guard = args.guard.map(|pipeline| super::guard::guard(pipeline.as_deref())).transpose()?;
     let model = open(&args.model, &args.engine)?;
     if !model.has_template() {
         let name = &model.info().name;
@@ -33,6 +34,7 @@ pub(crate) fn execute(args: ChatArgs) -> Result<Exit, Failure> {
         chat: conversation,
         settings: Settings { sampling, max_tokens: args.max_tokens },
         stop: args.stop,
+        guard,
         json: args.json,
         out: output::stdout(),
         answers: 0,

@@ -26,7 +26,7 @@ use crate::output::style::Style;
 use crate::output::{self, json};
 
 /// Measures. What can be refused is refused before a text is checked.
-pub(crate) fn guard(args: EvalGuardArgs) -> Result<Exit, Failure> {
+pub(crate) fn guard(args: &EvalGuardArgs) -> Result<Exit, Failure> {
     let html = args.html.clone().map(Target::new).transpose()?;
     let mut subject = Subject::open(&args.guard)?;
     if let Some(path) = &args.calibration {
@@ -55,7 +55,11 @@ pub(crate) fn guard(args: EvalGuardArgs) -> Result<Exit, Failure> {
     };
     let guard = subject.guard()?;
     let masking = (!args.no_texts).then_some(Masking { guard: &guard, mode: subject.mode });
-    let report = report(&args, &subject, &data, answers, &types, masking);
+    let mut report = report(args, &subject, &data, answers, &types, masking);
+    if args.predictions.is_none() {
+        let capabilities = guard.capabilities().into_iter().filter(|c| !c.is_active());
+        report.subject.inactive = capabilities.map(|c| c.signal.key()).collect();
+    }
     if let Some(target) = html {
         target.write(page::render(&report).as_bytes())?;
     }
@@ -163,6 +167,7 @@ fn report(
             pipeline: args.guard.pipeline.as_deref().map(short),
             calibration: args.calibration.as_deref().map(short),
             models,
+            inactive: Vec::new(),
             thresholds,
         },
         bootstrap: BootstrapReport {

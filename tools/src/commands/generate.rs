@@ -11,6 +11,7 @@ use bho_engine::{CancelToken, Compute, EngineError};
 use bho_models::decoder::{TextModel, TextOptions};
 use serde_json::{Value, json};
 
+use crate::answer::{self, Answer};
 use crate::cli::generation::{EngineArgs, GenerateArgs, KvArg, PagesArg, SamplingArgs};
 use crate::exit::{self, Exit, Failure, OrFailed as _};
 use crate::input::StreamArg;
@@ -21,7 +22,11 @@ use crate::{machine, models};
 
 /// Writes; Ctrl-C ends the text.
 pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
-    let prompt = args.prompt.read()?;
+    let mut prompt = args.prompt.read()?;
+    let guard = args.guard.map(|pipeline| super::guard::guard(pipeline.as_deref())).transpose()?;
+    if let Some(guard) = &guard {
+        prompt = answer::checked(guard, "prompt", prompt)?;
+    }
     let model = open(&args.model, &args.engine)?;
     let tokens = model.ask(&prompt, args.system.as_deref(), args.raw).or_failed()?;
     let constraint = constraint(&model, args.regex.as_deref(), args.json_schema.as_deref())?;
@@ -41,17 +46,24 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     let mut out = output::stdout();
     let terminal = std::io::stdout().is_terminal();
     let (mut pieces, mut failed) = (Vec::new(), None);
-    let generated = model
+    let mut answer = Answer::new(guard.as_ref())?;
+    let write = |text: &str, out: &mut dyn std::io::Write| {
+        // What a model writes must not steer a terminal.
+        let text = if terminal { style::clean(text) } else { text.into() };
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
+    let mut generated = model
         .generator()
         .generate(request, &cancel, &mut |piece: &Piece| {
+            let text = answer.take(&piece.text);
+            if answer.is_over() {
+                cancel.cancel();
+            }
             if args.json {
                 pieces.push(piece.clone());
                 return;
             }
-            // What a model writes must not steer a terminal.
-            let text =
-                if terminal { style::clean(&piece.text) } else { piece.text.as_str().into() };
-            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            let written = write(&text, &mut out);
             if let Err(error) = written {
                 failed.get_or_insert(error);
                 cancel.cancel();
@@ -61,10 +73,23 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
     if let Some(error) = failed {
         return Err(anyhow::Error::from(error).into());
     }
+    let guarded = answer.finish()?;
+    if let Some(guarded) = &guarded {
+        generated.text.clone_from(&guarded.text);
+        if !args.json {
+            write(&guarded.rest, &mut out)?;
+        }
+    }
+    let blocked = guarded.as_ref().is_some_and(|guarded| !guarded.card.allowed);
     if args.json {
         let mut document = document(&model, &generated, &pieces, args.logprobs.is_some());
         if constrained {
             document["satisfied"] = generated.satisfied.into();
+        }
+        if let Some(guarded) = &guarded {
+            // Tokens are the text as it was written.
+            document["tokens"] = generated.tokens.len().into();
+            document["card"] = json!(guarded.card);
         }
         output::json::document(&mut out, &document)?;
     } else {
@@ -73,6 +98,9 @@ pub(crate) fn execute(args: GenerateArgs) -> Result<Exit, Failure> {
         if std::io::stderr().is_terminal() {
             eprintln!("{}", Style::stderr().paint(Tint::Dim, &summary(&generated)));
         }
+    }
+    if let Some(guarded) = guarded.filter(|_| blocked) {
+        return Err(Failure::said(Exit::Failed, format!("the answer was {}", guarded.card.why)));
     }
     let stopped = interrupted.load(std::sync::atomic::Ordering::Relaxed);
     if constrained && !generated.satisfied && !stopped {

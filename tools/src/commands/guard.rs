@@ -26,21 +26,32 @@ use crate::{guards, keys, machine};
 
 /// Checks what the arguments name. The guard's models are loaded first: no text waits for them.
 pub(crate) fn check(args: GuardCheckArgs) -> Result<Exit, Failure> {
-    let guard = match &args.pipeline {
-        Some(path) => guard_of(path)?,
-        None => {
-            let detectors = guards::bundled(machine::threads(None, None).count)?;
-            build(Guard::builder(), detectors)?
-        }
-    };
-    let mode = match args.mode {
-        ModeArg::Input => Mode::Input,
-        ModeArg::Output => Mode::Output,
-    };
+    let guard = guard(args.pipeline.as_deref())?;
+    let mode = args.mode.into();
     match (args.jsonl, args.text) {
         (Some(stream), _) => check_lines(&guard, mode, stream.json_lines()?),
         (None, Some(text)) => check_one(&guard, mode, text, args.json),
         (None, None) => Err(Failure::said(Exit::Usage, "expected a text or --jsonl FILE")),
+    }
+}
+
+impl From<ModeArg> for Mode {
+    fn from(arg: ModeArg) -> Self {
+        match arg {
+            ModeArg::Input => Self::Input,
+            ModeArg::Output => Self::Output,
+        }
+    }
+}
+
+/// The guard of a pipeline, or the default one, with its models.
+pub(crate) fn guard(pipeline: Option<&Path>) -> Result<Guard, Failure> {
+    match pipeline {
+        Some(path) => guard_of(path),
+        None => {
+            let detectors = guards::bundled(machine::threads(None, None).count)?;
+            build(Guard::builder(), detectors)
+        }
     }
 }
 

@@ -9,8 +9,9 @@ mod dev;
 mod doctor;
 mod embed;
 mod eval;
+mod filter;
 pub(crate) mod generate;
-mod guard;
+pub(crate) mod guard;
 mod inspect;
 mod models;
 mod ppl;
@@ -31,12 +32,13 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         Verb::Validate(args) => validate::execute(&args),
         Verb::Guard(args) => match args.verb {
             GuardVerb::Check(args) => guard::check(args),
+            GuardVerb::Filter(args) => filter::execute(&args),
             GuardVerb::Reveal(args) => guard::reveal(args),
             GuardVerb::Keygen(args) => guard::keygen(&args),
             GuardVerb::Tune(args) => tune::execute(&args),
         },
         Verb::Eval(args) => match args.verb {
-            EvalVerb::Guard(args) => eval::guard(args),
+            EvalVerb::Guard(args) => eval::guard(&args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),

@@ -119,6 +119,11 @@ pub(crate) struct Foreign {
     pub(crate) milliseconds: Option<f64>,
 }
 
+/// Whether `spans` lists positions of characters, as toxic spans are given.
+fn is_positions(spans: Option<&Value>) -> bool {
+    spans.and_then(Value::as_array).and_then(|items| items.first()).is_some_and(Value::is_number)
+}
+
 /// One line as an object, and where it stands.
 struct Record<'a> {
     file: &'a str,
@@ -190,15 +195,23 @@ impl Data {
         let mut data = Self::default();
         for (file, stream) in streams.iter().enumerate() {
             let first = data.examples.len();
+            let mut positions = false;
             // With several files, each is a group of its own where its lines name none.
             let own_group = (streams.len() > 1).then(|| short_name(&stream.name()));
             let sha256 = records(stream, reading.limit, |record| {
                 let mut example = data.example(record, reading, types)?;
+                positions |= is_positions(record.fields.get("spans"));
                 example.file = file;
                 example.group = example.group.or_else(|| own_group.clone());
                 data.examples.push(example);
                 Ok(())
             })?;
+            if positions {
+                // An empty list says nothing of personal data where lists are of positions.
+                let of_file = data.examples[first..].iter_mut();
+                let empty = of_file.filter(|e| e.spans.as_ref().is_some_and(Vec::is_empty));
+                empty.for_each(|example| example.spans = None);
+            }
             let texts = data.examples.len() - first;
             data.files.push(DataFile { file: short_name(&stream.name()), sha256, texts });
         }
@@ -224,7 +237,7 @@ impl Data {
         let (key, text) = record.text()?;
         let spans = match record.fields.get("spans") {
             None | Some(Value::Null) => None,
-            Some(Value::Array(items)) if items.first().is_some_and(Value::is_number) => {
+            given if is_positions(given) => {
                 self.note("`spans` lists positions, not typed stretches: not used");
                 None
             }
@@ -465,9 +478,14 @@ mod tests {
         read_with(text, &Reading::default())
     }
 
-    fn spans_of(text: &str) -> Vec<Range<usize>> {
+    fn spans_of(text: &str) -> Vec<[usize; 2]> {
         let data = read(text).unwrap();
-        data.examples[0].spans.as_ref().unwrap().iter().map(|gold| gold.span.clone()).collect()
+        data.examples[0]
+            .spans
+            .iter()
+            .flatten()
+            .map(|gold| [gold.span.start, gold.span.end])
+            .collect()
     }
 
     #[test]
@@ -494,14 +512,14 @@ mod tests {
     fn offsets_are_bytes_unless_the_line_or_the_flag_says_otherwise() {
         assert_eq!(
             spans_of(r#"{"text": "é Ann", "spans": [{"start": 3, "end": 6, "type": "name"}]}"#),
-            [3..6]
+            [[3, 6]]
         );
         for start in [2, 3] {
             let line = format!(
                 r#"{{"text": "é Ann", "spans": [{{"start": {start}, "end": {}, "type": "name", "value": "Ann"}}]}}"#,
                 start + 3
             );
-            assert_eq!(spans_of(&line), [3..6]);
+            assert_eq!(spans_of(&line), [[3, 6]]);
         }
         let reading = Reading { unit: Some(Unit::Chars), ..Reading::default() };
         let line = r#"{"text": "é Ann", "spans": [{"start": 2, "end": 5, "type": "name"}]}"#;
@@ -514,11 +532,12 @@ mod tests {
         let error = read(r#"{"text": "a", "label": 1}"#).unwrap_err().to_string();
         assert!(error.contains(":1:15: say what `label` is about"), "{error}");
         let reading = Reading { label: Some(1), group: Some("cls".into()), ..Reading::default() };
-        let text = "{\"text\": \"a\", \"label\": \"malicious\", \"cls\": 3}\n{\"text\": \"b\", \"label\": 0, \"spans\": [3, 4]}";
+        let text = "{\"text\": \"a\", \"label\": \"malicious\", \"cls\": 3}\n{\"text\": \"b\", \"label\": 0, \"spans\": [3, 4]}\n{\"text\": \"c\", \"label\": 0, \"spans\": []}";
         let data = read_with(text, &reading).unwrap();
         assert_eq!(data.examples[0].labels, [None, Some(true)]);
         assert_eq!(data.examples[0].group.as_deref(), Some("3"));
         assert_eq!((data.examples[1].labels, data.notes.len()), ([None, Some(false)], 1));
+        assert!(data.examples.iter().all(|example| example.spans.is_none()));
     }
 
     #[test]

@@ -180,10 +180,10 @@ impl Subject {
             if by_voice {
                 let by = |learned_is: bool| {
                     let of = verdict.findings.iter();
-                    of.filter(|f| learned.contains(&f.detector) == learned_is).collect()
+                    of.filter(|f| learned.contains(&f.detector) == learned_is).collect::<Vec<_>>()
                 };
-                voices[0].push(self.answer_of(text, by(false), types));
-                voices[1].push(self.answer_of(text, by(true), types));
+                voices[0].push(self.answer_of(text, &by(false), types));
+                voices[1].push(self.answer_of(text, &by(true), types));
             }
             answers.all.push(answer(&verdict, types));
         }
@@ -195,7 +195,7 @@ impl Subject {
     }
 
     /// What some of the findings would have come to by themselves.
-    fn answer_of(&self, text: &str, findings: Vec<&Finding>, types: &mut Types) -> Answer {
+    fn answer_of(&self, text: &str, findings: &[&Finding], types: &mut Types) -> Answer {
         let highest = |category: Category| {
             let scores = findings.iter().filter(|f| f.category == category).map(|f| f.score);
             f64::from(scores.fold(0.0, f32::max))

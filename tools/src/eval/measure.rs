@@ -50,6 +50,8 @@ pub(crate) struct SubjectReport {
     pub(crate) pipeline: Option<String>,
     pub(crate) calibration: Option<String>,
     pub(crate) models: Vec<ModelReport>,
+    /// Signals that nothing in the guard feeds: their scores are all 0.
+    pub(crate) inactive: Vec<&'static str>,
     pub(crate) thresholds: ThresholdsReport,
 }
 

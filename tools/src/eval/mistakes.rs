@@ -149,15 +149,13 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
         ));
     }
     // What scored too low to be redacted may be personal data all the same. A guard that fails masks everything.
-    match masking.guard.check("eval", text, masking.mode) {
-        Ok(verdict) => {
-            marks.extend(verdict.findings.iter().filter_map(|finding| match finding.category {
-                Category::Pii(kind) => Some((finding.span.clone(), format!("[{}?]", kind.key()))),
-                _ => None,
-            }))
-        }
-        Err(_) => return "[withheld: the guard failed]".to_owned(),
-    }
+    let Ok(verdict) = masking.guard.check("eval", text, masking.mode) else {
+        return "[withheld: the guard failed]".to_owned();
+    };
+    marks.extend(verdict.findings.iter().filter_map(|finding| match finding.category {
+        Category::Pii(kind) => Some((finding.span.clone(), format!("[{}?]", kind.key()))),
+        _ => None,
+    }));
     let stretches = union(marks.iter().map(|(span, _)| span.clone()).collect());
     let (mut out, mut from, mut first) = (String::new(), 0, None);
     for stretch in stretches {

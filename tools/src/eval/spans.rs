@@ -5,7 +5,7 @@
 //!   spans that were met, precision found ones that met any. *Bytes*: whatever the type, was each labelled byte covered?
 //! - A label may accept several types (`LOCATION`: place or address); what meets it counts as the first of them.
 //! - Labels of types that the guard does not have are no part of the figures: [`Counts::apart`] lists them. What was found
-//!   there counts as wrong by type, and not at all by bytes.
+//!   there counts as wrong by type, unless the label accepts it, and not at all by bytes.
 //! - Labels that are ignored, or of types that the policy keeps, are apart too, and take what overlaps them out of the count.
 
 use std::ops::Range;
@@ -100,8 +100,9 @@ pub(crate) fn judge(gold: &[Gold], found: &[Found], types: &Types) -> Counts {
             any = true;
             let label = types.label(gold[i].label);
             let standing = types.standing(gold[i].label);
-            excused |= matches!(standing, Standing::Ignored | Standing::Kept);
             let fits = label.keys.contains(&f.key);
+            excused |= matches!(standing, Standing::Ignored | Standing::Kept)
+                || (standing == Standing::Unknown && fits);
             let key = label.keys.first().copied().filter(|_| fits);
             let common = f.span.end.min(gold[i].span.end) - f.span.start.max(gold[i].span.start);
             let rank = (common, fits, key.unwrap_or(f.key));
@@ -348,6 +349,15 @@ mod tests {
         );
         assert_eq!((counts.gold_bytes, counts.found_bytes, counts.common_bytes), (0, 0, 0));
         assert_eq!((counts.wrong, counts.missed), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn what_an_unknown_label_accepts_is_not_wrong() {
+        let mut types = Types::new(&["address"]);
+        let location = types.label_of("LOCATION");
+        let f = found(&mut types, &[(0, 10, "address")]);
+        let counts = judge(&gold(&[(0, 10, location)]), &f, &types);
+        assert_eq!((counts.apart.len(), counts.types.len(), counts.wrong.len()), (1, 0, 0));
     }
 
     #[test]

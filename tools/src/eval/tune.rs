@@ -112,9 +112,9 @@ fn upper_bound(k: usize, n: usize) -> f64 {
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
         if binomial_cdf(k, n, middle.clamp(1e-12, 1.0 - 1e-12)) > RISK {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     high

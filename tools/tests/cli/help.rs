@@ -12,8 +12,12 @@ const VERBS: &[&[&str]] = &[
     &["validate"],
     &["guard"],
     &["guard", "check"],
+    &["guard", "filter"],
     &["guard", "reveal"],
     &["guard", "keygen"],
+    &["guard", "tune"],
+    &["eval"],
+    &["eval", "guard"],
     &["embed"],
     &["convert"],
     &["quantize"],
@@ -45,7 +49,7 @@ fn help_is_as_expected() {
         let output = run(verb.iter().copied().chain(["--help"]));
         assert!(output.status.success());
         let text = stdout(&output);
-        if !matches!(verb, [] | ["guard" | "bench" | "dev" | "models"]) {
+        if !matches!(verb, [] | ["guard" | "eval" | "bench" | "dev" | "models"]) {
             assert!(text.contains("Examples:"), "{verb:?} has no examples");
         }
         let name = if verb.is_empty() { "bho".to_owned() } else { verb.join("-") };
@@ -70,6 +74,7 @@ fn wrong_usage_exits_with_2() {
         &["run", "p.yml", "--input", "a", "--seed", "x"],
         &["run", "p.yml", "--input", "a", "--threads", "0"],
         &["guard", "check"],
+        &["guard", "filter"],
         &["guard", "check", "a", "--jsonl", "b"],
         &["guard", "check", "a", "--mode", "sideways"],
         &["completions", "cobol"],

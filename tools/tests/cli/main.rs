@@ -4,6 +4,8 @@
 mod bench;
 mod chat;
 mod decoder_files;
+mod eval;
+mod filter;
 mod generation;
 mod guard;
 mod help;

@@ -7,7 +7,7 @@ mod words;
 
 use std::ops::Range;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
@@ -61,6 +61,11 @@ impl Detector for AddressDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[ADDRESS]
+    }
+
+    fn hold(&self) -> Hold {
+        // "Calle" and five words before the number; a flat and a town of five words after it.
+        Hold { words: 7, lead: 7, signs: 256, after: 160, sentences: false }
     }
 
     fn detect(

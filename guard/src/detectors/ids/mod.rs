@@ -20,7 +20,7 @@ pub mod pl;
 mod shape;
 pub mod us;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues, words_before};
@@ -113,6 +113,10 @@ impl Detector for IdDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         self.kinds
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::NUMBER
     }
 
     fn detect(

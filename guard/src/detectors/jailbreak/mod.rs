@@ -21,7 +21,7 @@ pub(crate) use rules::words;
 
 use std::ops::Range;
 
-use crate::detector::{DetectContext, Detector, Opinion, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 
@@ -120,6 +120,11 @@ impl Detector for JailbreakDetector {
 
     fn signal(&self) -> Signal {
         Signal::Jailbreak
+    }
+
+    fn hold(&self) -> Hold {
+        // The longest phrase; then what follows it, which may be another, or tell that it is only talked about.
+        Hold { words: rules::LONGEST, lead: 0, signs: 0, after: 256, sentences: false }
     }
 
     fn opinion(&self, _: Category) -> Opinion {

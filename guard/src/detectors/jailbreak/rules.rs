@@ -196,6 +196,9 @@ const RULES: &[(Family, f32, &str)] = &[
     (EncodedRequest, 0.4, "<encoding> ..3 <directive>"),
 ];
 
+/// Words that the longest pattern spans.
+pub(super) const LONGEST: usize = 24;
+
 /// "Do not forget the previous instructions."
 const DENIALS: &[&str] =
     &["not", "dont", "never", "cannot", "cant", "nicht", "wont", "shouldnt", "couldnt"];
@@ -341,7 +344,7 @@ mod tests {
                 }
             }
             assert!(!after_gap, "{pattern}");
-            assert!(span <= REACH, "{pattern}");
+            assert!(span <= LONGEST && LONGEST <= REACH, "{pattern}: {span}");
         }
     }
 

@@ -7,7 +7,7 @@ use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Opinion, Signal, Source};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 use crate::detectors::indirect::addresses_someone;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
@@ -87,6 +87,10 @@ impl Detector for Moderator {
 
     fn reads_views(&self) -> bool {
         false
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
     }
 
     fn opinion(&self, category: Category) -> Opinion {

@@ -9,7 +9,7 @@ mod tests;
 use country::country;
 use edges::{begins_alone, ends_alone, extension_end, is_linked};
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
@@ -81,6 +81,10 @@ impl Detector for PhoneDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[PHONE]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::NUMBER
     }
 
     fn detect(

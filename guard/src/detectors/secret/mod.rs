@@ -5,7 +5,7 @@ mod formats;
 mod jwt;
 mod random;
 
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::char_before;
@@ -36,6 +36,10 @@ impl Detector for SecretDetector {
 
     fn pii_types(&self) -> &'static [PiiType] {
         &[SECRET]
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::STRETCH
     }
 
     fn detect(

@@ -138,13 +138,6 @@ impl Context<'_> {
                 )
                 .hint("set `guard_pre: true`");
         }
-        if !node.guard_post && self.agents.get(&node.agent).is_some_and(|agent| agent.retrieves()) {
-            let message = format!("what {id} retrieves is not checked for orders to the assistant");
-            let path = path.key("guard_post");
-            faults
-                .warning("unguarded_retrieval", &path, self.pos(i, "guard_post"), message)
-                .hint("set `guard_post: true`");
-        }
         if let Some(deadline) = self.pipeline.budgets.deadline_ms
             && node.timeout_ms > deadline
         {

@@ -34,7 +34,8 @@ pub(crate) fn render(report: &Report) -> String {
         pii_section(pii, &mut out);
     }
     for (name, signal) in named(report) {
-        signal_section(name, signal, &mut out);
+        let inactive = report.subject.inactive.contains(&name);
+        signal_section(name, signal, inactive, &mut out);
     }
     if let Some(latency) = &report.latency {
         latency_section(latency, report, &mut out);
@@ -209,12 +210,15 @@ fn voices(
     table(&headings, &rows, out);
 }
 
-fn signal_section(name: &str, signal: &SignalReport, out: &mut String) {
+fn signal_section(name: &str, signal: &SignalReport, inactive: bool, out: &mut String) {
     let mut title = name.to_owned();
     title[..1].make_ascii_uppercase();
     let about = format!(
-        "{} texts labelled 1 and {} labelled 0; the guard acts from {}.",
-        signal.positives, signal.negatives, signal.threshold
+        "{} texts labelled 1 and {} labelled 0; the guard acts from {}. {}",
+        signal.positives,
+        signal.negatives,
+        signal.threshold,
+        if inactive { terminal::INACTIVE } else { "" }
     );
     section(&title, &about, out);
     let rows: Vec<Vec<String>> = SIGNAL_FIGURES
@@ -238,7 +242,7 @@ fn signal_section(name: &str, signal: &SignalReport, out: &mut String) {
         &charts::reliability(signal),
         out,
     );
-    let legend = "labelled 0 (left) and 1 (right) should part";
+    let legend = "green: labelled 0, red: labelled 1; the better they part, the better";
     picture("Scores", legend, &charts::scores(signal), out);
     out.push_str("</div>");
     if !signal.groups.is_empty() {

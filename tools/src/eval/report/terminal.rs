@@ -12,6 +12,9 @@ use crate::eval::types::Standing;
 use crate::output::style::{Style, Tint};
 use crate::output::table::Table;
 
+/// Said where figures say nothing.
+pub(super) const INACTIVE: &str = "Nothing in this guard sees this signal: every score is 0.";
+
 /// Groups that are listed; the page and JSON have all.
 const GROUPS: usize = 20;
 
@@ -29,7 +32,8 @@ pub(crate) fn render(report: &Report, style: &Style) -> String {
         render_pii(pii, style, &mut out);
     }
     for (name, signal) in named(report) {
-        render_signal(name, signal, style, &mut out);
+        let inactive = report.subject.inactive.contains(&name);
+        render_signal(name, signal, inactive, style, &mut out);
     }
     if let Some(latency) = &report.latency {
         render_latency(latency, report, style, &mut out);
@@ -145,12 +149,21 @@ pub(super) fn why(standing: Standing) -> &'static str {
     }
 }
 
-fn render_signal(name: &str, signal: &SignalReport, style: &Style, out: &mut String) {
+fn render_signal(
+    name: &str,
+    signal: &SignalReport,
+    inactive: bool,
+    style: &Style,
+    out: &mut String,
+) {
     let about = format!(
         "{} positive and {} negative texts, threshold {}; 95 % intervals",
         signal.positives, signal.negatives, signal.threshold
     );
     heading(name, &about, style, out);
+    if inactive {
+        let _ = writeln!(out, "{INACTIVE}");
+    }
     let voices: Vec<_> = signal.by_detector.iter().collect();
     let mut table = Table::new(["", "figure", ">rules alone", ">models alone"]);
     let mut plain = Table::new(["", "figure"]);

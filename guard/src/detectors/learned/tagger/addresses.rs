@@ -29,7 +29,7 @@ pub(super) fn find(words: &Words<'_>, marks: &mut [Mark], out: &mut Vec<Found>) 
             if part(marks, j) {
                 last = j;
                 numbered |= marks[j] == Mark::Address && is_number(words.word(j));
-            } else if !is_filler(words, marks, j) && !(numbered && is_faint_name(words, marks, j)) {
+            } else if !(is_filler(words, marks, j) || numbered && is_faint_name(words, marks, j)) {
                 break;
             }
             j += 1;
@@ -103,13 +103,10 @@ fn group(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, out: &mut
         end += 1;
     }
     // "Apt." before the number of a flat.
-    let begin = (start > 0
-        && among(words.word(start - 1), UNITS)
-        && is_near(words.gap(start))
-        && marks[start - 1] == Mark::Nothing
-        && words.word(start - 1).len() > 2)
-        .then(|| start - 1)
-        .unwrap_or(start);
+    let unit = |i: usize| {
+        marks[i] == Mark::Nothing && words.word(i).len() > 2 && among(words.word(i), UNITS)
+    };
+    let begin = start - usize::from(start > 0 && is_near(words.gap(start)) && unit(start - 1));
     let floor = (start..=end).map(|i| words.list[i].ruled).fold(0.0, f32::max);
     let p = sureness(words, marks, start, end, floor);
     let floor = if floor < 0.7 { 0.0 } else { floor };

@@ -16,11 +16,11 @@ const PLACE: Weights =
     Weights { slope: 0.9, silent: 0.3, lower: -0.7, start: 0.8, inside: 0.8, upper: 1.2 };
 const ADDRESS: Weights =
     Weights { slope: 0.9, silent: 0.9, lower: 0.5, start: 0.9, inside: 0.9, upper: 0.9 };
-/// A word that announces a name stands before it.
+/// A word that announces a name stands before it: for a name, and against a place.
 const CUE: f32 = 1.5;
 /// A title stands before it.
 const TITLE: f32 = 5.0;
-/// It stands in a list with a name: for a name, and against a place.
+/// It stands in a list with a name.
 const LISTED: f32 = 1.5;
 /// It has a capital inside, as names of products have.
 const MIXED: f32 = -2.0;
@@ -97,21 +97,21 @@ fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     }
     let common = letters && among(text, COMMON);
     let single = text.chars().count() < 2;
-    let listed = if listed { LISTED } else { 0.0 };
     let mixed = if is_mixed(text) { MIXED } else { 0.0 };
-    let more = mixed
-        + if titled {
-            TITLE
-        } else if letters && cued(words, i) {
-            CUE
-        } else {
-            listed
-        };
+    // What speaks for a person speaks against a place.
+    let cue = if letters && cued(words, i) {
+        CUE
+    } else if listed {
+        LISTED
+    } else {
+        0.0
+    };
+    let more = mixed + if titled { TITLE } else { cue };
     let ship = i > 0 && words.gap(i) == " " && among(words.word(i - 1), SHIPS);
     // A number is nobody's name, and no letter is one or a place by itself.
     let (case, named) = (word.case, letters && !single && !common && !ship);
     let name = if named { NAME.weigh(word.name, case, more) } else { 0.0 };
-    let place = if named { PLACE.weigh(word.place, case, -listed) } else { 0.0 };
+    let place = if named { PLACE.weigh(word.place, case, -cue) } else { 0.0 };
     let lone = common && !among(text, PARTICLES) && word.address < 0.5;
     let address = if lone { 0.0 } else { ADDRESS.weigh(word.address, case, 0.0) };
     let ruled = ruled(word);

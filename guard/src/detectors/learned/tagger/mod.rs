@@ -19,7 +19,7 @@ use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
-use crate::detector::{DetectContext, Detector, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::normalise::{View, model_view};
@@ -94,6 +94,10 @@ impl Detector for PiiTagger {
 
     fn reads_views(&self) -> bool {
         false
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::SENTENCES
     }
 
     fn detect(

@@ -136,9 +136,14 @@ fn belongs(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let word = &words.list[i];
     let capital = matches!(word.case, Case::Start | Case::Inside);
     let hyphen = words.gap(i) == "-" && capital;
-    let weak = marks[i] == Mark::Nothing
-        && (capital && word.name >= BESIDE
-            || word.case == Case::Silent && word.name >= 1.5 * BESIDE);
+    let least = match word.case {
+        Case::Start | Case::Inside => BESIDE,
+        // "Jonas SAVIMBI"
+        Case::Upper => 0.3 * BESIDE,
+        Case::Silent => 1.5 * BESIDE,
+        Case::Lower => 1.0,
+    };
+    let weak = marks[i] == Mark::Nothing && word.name >= least;
     marks[i] == Mark::Name
         || !word.taken && !word.linked && marks[i] != Mark::Number && (hyphen || weak)
 }

@@ -56,10 +56,8 @@ pub(super) fn mark(words: &mut Words<'_>, marks: &mut [Mark]) {
             let address =
                 (i..=last).any(|j| marks[j] == Mark::Address && words.list[j].address > SURE);
             if !person && !address {
-                for j in i..=last {
-                    marks[j] = Mark::Place;
-                    words.list[j].place = words.list[j].place.max(SURE);
-                }
+                marks[i..=last].fill(Mark::Place);
+                words.list[i..=last].iter_mut().for_each(|w| w.place = w.place.max(SURE));
             }
         }
         i = last.unwrap_or(i) + 1;

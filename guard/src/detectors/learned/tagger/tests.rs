@@ -83,6 +83,7 @@ fn a_name_is_one_finding_with_all_its_parts() {
             ("founders: Smith, Lee and Jo", &["Smith", "Lee", "Jo"]),
             ("to John Smith, Jr. there", &["John Smith, Jr"]),
             ("> John Smith\n> Gray Ltd.\n> Ann", &["John Smith", "Ann"]),
+            ("Ambassador Ann BELL spoke", &["Ann BELL"]),
             ("met Ann, Gray and Bell", &["Ann", "Gray", "Bell"]),
         ],
     );
@@ -267,5 +268,43 @@ proptest::proptest! {
         for finding in out {
             proptest::prop_assert!(text.get(finding.span.clone()).is_some_and(|s| !s.is_empty()), "{finding:?}");
         }
+    }
+}
+
+#[test]
+fn adversarial_texts_cost_linear_time() {
+    let pieces = [
+        "Ann ",
+        "Ann-",
+        "Ann, ",
+        "A.",
+        "A. ",
+        "Dr. ",
+        "12 ",
+        "Elm, ",
+        "Elm\n",
+        "Springfield ",
+        "de ",
+        "Ann de ",
+        "Saint ",
+        "a@",
+        "a.com.",
+        "account 48291736 ",
+        "12 Elm Ann ",
+        "X",
+        "12 Tolk ",
+    ];
+    let tagger = tagger();
+    for piece in pieces {
+        let text = piece.repeat(200_000 / piece.len());
+        // Each address the rules found reaches over many words.
+        let mut out: Vec<_> = (0..text.len() - 100)
+            .step_by(50)
+            .map(|at| Finding::pii(ADDRESS, at..at + 100, 0.8, "address", "street"))
+            .collect();
+        let start = std::time::Instant::now();
+        tagger.detect(&text, &DetectContext::new(&text, Mode::Input), &mut out).unwrap();
+        // A quadratic step over 50 000 words takes minutes.
+        assert!(start.elapsed().as_secs() < 20, "{piece:?}: {:?}", start.elapsed());
     }
 }
