@@ -226,6 +226,8 @@ fn empty_nul_and_ten_megabyte_texts_have_an_outcome() {
     let (_dir, path) = patient_summary();
     let outcome = |text: String| {
         let mut command = bho();
+        // Ten megabytes take the guard's models minutes, its rules a second.
+        command.env("GUARD_REGEX_ONLY", "1");
         command.arg("run").arg(&path).args(["--json", "--input", "-"]).write_stdin(text);
         command.output().unwrap()
     };
