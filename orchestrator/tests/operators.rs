@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Operators of `policies.redactions` in whole runs: what stands in for personal data, and that nothing of it is left.
 
-#[allow(dead_code, reason = "shared with the other tests of runs")]
 mod run_support;
 
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Policies in whole runs: lists and their files, templates, tags that pipelines can use, retrieved texts.
 
-#[allow(dead_code, reason = "shared with the other tests of runs")]
 mod run_support;
 
 use std::fs;
