@@ -12,10 +12,11 @@ use super::bench::{advance, progress};
 use crate::cli::eval::{DataArgs, EvalGuardArgs, HeadArg};
 use crate::eval::bootstrap::{Bootstrap, INTERVAL};
 use crate::eval::data::{Data, Foreign, Reading};
-use crate::eval::guard::{Answer, Answers, Subject};
-use crate::eval::measure::{
-    BootstrapReport, FORMAT, Measuring, ModelReport, Report, SubjectReport, ThresholdsReport,
+use crate::eval::document::{
+    BootstrapReport, FORMAT, ModelReport, Report, SubjectReport, ThresholdsReport,
 };
+use crate::eval::guard::{Answer, Answers, Subject};
+use crate::eval::measure::Measuring;
 use crate::eval::mistakes::Masking;
 use crate::eval::report::{page, terminal};
 use crate::eval::types::Types;

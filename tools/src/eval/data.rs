@@ -4,13 +4,15 @@
 //! What a line may hold is told in `docs/evaluation.md`. The first line that cannot be used ends the reading: figures over the
 //! rest would be about other data than they say.
 
+mod fields;
+
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use anyhow::{anyhow, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use self::fields::{label, spans};
 use super::spans::{Found, Gold};
 use super::types::Types;
 use crate::input::StreamArg;
@@ -20,39 +22,6 @@ pub(crate) const HEADS: [&str; 2] = ["toxicity", "jailbreak"];
 
 const ACCEPTED: &str = "accepted: {\"text\": ..., \"spans\": [{\"start\", \"end\", \"type\"}], \"labels\": {\"toxicity\": 0|1, \
      \"jailbreak\": 0|1}, \"group\": ...}, presidio-research's {\"full_text\", \"spans\"}, or {\"text\", \"label\"} with --label";
-
-/// Words that other data sets write for 1 and for 0.
-const YES: &[&str] = &[
-    "1",
-    "true",
-    "yes",
-    "positive",
-    "malicious",
-    "injection",
-    "jailbreak",
-    "toxic",
-    "hate",
-    "offensive",
-    "abusive",
-    "unsafe",
-    "harmful",
-];
-const NO: &[&str] = &[
-    "0",
-    "false",
-    "no",
-    "negative",
-    "benign",
-    "safe",
-    "normal",
-    "clean",
-    "none",
-    "neutral",
-    "nohate",
-    "nothate",
-    "non-toxic",
-    "legitimate",
-];
 
 /// A unit of offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -350,111 +319,6 @@ impl Data {
     }
 }
 
-/// A stretch as a line gives it.
-struct Stretch {
-    span: Range<usize>,
-    name: String,
-    score: f64,
-}
-
-/// Reads typed stretches, of which the span is in bytes of `text` then.
-fn spans(
-    record: &Record<'_>,
-    value: &Value,
-    text: &str,
-    unit: Option<Unit>,
-) -> anyhow::Result<Vec<Stretch>> {
-    let fault = |message: String| record.fault("spans", message);
-    let Value::Array(items) = value else {
-        return Err(fault(format!("`spans` is not a list; {ACCEPTED}")));
-    };
-    // Byte offsets of characters, for those who count these.
-    let chars: Vec<usize> = match items.is_empty() || text.is_ascii() {
-        true => Vec::new(),
-        false => text.char_indices().map(|(at, _)| at).chain([text.len()]).collect(),
-    };
-    let mut out = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        let get = |keys: &[&str]| keys.iter().find_map(|key| item.get(key));
-        let offset = |keys: &[&str]| {
-            let value = get(keys).and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
-            let key = keys[0];
-            value
-                .ok_or_else(|| fault(format!("spans[{i}] has no whole number `{key}`; {ACCEPTED}")))
-        };
-        let start = offset(&["start", "start_position"])?;
-        let end = offset(&["end", "end_position"])?;
-        let name = match get(&["type", "entity_type", "label"]) {
-            Some(Value::String(name)) if !name.trim().is_empty() => name.clone(),
-            _ => return Err(fault(format!("spans[{i}] has no `type`; {ACCEPTED}"))),
-        };
-        let score = match get(&["score"]) {
-            None | Some(Value::Null) => 1.0,
-            Some(score) => match score.as_f64().filter(|score| (0.0..=1.0).contains(score)) {
-                Some(score) => score,
-                None => return Err(fault(format!("spans[{i}].score is not within 0 and 1"))),
-            },
-        };
-        let presidio = item.get("start_position").is_some().then_some(Unit::Chars);
-        let in_bytes = || Some(start..end).filter(|span| text.get(span.clone()).is_some());
-        let in_chars = || match chars.is_empty() {
-            true => in_bytes(),
-            false => Some(*chars.get(start)?..*chars.get(end)?),
-        };
-        let span = match (unit.or(presidio), get(&["value", "entity_value"])) {
-            (Some(Unit::Chars), _) => in_chars(),
-            (Some(Unit::Bytes), _) => in_bytes(),
-            // What stands there tells which unit is meant.
-            (None, Some(Value::String(value))) => {
-                let is_value = |span: &Range<usize>| text.get(span.clone()) == Some(value);
-                let span = in_bytes().filter(is_value).or_else(|| in_chars().filter(is_value));
-                Some(span.ok_or_else(|| {
-                    fault(format!("spans[{i}]: its `value` is not what stands at {start}..{end}, in bytes or in characters"))
-                })?)
-            }
-            (None, _) => in_bytes(),
-        };
-        let span = span.filter(|span| !span.is_empty()).ok_or_else(|| {
-            let (bytes, characters) = (text.len(), text.chars().count());
-            let hint = if bytes == characters { "" } else { "; --offsets chars counts characters" };
-            fault(format!(
-                "spans[{i}]: {start}..{end} is no stretch of whole characters in a text of {bytes} bytes ({characters} characters){hint}"
-            ))
-        })?;
-        out.push(Stretch { span, name, score });
-    }
-    Ok(out)
-}
-
-/// A label: 1 or 0, `true` or `false`, or one of the usual words; `null` is none.
-fn label(record: &Record<'_>, key: &str, value: &Value) -> anyhow::Result<Option<bool>> {
-    let is =
-        |words: &[&str], word: &str| words.iter().any(|known| word.eq_ignore_ascii_case(known));
-    let found = match value {
-        Value::Null => return Ok(None),
-        Value::Bool(label) => Some(*label),
-        Value::Number(number) => match number.as_f64() {
-            Some(0.0) => Some(false),
-            Some(1.0) => Some(true),
-            _ => None,
-        },
-        Value::String(word) if is(YES, word) => Some(true),
-        Value::String(word) if is(NO, word) => Some(false),
-        _ => None,
-    };
-    let refused = || {
-        record.fault(
-            key,
-            format!(
-                "`{key}` is no label; accepted: 0, 1, true, false, {}, {}",
-                YES[3..].join(", "),
-                NO[3..].join(", ")
-            ),
-        )
-    };
-    found.map(Some).ok_or_else(refused)
-}
-
 /// A file's name without its folders: reports are passed on.
 fn short_name(name: &str) -> String {
     std::path::Path::new(name)
@@ -463,165 +327,4 @@ fn short_name(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_with(text: &str, reading: &Reading) -> anyhow::Result<Data> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("d.jsonl");
-        std::fs::write(&path, text).unwrap();
-        let mut types = Types::new(&["email", "name"]);
-        Data::read(&[StreamArg::File(path)], reading, &mut types)
-    }
-
-    fn read(text: &str) -> anyhow::Result<Data> {
-        read_with(text, &Reading::default())
-    }
-
-    fn spans_of(text: &str) -> Vec<[usize; 2]> {
-        let data = read(text).unwrap();
-        data.examples[0]
-            .spans
-            .iter()
-            .flatten()
-            .map(|gold| [gold.span.start, gold.span.end])
-            .collect()
-    }
-
-    #[test]
-    fn the_three_forms_are_read() {
-        let data = read(concat!(
-            r#"{"text": "a@b.c", "spans": [{"start": 0, "end": 5, "type": "email"}], "labels": {"toxicity": 1}, "group": "g"}"#,
-            "\n\n",
-            r#"{"full_text": "é Ann", "spans": [{"entity_type": "PERSON", "entity_value": "Ann", "start_position": 2, "end_position": 5}]}"#,
-            "\n",
-            r#"{"text": "fine", "labels": {"toxicity": null, "jailbreak": false, "rude": 1}}"#,
-        ))
-        .unwrap();
-        let [a, b, c] = &data.examples[..] else { panic!() };
-        assert_eq!((a.line, b.line, c.line), (1, 3, 4));
-        assert_eq!((a.labels, a.group.as_deref()), ([Some(true), None], Some("g")));
-        assert_eq!(b.spans.as_ref().unwrap()[0].span, 3..6);
-        assert_eq!((&c.spans, c.labels), (&None, [None, Some(false)]));
-        assert_eq!(data.notes.len(), 1);
-        assert_eq!(data.files[0].texts, 3);
-        assert_eq!(data.files[0].sha256.len(), 64);
-    }
-
-    #[test]
-    fn offsets_are_bytes_unless_the_line_or_the_flag_says_otherwise() {
-        assert_eq!(
-            spans_of(r#"{"text": "é Ann", "spans": [{"start": 3, "end": 6, "type": "name"}]}"#),
-            [[3, 6]]
-        );
-        for start in [2, 3] {
-            let line = format!(
-                r#"{{"text": "é Ann", "spans": [{{"start": {start}, "end": {}, "type": "name", "value": "Ann"}}]}}"#,
-                start + 3
-            );
-            assert_eq!(spans_of(&line), [[3, 6]]);
-        }
-        let reading = Reading { unit: Some(Unit::Chars), ..Reading::default() };
-        let line = r#"{"text": "é Ann", "spans": [{"start": 2, "end": 5, "type": "name"}]}"#;
-        let data = read_with(line, &reading).unwrap();
-        assert_eq!(data.examples[0].spans.as_ref().unwrap()[0].span, 3..6);
-    }
-
-    #[test]
-    fn one_label_needs_to_be_told_what_it_is_about() {
-        let error = read(r#"{"text": "a", "label": 1}"#).unwrap_err().to_string();
-        assert!(error.contains(":1:15: say what `label` is about"), "{error}");
-        let reading = Reading { label: Some(1), group: Some("cls".into()), ..Reading::default() };
-        let text = "{\"text\": \"a\", \"label\": \"malicious\", \"cls\": 3}\n{\"text\": \"b\", \"label\": 0, \"spans\": [3, 4]}\n{\"text\": \"c\", \"label\": 0, \"spans\": []}";
-        let data = read_with(text, &reading).unwrap();
-        assert_eq!(data.examples[0].labels, [None, Some(true)]);
-        assert_eq!(data.examples[0].group.as_deref(), Some("3"));
-        assert_eq!((data.examples[1].labels, data.notes.len()), ([None, Some(false)], 1));
-        assert!(data.examples.iter().all(|example| example.spans.is_none()));
-    }
-
-    #[test]
-    fn bad_lines_say_where_and_what_is_accepted() {
-        for (line, message) in [
-            ("{\"text\": \"a\"", ":1:12: not valid JSON"),
-            ("[\n{\"text\": \"a\"}]", "jq -c"),
-            ("3", ":1:1: not an object; accepted"),
-            ("{\"txt\": \"a\"}", ":1:1: the line has no `text`; accepted"),
-            ("{\"text\": 1}", ":1:2: `text` is not a text"),
-            (r#"{"text": "a", "labels": 1}"#, ":1:15: `labels` is not an object"),
-            (
-                r#"{"text": "a", "labels": {"toxicity": 0.5}}"#,
-                ":1:26: `toxicity` is no label; accepted: 0, 1",
-            ),
-            (r#"{"text": "a", "spans": {}}"#, ":1:15: `spans` is not a list"),
-            (r#"{"text": "a", "spans": [{}]}"#, "spans[0] has no whole number `start`"),
-            (r#"{"text": "a", "spans": [{"start": 0, "end": 1}]}"#, "spans[0] has no `type`"),
-            (
-                r#"{"text": "é", "spans": [{"start": 0, "end": 1, "type": "x"}]}"#,
-                "2 bytes (1 characters); --offsets chars",
-            ),
-            (
-                r#"{"text": "a", "spans": [{"start": 0, "end": 2, "type": "x"}]}"#,
-                "0..2 is no stretch",
-            ),
-            (
-                r#"{"text": "a", "spans": [{"start": 1, "end": 0, "type": "x"}]}"#,
-                "1..0 is no stretch",
-            ),
-            (
-                r#"{"text": "a", "spans": [{"start": 0, "end": 0, "type": "x"}]}"#,
-                "0..0 is no stretch",
-            ),
-            (
-                r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "value": "b"}]}"#,
-                "its `value` is not",
-            ),
-            (
-                r#"{"text": "ab", "spans": [{"start": 0, "end": 1, "type": "x", "score": 2}]}"#,
-                "spans[0].score",
-            ),
-            ("", "there are no texts"),
-        ] {
-            let error = read(line).unwrap_err().to_string();
-            assert!(error.contains(message), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn predictions_follow_the_data() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("p.jsonl");
-        let mut types = Types::new(&["email", "name"]);
-        let data = read("{\"text\": \"é Ann\", \"spans\": []}\n{\"text\": \"b\"}").unwrap();
-        let mut predict = |text: &str| {
-            std::fs::write(&path, text).unwrap();
-            data.predictions(&StreamArg::File(path.clone()), None, &mut types)
-        };
-        let found = predict(concat!(
-            r#"{"full_text": "é Ann", "spans": [{"start": 2, "end": 5, "type": "PERSON", "score": 0.5}], "scores": {"toxicity": 0.25}, "ms": 2.5}"#,
-            "\n{}\n",
-        ))
-        .unwrap();
-        assert_eq!(found[0].spans[0].span, 3..6);
-        assert_eq!((found[0].scores, found[0].milliseconds), ([Some(0.25), None], Some(2.5)));
-        assert_eq!(found[1], Foreign::default());
-        for (text, message) in [
-            ("{}", "1 lines of predictions for 2 texts"),
-            (r#"{"text": "x"}"#, ":1:2: the text is not that of d.jsonl:1"),
-            (r#"{"scores": {"toxicity": 2}}"#, "`scores.toxicity` is not"),
-            (r#"{"ms": "fast"}"#, "`ms` is not a time"),
-        ] {
-            let error = predict(text).unwrap_err().to_string();
-            assert!(error.contains(message), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_limit_shortens_the_data_and_not_the_checksum() {
-        let text = "{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
-        let all = read(text).unwrap();
-        let one = read_with(text, &Reading { limit: Some(1), ..Reading::default() }).unwrap();
-        assert_eq!((all.examples.len(), one.examples.len()), (2, 1));
-        assert_eq!(all.files[0].sha256, one.files[0].sha256);
-    }
-}
+mod tests;

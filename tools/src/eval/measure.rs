@@ -1,202 +1,27 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! From answers to figures: the report of `bho eval guard`.
+//! From answers to figures.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::bootstrap::{Bootstrap, Estimate};
-use super::data::{Data, DataFile, HEADS};
+use super::data::{Data, Example};
+use super::document::{
+    ApartReport, Confusion, Figures, GroupReport, HistogramReport, PiiReport, Rates, SignalReport,
+    ThresholdsReport, TypeReport,
+};
 use super::guard::{Answer, Answers, Voice};
 use super::latency::Latency;
 use super::mistakes::{self, Masking, Mistake};
-use super::ranking::{Bin, FIGURES, Ranking, Step};
+use super::ranking::{FIGURES, Ranking, Step};
 use super::spans::{self, Counts, OVERALL_FIGURES, Sum, TYPE_FIGURES};
-use super::types::{Standing, Types};
+use super::types::Types;
 
-/// The value of [`Report::format`].
-pub(crate) const FORMAT: &str = "bho.eval.guard.v1";
 /// Most points of a curve in a report.
 const CURVE_POINTS: usize = 256;
 /// Bins of the histograms of scores.
 const SCORE_BINS: usize = 40;
-
-/// Everything that was measured. Keys are told in `docs/evaluation.md`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Report {
-    pub(crate) format: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) data: Vec<DataFile>,
-    pub(crate) texts: usize,
-    /// What was left aside when reading, and in how many lines.
-    pub(crate) notes: BTreeMap<String, usize>,
-    pub(crate) subject: SubjectReport,
-    pub(crate) bootstrap: BootstrapReport,
-    pub(crate) pii: Option<PiiReport>,
-    pub(crate) toxicity: Option<SignalReport>,
-    pub(crate) jailbreak: Option<SignalReport>,
-    pub(crate) latency: Option<Latency>,
-    pub(crate) machine: Option<String>,
-    pub(crate) mistakes: Vec<Mistake>,
-}
-
-/// What was measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct SubjectReport {
-    /// The file of somebody else's predictions; none when it was the guard.
-    pub(crate) predictions: Option<String>,
-    pub(crate) mode: &'static str,
-    pub(crate) pipeline: Option<String>,
-    pub(crate) calibration: Option<String>,
-    pub(crate) models: Vec<ModelReport>,
-    /// Signals that nothing in the guard feeds: their scores are all 0.
-    pub(crate) inactive: Vec<&'static str>,
-    pub(crate) thresholds: ThresholdsReport,
-}
-
-/// A model of the guard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct ModelReport {
-    pub(crate) name: String,
-    pub(crate) sha256: String,
-}
-
-/// Where the guard acts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct ThresholdsReport {
-    pub(crate) toxicity: f64,
-    pub(crate) jailbreak: f64,
-    pub(crate) pii: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct BootstrapReport {
-    pub(crate) resamples: usize,
-    pub(crate) seed: u64,
-    pub(crate) interval: f64,
-}
-
-/// Precision, recall and F1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Rates {
-    pub(crate) precision: Estimate,
-    pub(crate) recall: Estimate,
-    pub(crate) f1: Estimate,
-}
-
-impl Rates {
-    fn of(figures: &[Estimate]) -> Self {
-        Self { precision: figures[0], recall: figures[1], f1: figures[2] }
-    }
-}
-
-/// Personal data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct PiiReport {
-    pub(crate) texts: usize,
-    /// Labelled spans that count, and found ones.
-    pub(crate) labelled: u64,
-    pub(crate) found: u64,
-    pub(crate) strict: Rates,
-    pub(crate) overlap: Rates,
-    pub(crate) bytes: Rates,
-    /// Labelled spans that are covered from end to end, whatever the type.
-    pub(crate) covered: Estimate,
-    /// Texts that are labelled with nothing, and the share of them in which something was found.
-    pub(crate) clean_texts: usize,
-    pub(crate) clean_texts_flagged: Estimate,
-    pub(crate) types: Vec<TypeReport>,
-    /// Labels that do not count, and why.
-    pub(crate) apart: Vec<ApartReport>,
-    /// What was found of types that do not count.
-    pub(crate) set_aside: BTreeMap<String, usize>,
-    pub(crate) confusion: Confusion,
-    pub(crate) by_detector: BTreeMap<&'static str, Map<String, Value>>,
-}
-
-/// One type.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct TypeReport {
-    #[serde(rename = "type")]
-    pub(crate) name: String,
-    pub(crate) labelled: u64,
-    pub(crate) found: u64,
-    pub(crate) strict: Rates,
-    pub(crate) overlap: Rates,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct ApartReport {
-    pub(crate) label: String,
-    pub(crate) why: Standing,
-    pub(crate) labelled: usize,
-}
-
-/// For each labelled type, as what its spans were found. The last row is what met no label, the last column what was
-/// not found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Confusion {
-    pub(crate) types: Vec<String>,
-    pub(crate) counts: Vec<Vec<usize>>,
-}
-
-/// Toxicity or jailbreak.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct SignalReport {
-    pub(crate) texts: usize,
-    pub(crate) positives: usize,
-    pub(crate) negatives: usize,
-    pub(crate) threshold: f64,
-    /// By name; `fpr` is the over-defense rate.
-    pub(crate) figures: Figures,
-    pub(crate) groups: Vec<GroupReport>,
-    pub(crate) reliability: Vec<Bin>,
-    pub(crate) histogram: HistogramReport,
-    /// False positive rate, recall, threshold.
-    pub(crate) roc: Vec<[f64; 3]>,
-    /// Recall, precision, threshold.
-    pub(crate) precision_recall: Vec<[f64; 3]>,
-    pub(crate) by_detector: BTreeMap<&'static str, Map<String, Value>>,
-}
-
-/// Figures in the order of [`FIGURES`].
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Figures(pub(crate) Vec<Estimate>);
-
-impl Figures {
-    /// The figure of this name.
-    pub(crate) fn get(&self, name: &str) -> Estimate {
-        let at = FIGURES.iter().position(|known| *known == name);
-        let none = Estimate { value: None, low: None, high: None };
-        at.and_then(|at| self.0.get(at)).copied().unwrap_or(none)
-    }
-}
-
-impl Serialize for Figures {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(FIGURES.iter().zip(&self.0))
-    }
-}
-
-/// The texts of one group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct GroupReport {
-    pub(crate) group: String,
-    pub(crate) texts: usize,
-    pub(crate) positives: usize,
-    pub(crate) negatives: usize,
-    pub(crate) recall: Estimate,
-    pub(crate) fpr: Estimate,
-    pub(crate) auc: Estimate,
-}
-
-/// Texts by score, in bins of equal width from 0 to 1.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct HistogramReport {
-    pub(crate) negatives: Vec<usize>,
-    pub(crate) positives: Vec<usize>,
-}
 
 /// How to measure.
 pub(crate) struct Measuring<'a> {
@@ -415,16 +240,10 @@ impl Measuring<'_> {
     }
 }
 
-/// The signals of a report under their names.
-pub(crate) fn named(report: &Report) -> impl Iterator<Item = (&'static str, &SignalReport)> {
-    let signals = [&report.toxicity, &report.jailbreak];
-    HEADS.into_iter().zip(signals).filter_map(|(name, signal)| Some((name, signal.as_ref()?)))
-}
-
 /// The texts that are labelled for personal data, and what was found in each.
 fn judged(data: &Data, answers: &[Answer], types: &Types) -> Vec<(usize, Counts)> {
     let pairs = data.examples.iter().zip(answers).enumerate();
-    let judge = |(text, (example, answer)): (usize, (&super::data::Example, &Answer))| {
+    let judge = |(text, (example, answer)): (usize, (&Example, &Answer))| {
         let gold = example.spans.as_ref()?;
         Some((text, spans::judge(gold, &answer.spans, types)))
     };
@@ -542,105 +361,4 @@ fn count(sum: f64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::data::Example;
-    use super::super::spans::{Found, Gold};
-    use super::*;
-
-    fn measuring() -> Measuring<'static> {
-        Measuring {
-            bootstrap: Bootstrap { resamples: 50, seed: 1 },
-            thresholds: ThresholdsReport { toxicity: 0.5, jailbreak: 0.6, pii: 0.7 },
-            labelled_types_only: false,
-            masking: None,
-        }
-    }
-
-    fn example(spans: Option<Vec<Gold>>, toxic: Option<bool>, group: &str) -> Example {
-        Example {
-            file: 0,
-            line: 1,
-            text: "x".repeat(100),
-            spans,
-            labels: [toxic, None],
-            group: Some(group.to_owned()),
-        }
-    }
-
-    fn setup() -> (Data, Answers, Types) {
-        let mut types = Types::new(&["email", "name"]);
-        let email = types.label_of("EMAIL_ADDRESS");
-        let organization = types.label_of("ORGANIZATION");
-        let gold = |start: usize, label| Gold { span: start..start + 5, label };
-        let found = |start: usize, key| Found { span: start..start + 5, key, score: 0.9 };
-        let (email_key, date) = (types.key_of("email"), types.key_of("date"));
-        let data = Data {
-            examples: vec![
-                example(Some(vec![gold(0, email), gold(20, organization)]), Some(true), "a"),
-                example(Some(vec![]), Some(false), "a"),
-                example(Some(vec![]), Some(false), "b"),
-                example(None, None, "b"),
-            ],
-            files: vec![DataFile { file: "d".into(), sha256: String::new(), texts: 4 }],
-            ..Data::default()
-        };
-        let answer = |spans: Vec<Found>, score| Answer { spans, scores: [score, 0.0] };
-        let answers = Answers {
-            all: vec![
-                answer(vec![found(0, email_key), found(40, date)], 0.9),
-                answer(vec![found(0, 1)], 0.7),
-                answer(vec![], 0.1),
-                answer(vec![found(0, email_key)], 1.0),
-            ],
-            times: vec![(1.0, 100); 4],
-            ..Answers::default()
-        };
-        (data, answers, types)
-    }
-
-    #[test]
-    fn every_label_and_every_finding_is_accounted_for() {
-        let (data, answers, types) = setup();
-        let measured = measuring().measure(&data, answers, &types);
-        let pii = measured.pii.unwrap();
-        assert_eq!((pii.texts, pii.labelled, pii.found), (3, 1, 2));
-        assert_eq!(pii.apart[0].label, "ORGANIZATION");
-        assert_eq!(pii.apart[0].why, Standing::Unknown);
-        assert_eq!(pii.set_aside, BTreeMap::from([("date".to_owned(), 1)]));
-        assert_eq!((pii.clean_texts, pii.clean_texts_flagged.value), (2, Some(0.5)));
-        assert_eq!(pii.overlap.precision.value, Some(0.5));
-        assert_eq!(pii.confusion.types, ["email", "name"]);
-        assert_eq!(pii.confusion.counts, [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
-        let toxicity = measured.signals[0].as_ref().unwrap();
-        assert_eq!((toxicity.positives, toxicity.negatives), (1, 2));
-        assert_eq!(toxicity.figures.get("auc").value, Some(1.0));
-        assert_eq!(toxicity.figures.get("fpr").value, Some(0.5));
-        let groups: Vec<_> =
-            toxicity.groups.iter().map(|g| (g.group.as_str(), g.fpr.value)).collect();
-        assert_eq!(groups, [("a", Some(1.0)), ("b", Some(0.0))]);
-        assert!(measured.signals[1].is_none());
-        let kinds: Vec<_> = measured.mistakes.iter().map(|m| (m.signal, m.kind)).collect();
-        assert_eq!(kinds, [("pii", "wrong"), ("toxicity", "false_alarm")]);
-    }
-
-    #[test]
-    fn types_that_are_never_labelled_can_be_left_out() {
-        let (data, answers, types) = setup();
-        let measuring = Measuring { labelled_types_only: true, ..measuring() };
-        let pii = measuring.measure(&data, answers, &types).pii.unwrap();
-        assert_eq!(pii.overlap.precision.value, Some(1.0));
-        assert_eq!(pii.set_aside.get("name"), Some(&1));
-    }
-
-    #[test]
-    fn curves_are_thinned_and_end_where_they_end() {
-        let scored: Vec<(f64, bool)> =
-            (0..5000).map(|i| (f64::from(i) / 5000.0, i % 3 == 0)).collect();
-        let (roc, precision_recall) = curves(&Ranking::new(&scored));
-        for curve in [&roc, &precision_recall] {
-            assert!(curve.len() <= CURVE_POINTS && curve.len() > 100, "{}", curve.len());
-        }
-        assert_eq!(roc.last().map(|point| [point[0], point[1]]), Some([1.0, 1.0]));
-        assert!(roc.windows(2).all(|w| w[0][0] <= w[1][0] && w[0][1] <= w[1][1]));
-    }
-}
+mod tests;

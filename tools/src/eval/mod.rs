@@ -4,12 +4,13 @@
 //! - [`data`] reads labelled texts, [`types`] what their types of personal data are called here
 //! - [`ranking`] judges scores against labels, [`spans`] stretches of text against labelled ones
 //! - [`bootstrap`] gives intervals for whatever figures can be computed with a weight for each text
-//! - [`guard`] has the guard, or a file of predictions, answer; [`measure`] makes the report of it
+//! - [`guard`] has the guard, or a file of predictions, answer; [`measure`] makes the [`document`] of it
 //! - [`report`] shows that in a terminal, as JSON and as a page
 //! - [`tune`] chooses thresholds and fits maps
 
 pub(crate) mod bootstrap;
 pub(crate) mod data;
+pub(crate) mod document;
 pub(crate) mod guard;
 pub(crate) mod latency;
 pub(crate) mod measure;

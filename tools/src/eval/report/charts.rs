@@ -7,8 +7,8 @@ use super::figure;
 use super::page::escaped;
 use super::svg::{Plot, WIDTH, quarters};
 use crate::eval::bootstrap::Estimate;
+use crate::eval::document::{Confusion, SignalReport, TypeReport};
 use crate::eval::latency::Latency;
-use crate::eval::measure::{Confusion, SignalReport, TypeReport};
 
 /// Rows of a bar chart.
 const BAR_ROW: f64 = 26.0;

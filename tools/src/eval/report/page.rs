@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use super::{SIGNAL_FIGURES, charts, estimate, figure, terminal};
 use crate::eval::bootstrap::Estimate;
+use crate::eval::document::{PiiReport, Report, SignalReport, named};
 use crate::eval::latency::Latency;
-use crate::eval::measure::{PiiReport, Report, SignalReport, named};
 use crate::eval::mistakes::Mistake;
 
 const STYLE: &str = include_str!("page.css");
@@ -128,7 +128,7 @@ fn pii_section(pii: &PiiReport, out: &mut String) {
         pii.texts, pii.labelled, pii.found
     );
     section("Personal data", &about, out);
-    let row = |name: &str, rates: &crate::eval::measure::Rates| {
+    let row = |name: &str, rates: &crate::eval::document::Rates| {
         let cells = [&rates.precision, &rates.recall, &rates.f1].map(estimate);
         [name.to_owned()].into_iter().chain(cells).collect()
     };
@@ -168,7 +168,7 @@ fn pii_section(pii: &PiiReport, out: &mut String) {
     out.push_str(&charts::confusion(&pii.confusion));
     if !pii.apart.is_empty() {
         out.push_str("<h3>Labels that do not count</h3>");
-        let row = |row: &crate::eval::measure::ApartReport| {
+        let row = |row: &crate::eval::document::ApartReport| {
             vec![row.label.clone(), row.labelled.to_string(), terminal::why(row.why).to_owned()]
         };
         table(&["label", "labelled", "why"], &pii.apart.iter().map(row).collect::<Vec<_>>(), out);

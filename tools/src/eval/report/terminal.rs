@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{SIGNAL_FIGURES, estimate, figure};
+use crate::eval::document::{PiiReport, Report, SignalReport, named};
 use crate::eval::latency::Latency;
-use crate::eval::measure::{PiiReport, Report, SignalReport, named};
 use crate::eval::types::Standing;
 use crate::output::style::{Style, Tint};
 use crate::output::table::Table;
@@ -186,7 +186,7 @@ fn render_signal(
             fpr.unwrap_or(0.0).max(1.0 - recall.unwrap_or(1.0))
         };
         worst.sort_by(|a, b| {
-            let of = |g: &&crate::eval::measure::GroupReport| errors(g.fpr.value, g.recall.value);
+            let of = |g: &&crate::eval::document::GroupReport| errors(g.fpr.value, g.recall.value);
             of(b).total_cmp(&of(a))
         });
         let mut table = Table::new(["group", ">texts", "recall", "FPR", "AUC"]);
