@@ -11,7 +11,7 @@ pub(super) const FAINT: f32 = 0.25;
 /// The model reads small letters only, so capitals tell what it cannot know; log-odds, as are the other weights.
 /// Fitted on sentences of presidio-research and rounded, with room for other texts.
 const NAME: Weights =
-    Weights { slope: 0.7, silent: -0.6, lower: -3.5, start: -0.2, inside: 0.4, upper: -1.2 };
+    Weights { slope: 0.7, silent: -0.6, lower: -3.5, start: -0.2, inside: 0.4, upper: -2.4 };
 const PLACE: Weights =
     Weights { slope: 0.9, silent: 0.3, lower: -0.7, start: 0.8, inside: 0.8, upper: 1.2 };
 const ADDRESS: Weights =
@@ -22,8 +22,8 @@ const CUE: f32 = 1.5;
 const TITLE: f32 = 5.0;
 /// It stands in a list with a name.
 const LISTED: f32 = 1.5;
-/// It has a capital inside, as names of products have.
-const MIXED: f32 = -2.0;
+/// It has a capital inside, as products have: the model, which does not see it, may be as sure as it can be.
+const MIXED: f32 = -5.0;
 
 /// Log-odds of a class: `slope` times those of the model, plus what the word's case adds.
 struct Weights {
@@ -111,9 +111,9 @@ fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     // A number is nobody's name, and no letter is one or a place by itself.
     let (case, named) = (word.case, letters && !single && !common && !ship);
     let name = if named { NAME.weigh(word.name, case, more) } else { 0.0 };
-    let place = if named { PLACE.weigh(word.place, case, -cue) } else { 0.0 };
+    let place = if named { PLACE.weigh(word.place, case, mixed - cue) } else { 0.0 };
     let lone = common && !among(text, PARTICLES) && word.address < 0.5;
-    let address = if lone { 0.0 } else { ADDRESS.weigh(word.address, case, 0.0) };
+    let address = if lone { 0.0 } else { ADDRESS.weigh(word.address, case, mixed) };
     let ruled = ruled(word);
     let word = &mut words.list[i];
     (word.name, word.place, word.address) = (name, place, address.max(ruled));
