@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The guard's learned detectors: which models they run on, loaded once and before the first text.
 //!
-//! A tagger finds names, addresses and the like, a classifier toxicity and jailbreaks; both are bundled. A user's model
-//! takes the place of the one of its kind, which its config tells. It is named, the first that is there deciding, by
+//! A tagger finds names, addresses and the like, a classifier toxicity and jailbreaks; those of the manifest are bundled. A
+//! user's model takes the place of the one of its kind, which its config tells. It is named, the first that is there deciding, by
 //! `TINYBERT_PATH`, `models.guard_path` or `models.guard`. With a model that is missing or damaged the guard works by its
 //! rules alone and a warning says so, unless `policies.guard_required` is set; a model whose labels do not say what the
 //! guard asks for is always refused.

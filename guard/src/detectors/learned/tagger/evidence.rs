@@ -11,7 +11,7 @@ pub(super) const FAINT: f32 = 0.25;
 /// The model reads small letters only, so capitals tell what it cannot know; log-odds, as are the other weights.
 /// Fitted on sentences of presidio-research and rounded, with room for other texts.
 const NAME: Weights =
-    Weights { slope: 0.7, silent: -0.6, lower: -3.5, start: -0.2, inside: 0.4, upper: -2.4 };
+    Weights { slope: 0.7, silent: -0.6, lower: -3.5, start: -0.2, inside: 0.4, upper: -2.8 };
 const PLACE: Weights =
     Weights { slope: 0.9, silent: 0.3, lower: -0.7, start: 0.8, inside: 0.8, upper: 1.2 };
 const ADDRESS: Weights =
@@ -22,6 +22,8 @@ const CUE: f32 = 1.5;
 const TITLE: f32 = 5.0;
 /// It stands in a list with a name.
 const LISTED: f32 = 1.5;
+/// It is all of the text, so that nothing around it says what it is: a key phrase, a cell of a table.
+const LONE: f32 = -2.0;
 /// It has a capital inside, as products have: the model, which does not see it, may be as sure as it can be.
 const MIXED: f32 = -5.0;
 
@@ -97,7 +99,8 @@ fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     }
     let common = letters && among(text, COMMON);
     let single = text.chars().count() < 2;
-    let mixed = if is_mixed(text) { MIXED } else { 0.0 };
+    let lone = if words.len() == 1 { LONE } else { 0.0 };
+    let mixed = lone + if is_mixed(text) { MIXED } else { 0.0 };
     // What speaks for a person speaks against a place.
     let cue = if letters && cued(words, i) {
         CUE
@@ -112,8 +115,8 @@ fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     let (case, named) = (word.case, letters && !single && !common && !ship);
     let name = if named { NAME.weigh(word.name, case, more) } else { 0.0 };
     let place = if named { PLACE.weigh(word.place, case, mixed - cue) } else { 0.0 };
-    let lone = common && !among(text, PARTICLES) && word.address < 0.5;
-    let address = if lone { 0.0 } else { ADDRESS.weigh(word.address, case, mixed) };
+    let filler = common && !among(text, PARTICLES) && word.address < 0.5;
+    let address = if filler { 0.0 } else { ADDRESS.weigh(word.address, case, mixed) };
     let ruled = ruled(word);
     let word = &mut words.list[i];
     (word.name, word.place, word.address) = (name, place, address.max(ruled));

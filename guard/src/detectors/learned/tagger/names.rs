@@ -139,7 +139,7 @@ fn belongs(words: &Words<'_>, marks: &[Mark], i: usize) -> bool {
     let least = match word.case {
         Case::Start | Case::Inside => BESIDE,
         // "Jonas SAVIMBI"
-        Case::Upper => 0.3 * BESIDE,
+        Case::Upper => 0.06 * BESIDE,
         Case::Silent => 1.5 * BESIDE,
         Case::Lower => 1.0,
     };
