@@ -32,10 +32,10 @@ pub(crate) struct Measuring<'a> {
     pub(crate) masking: Option<Masking<'a>>,
 }
 
-/// What was measured, to be put into a [`Report`].
+/// What was measured, to be put into a [`Report`](super::document::Report).
 pub(crate) struct Measured {
     pub(crate) pii: Option<PiiReport>,
-    /// In the order of [`HEADS`].
+    /// In the order of `HEADS`.
     pub(crate) signals: [Option<SignalReport>; 2],
     pub(crate) latency: Option<Latency>,
     pub(crate) mistakes: Vec<Mistake>,
