@@ -2,7 +2,7 @@
 //! The normaliser: other readings of a text, each with an exact map back to the bytes that were given.
 //!
 //! Who wants to get past a guard writes `ann@example.org` with a Cyrillic letter, in full width, with invisible
-//! characters inside, in base64, as "ann [at] example dot org". A [`View`] is the text with one such disguise taken off,
+//! characters inside, in base64, as `ann [at] example dot org`. A [`View`] is the text with one such disguise taken off,
 //! on top of those taken off before; detectors run on each view as on the text itself, and [`View::span`] says where in
 //! the original their findings stand, invisible characters inside them included.
 //!
@@ -14,7 +14,7 @@
 //! | `flipped` | `Flipped` | upside-down letters |
 //! | `decode` | `Decoded` | `%40`, `&#64;`, `\x40`, base64, base64url, hexadecimal, nested up to three times |
 //! | `joined` | `Joined` | "i g n o r e", "i.g.n.o.r.e" |
-//! | `spelled` | `Spelled` | "ann [at] example dot org", digits in words |
+//! | `spelled` | `Spelled` | `ann [at] example dot org`, digits in words |
 //! | `leet` | `Leet` | "1gn0r3", where a known word comes out |
 //! | `turned` | `Rot13`, `Reversed` | rot13, text or words backwards, where known words come out |
 //!

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Numbers that states give to people and firms, one file a country.
 //!
-//! A kind of number is an [`IdRule`]: how it is written, a check of its characters, and the words that announce it. One
+//! A kind of number is an `IdRule`: how it is written, a check of its characters, and the words that announce it. One
 //! walk over the places where an identifier may begin serves all rules of a detector.
 
 pub mod au;

@@ -35,8 +35,8 @@ const HEADS: &[(&str, Category, &str)] = &[
 /// part of a long text decides and is where the card points to.
 ///
 /// What it says of orders hidden in a text counts for retrieved texts only. Most of those are prose that speaks to nobody:
-/// the model is run on one only if rules found something in it, or it holds a word that an order needs
-/// ([`addresses_someone`]). Toxicity of other retrieved texts is judged where they are said, in the output of nodes.
+/// the model is run on one only if rules found something in it, or it holds a word that an order
+/// needs (`addresses_someone`). Toxicity of other retrieved texts is judged where they are said, in the output of nodes.
 pub struct Moderator {
     encoder: Arc<dyn Encoder>,
     /// By the model's label: what it feeds, if anything.
