@@ -24,6 +24,8 @@ const TITLE: f32 = 5.0;
 const LISTED: f32 = 1.5;
 /// It is all of the text, so that nothing around it says what it is: a key phrase, a cell of a table.
 const LONE: f32 = -2.0;
+/// And it is in capitals, as acronyms are.
+const LONE_UPPER: f32 = -4.0;
 /// It has a capital inside, as products have: the model, which does not see it, may be as sure as it can be.
 const MIXED: f32 = -5.0;
 
@@ -99,7 +101,12 @@ fn judge(words: &mut Words<'_>, i: usize, listed: bool) -> Mark {
     }
     let common = letters && among(text, COMMON);
     let single = text.chars().count() < 2;
-    let lone = if words.len() == 1 { LONE } else { 0.0 };
+    let capitals = text.chars().count() > 1 && !text.contains(char::is_lowercase);
+    let lone = match words.len() {
+        1 if capitals => LONE_UPPER,
+        1 => LONE,
+        _ => 0.0,
+    };
     let mixed = lone + if is_mixed(text) { MIXED } else { 0.0 };
     // What speaks for a person speaks against a place.
     let cue = if letters && cued(words, i) {
