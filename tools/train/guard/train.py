@@ -92,8 +92,10 @@ def main():
     parser.add_argument("--layers", type=int, nargs="*", default=[0, 1, 3, 5])
     parser.add_argument("--init", type=pathlib.Path, metavar="CHECKPOINT")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=1024, help="tokens a batch")
-    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--tokens", type=int, default=2048, help="tokens a batch")
+    parser.add_argument("--rate", type=float, default=2e-4)
+    parser.add_argument("--compile", action="store_true", help="a fifth faster after a minute; needs a C++ compiler")
+    parser.add_argument("--bf16", action="store_true", help="twice as fast where the CPU or GPU has such units")
     parser.add_argument("--save", type=float, default=5, help="minutes between saves")
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
@@ -106,11 +108,14 @@ def main():
     tokenizer.no_truncation()
     tokenizer.no_padding()
     model = from_checkpoint(options.init) if options.init else from_minilm(options.minilm, options.layers)
+    # Words that the training texts lack stay beside the words they mean much the same as, and a third of a step is saved.
+    model.bert.embeddings.word_embeddings.weight.requires_grad_(False)
     model.to(device)
     heads = [p for name, p in model.named_parameters() if "classifier" in name or "pooler" in name]
-    trunk = [p for name, p in model.named_parameters() if "classifier" not in name and "pooler" not in name]
+    known = {id(p) for p in heads}
+    trunk = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     optimizer = torch.optim.AdamW(
-        [{"params": trunk, "lr": options.rate}, {"params": heads, "lr": options.rate * 10}], weight_decay=0.01, foreach=True
+        [{"params": trunk, "lr": options.rate}, {"params": heads, "lr": options.rate * 5}], weight_decay=0.01, fused=True
     )
     peaks = [group["lr"] for group in optimizer.param_groups]
     place = {"epoch": 0, "step": 0, "batch": 0}
@@ -129,6 +134,7 @@ def main():
     total, last_save, mean, since = None, time.time(), None, time.time()
     texts = 0
     model.train()
+    forward = torch.compile(model, dynamic=True) if options.compile else model
     for epoch in range(place["epoch"], options.epochs):
         rng = random.Random(f"epoch {epoch} {SEED}")
         chosen = texts_of_epoch(rows, epoch, rng)
@@ -142,7 +148,8 @@ def main():
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             tokens, mask = padded([ids[i] for i in batch])
-            logits = logits_of(model, tokens.to(device), mask.to(device))
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=options.bf16):
+                logits = logits_of(forward, tokens.to(device), mask.to(device)).float()
             loss = loss_of(logits, [chosen[i] for i in batch], device)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Trains the judge: (premise, claim) to entailment, neutral or contradiction.
+
+    python judge.py teacher --pairs PAIRS --minilm FOLDER --out TEACHER [--minutes 30] [--bf16]
+    python judge.py student --pairs PAIRS --minilm FOLDER --teacher TEACHER/judge --out RUN [--scale row] [--bf16] [--resume]
+
+PAIRS is what pairs.py wrote. The teacher is all-MiniLM-L6-v2 with a new head, in float. The student starts as the teacher,
+turns ternary little by little, and learns the teacher's hidden states, what it says of the labelled pairs and of pairs
+without labels, and the labels themselves. Both keep MiniLM's word embeddings as they are. The checkpoint of either is in
+OUT/judge; the teacher's is float and not for conversion to ternary weights.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from distil import Run, arguments, hidden_loss
+from pairs import LABELS
+
+LENGTH = 128  # tokens of a pair, special ones included: what is longer loses the end of the premise
+
+
+def items_of(file):
+    return [json.loads(line) for line in open(file, encoding="utf-8")]
+
+
+def tokenizer_of(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(LENGTH, strategy="only_first")
+    return tokenizer
+
+
+def rows_of(tokenizer, items):
+    """(ids, segment ids, (label or -1, weight)) of each pair."""
+    found = []
+    for item in items:
+        try:
+            row = tokenizer.encode(item["premise"], item["hypothesis"])
+        except Exception:  # the claim alone is longer than the window
+            continue
+        found.append((row.ids, row.type_ids, (LABELS.index(item["label"]) if item["label"] else -1, item["weight"])))
+    return found
+
+
+def from_minilm(folder):
+    """MiniLM with a pooler that passes its first token on and a head that says nothing yet."""
+    whole = BertModel.from_pretrained(folder, add_pooling_layer=False)
+    config = BertConfig(**json.loads((folder / "config.json").read_text()))
+    config.id2label = dict(enumerate(LABELS))
+    config.label2id = {label: number for number, label in enumerate(LABELS)}
+    model = BertForSequenceClassification(config)
+    model.bert.embeddings.load_state_dict(whole.embeddings.state_dict())
+    model.bert.encoder.load_state_dict(whole.encoder.state_dict())
+    nn.init.eye_(model.bert.pooler.dense.weight)
+    nn.init.zeros_(model.bert.pooler.dense.bias)
+    nn.init.normal_(model.classifier.weight, std=0.02)
+    nn.init.zeros_(model.classifier.bias)
+    return model
+
+
+def labelled_loss(logits, belongings, device):
+    """Cross-entropy of the rows that have a label, by weight, a little smoothed."""
+    labels = torch.tensor([label for label, _ in belongings], device=device)
+    weights = torch.tensor([weight for _, weight in belongings], device=device) * (labels >= 0)
+    each = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none", label_smoothing=0.05)
+    return (each * weights).sum() / weights.sum().clamp(min=1)
+
+
+def main():
+    parser = arguments(__doc__.split("\n\n")[0])
+    parser.add_argument("role", choices=("teacher", "student"))
+    parser.add_argument("--pairs", type=pathlib.Path, required=True)
+    parser.add_argument("--teacher", type=pathlib.Path)
+    options = parser.parse_args()
+    if options.role == "student" and not options.teacher:
+        sys.exit("judge.py: a student needs --teacher, the folder `judge` of a teacher's run")
+    tokenizer = tokenizer_of(options.minilm)
+    labelled = rows_of(tokenizer, items_of(options.pairs / "train.jsonl"))
+    if options.role == "teacher":
+        run = Run(options, from_minilm(options.minilm), ["loss"], ternary=False)
+
+        def loss_of(student, inputs, belongings, done):
+            with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
+                logits = student(**inputs).logits
+            loss = labelled_loss(logits.float(), belongings, run.device)
+            return loss, (loss,)
+
+        run.train(lambda epoch, rng: labelled, loss_of)
+    else:
+        more = rows_of(tokenizer, items_of(options.pairs / "unlabelled.jsonl"))
+        load = lambda: BertForSequenceClassification.from_pretrained(options.teacher)
+        run = Run(options, load(), ["hidden", "teacher", "labels"])
+        teacher = load().to(run.device).eval()
+
+        def loss_of(student, inputs, belongings, done):
+            with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
+                with torch.no_grad():
+                    theirs = teacher(**inputs, output_hidden_states=True)
+                ours = student(**inputs, output_hidden_states=True)
+            hidden = hidden_loss(ours.hidden_states, theirs.hidden_states, inputs["attention_mask"])
+            target = functional.softmax(theirs.logits.float(), dim=-1)
+            said = functional.cross_entropy(ours.logits.float(), target) - functional.cross_entropy(theirs.logits.float(), target)
+            labels = labelled_loss(ours.logits.float(), belongings, run.device)
+            return options.hidden * (1 - 0.9 * done) * hidden + 2 * said + 0.3 * labels, (hidden, said, labels)
+
+        def epoch_of(epoch, rng):
+            return labelled + rng.sample(more, min(len(more), len(labelled) // 2))
+
+        run.train(epoch_of, loss_of)
+    run.export(options.out / "judge")
+
+
+if __name__ == "__main__":
+    main()
