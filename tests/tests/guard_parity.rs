@@ -73,6 +73,27 @@ fn the_tagger_labels_as_pytorch_does() {
     assert!(share >= 0.99 && mean <= 0.01, "{share} alike, off by {mean}");
 }
 
+#[test]
+fn the_classifier_judges_as_pytorch_does() {
+    let (encoder, reference) = (encoder("tinybert-guard"), reference("classifier"));
+    same_tokens("tinybert-guard", &reference);
+    assert_eq!(encoder.labels(), ["toxicity", "jailbreak", "indirect"]);
+    let logits = reference.floats("logits").unwrap();
+    let (mut differences, mut above) = (Vec::new(), [0; 3]);
+    for (text, expected) in rows().iter().zip(logits.chunks_exact(3)) {
+        let said = encoder.classify(&[(text, None)], &CancelToken::new()).unwrap();
+        for ((label, logit), above) in said[0].labels.iter().zip(expected).zip(&mut above) {
+            let probability = 1.0 / (1.0 + (-logit).exp());
+            differences.push((label.probability - probability).abs());
+            *above += usize::from(probability > 0.5);
+        }
+    }
+    assert!(above.iter().all(|&count| count >= 4), "{above:?}");
+    let (mean, largest) = summary(&differences);
+    println!("classifier: probability off by {mean:.4}, at most {largest:.3}; over 0.5: {above:?}");
+    assert!(mean <= 0.01 && largest <= 0.15, "off by {mean}, at most {largest}");
+}
+
 /// Where `BHO_GUARD_CHECKPOINTS` names a folder with the checkpoints of `tools/train/` in folders of the models' names.
 #[test]
 fn the_bundled_files_are_what_their_recipes_make() {

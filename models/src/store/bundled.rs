@@ -23,8 +23,11 @@ macro_rules! bundled {
 
 /// Bundled files by their name in the manifest. Being part of the program, they are mapped with
 /// it: shared between processes and read from disk only where touched.
-static FILES: &[(&str, &[u8])] =
-    &[bundled!("minilm-l6-int8.safetensors"), bundled!("rampart-pii-int8.safetensors")];
+static FILES: &[(&str, &[u8])] = &[
+    bundled!("minilm-l6-int8.safetensors"),
+    bundled!("rampart-pii-int8.safetensors"),
+    bundled!("tinybert-guard-int8.safetensors"),
+];
 
 /// One model of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -24,6 +24,9 @@ from model import from_minilm
 from report import scores_of
 from train import WINDOW
 
+# Fewer would be truer of most chats, and leave the default thresholds of 0.5 and 0.6 blind.
+PRIORS = {"toxicity": 0.25, "jailbreak": 0.4, "indirect": 0.5}
+
 
 def platt(logits, labels, weights):
     """(a, b) of the least weighted logistic loss of a z + b, by Newton's method."""
@@ -69,8 +72,9 @@ def main():
         mine = [i for i, item in enumerate(rows) if item[head] is not None]
         labels = numpy.array([rows[i][head] for i in mine], dtype=float)
         weights = numpy.array([rows[i]["weight"] for i in mine])
-        for yes in (labels >= 0.5, labels < 0.5):  # half the weight to each side: no threshold hides in the mix of sources
-            weights[yes] /= weights[yes].sum()
+        # By how common it is taken to be where a guard stands, not by how the sources happen to be mixed.
+        for yes, share in ((labels >= 0.5, PRIORS[head]), (labels < 0.5, 1 - PRIORS[head])):
+            weights[yes] *= share / weights[yes].sum()
         z = logits[mine, number]
         a, b = platt(z, labels, weights)
         before, after = 1 / (1 + numpy.exp(-z)), 1 / (1 + numpy.exp(-(a * z + b)))

@@ -14,7 +14,7 @@ use crate::finding::{Category, Finding};
 use crate::normalise::model_view;
 
 /// Windows that score less are not reported.
-const FLOOR: f32 = 0.1;
+const FLOOR: f32 = 0.01;
 
 /// What a model's labels are here, in lower case. Others (`safe`, `neutral`, `benign`) say nothing.
 const HEADS: &[(&str, Category, &str)] = &[
