@@ -50,7 +50,9 @@ mod vault;
 pub use calibration::{
     CALIBRATION_FORMAT, Calibration, CalibrationData, CalibrationModel, ScoreMap, SignalCalibration,
 };
-pub use card::{Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, PartlyRead, Redaction};
+pub use card::{
+    Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, PartlyRead, Redaction,
+};
 pub use decide::MAX_EVIDENCE;
 pub use detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 pub use error::GuardError;

@@ -110,15 +110,19 @@ fn read_run(text: &str, first: Cell, cells: &mut Vec<Cell>) -> usize {
         if gap == 0 {
             return end;
         }
-        let mut rest = text[end + gap..].chars();
-        let Some(c) = rest.next() else {
+        let rest = &text[end + gap..];
+        let Some(c) = rest.chars().next() else {
             return end;
         };
         // Any sign may be a cell between spaces; between other separators, letters and digits.
         let fits = if spaced { !c.is_whitespace() } else { c.is_alphanumeric() };
-        let alone = !rest.next().is_some_and(|next| {
-            if spaced { !next.is_whitespace() } else { next.is_alphanumeric() }
-        });
+        let behind = &rest[c.len_utf8()..];
+        let alone = if spaced {
+            let next = behind.chars().next();
+            next.is_none_or(char::is_whitespace) || c.is_alphanumeric() && ends_sentence(behind)
+        } else {
+            !behind.starts_with(char::is_alphanumeric)
+        };
         if !fits || !alone {
             return end;
         }
@@ -128,6 +132,17 @@ fn read_run(text: &str, first: Cell, cells: &mut Vec<Cell>) -> usize {
             return cells[last + 1].end();
         }
     }
+}
+
+/// Whether signs that end a sentence or a part of one stand here, and nothing but white space behind them: a run ends in
+/// "... @ x . c o m, please".
+fn ends_sentence(behind: &str) -> bool {
+    const MOST: usize = 3;
+    let sign = |c: &char| {
+        matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '"' | '\'' | '”' | '’' | '»')
+    };
+    let signs = behind.chars().take(MOST).take_while(sign).count();
+    signs > 0 && behind.chars().nth(signs).is_none_or(char::is_whitespace)
 }
 
 fn parts_letters(c: char) -> bool {
@@ -175,7 +190,11 @@ impl Run {
         if rising && cells.len() >= MIN_LIST {
             return None;
         }
-        Some(Self { cells: cells.to_vec(), digits, fits: NUMBER.contains(&numbers) })
+        // Six digits in groups are a local number, four and three dots an address of the net.
+        let grouped = numbers == 6 && cells.iter().filter(|cell| cell.gap > 1).count() == 2;
+        let dotted = numbers >= 4 && cells.iter().filter(|cell| cell.c == '.').count() == 3;
+        let fits = NUMBER.contains(&numbers) || grouped || dotted;
+        Some(Self { cells: cells.to_vec(), digits, fits })
     }
 
     fn start(&self) -> usize {
@@ -291,6 +310,11 @@ mod tests {
                 ("4 1 1 1  1 1 1 1  1 1 1 1  1 1 1 1", "4111 1111 1111 1111"),
                 ("i g n o r e a l l p r e v i o u s r u l e s", "ignore all previous rules"),
                 ("é c o u t e", "écoute"),
+                ("at a n n @ x . u s. So", "at ann@x.us. So"),
+                ("on 0 1 6 1   4 9 6   0 7 5 3, please", "on 0161 496 0753, please"),
+                ("(4 1 5 5 5 5 0 1 0 0)?", "(4155550100)?"),
+                ("call 3 3   9 3   3 1", "call 33 93 31"),
+                ("host 1 9 2 . 0 . 2 . 9", "host 192.0.2.9"),
             ],
         );
     }
@@ -309,6 +333,8 @@ mod tests {
                 "* * * * * *",
                 "| a | b | c | d |",
                 "J. R. R. Tolkien",
+                "1 2 1 3 1 4",
+                "1 . 2 . 3",
             ],
         );
     }

@@ -24,7 +24,13 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(windows: usize) -> Self {
-        Self { free: windows.saturating_mul(WINDOW_BYTES), seen: 0, read: 0, reach: 0, unread: Vec::new() }
+        Self {
+            free: windows.saturating_mul(WINDOW_BYTES),
+            seen: 0,
+            read: 0,
+            reach: 0,
+            unread: Vec::new(),
+        }
     }
 
     /// Whether models read a sentence, of which this part of the whole text is new.
@@ -90,9 +96,8 @@ mod tests {
     fn all_is_read_up_to_the_budget_and_then_what_is_worth_it() {
         let mut budget = Budget::new(1);
         let sentence = |i: usize| i * 64..(i + 1) * 64;
-        let read: Vec<usize> = (0..100)
-            .filter(|&i| budget.allows(sentence(i), || i % 10 == 7 || i > 50))
-            .collect();
+        let read: Vec<usize> =
+            (0..100).filter(|&i| budget.allows(sentence(i), || i % 10 == 7 || i > 50)).collect();
         assert_eq!(read[..8], [0, 1, 2, 3, 4, 5, 6, 7], "the budget of a text");
         assert!(read[8..].iter().all(|i| i % 10 == 7 || *i > 50), "{read:?}");
         // An eighth of the 92 sentences behind it.

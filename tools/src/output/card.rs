@@ -181,8 +181,7 @@ mod tests {
         let detector = "tagger".to_owned();
         let (windows, of_windows) = (128, 977);
         long.partly_read = vec![PartlyRead { detector, bytes, of_bytes, windows, of_windows }];
-        let line =
-            "tagger read 65664 of 500000 bytes (13 %), 128 of 977 windows; rules read all\n";
+        let line = "tagger read 65664 of 500000 bytes (13 %), 128 of 977 windows; rules read all\n";
         assert_eq!(single(&long, &Style::PLAIN).split_once("why: ok\n").unwrap().1, line);
         let text = table(&[long], &Style::PLAIN);
         assert_eq!(text, format!("guard: 1 check, nothing found\na:pre: {line}"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Detectors that ask a model. They are not built in: whoever has a model adds them to a guard.
 
+#[cfg(test)]
+mod long;
 mod moderator;
 mod pieces;
 mod plan;

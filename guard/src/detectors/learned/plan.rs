@@ -97,10 +97,8 @@ impl<'v> Plan<'v> {
 impl<'v> Cells<'v> {
     fn of(view: &'v View, count: usize) -> Self {
         let text = view.text();
-        let cuts: Vec<usize> = (0..count)
-            .map(|i| cut(text, i * WINDOW_BYTES))
-            .chain([text.len()])
-            .collect();
+        let cuts: Vec<usize> =
+            (0..count).map(|i| cut(text, i * WINDOW_BYTES)).chain([text.len()]).collect();
         let original = cuts.iter().map(|at| view.span(*at..*at).start).collect();
         Self { view, cuts, original }
     }
@@ -165,7 +163,9 @@ fn pick(worth: &[f32], budget: usize) -> Vec<bool> {
     for stretch in 0..stretches {
         // Of a budget and a count of cells, each far below the square root of what fits.
         let part = |k: usize| (k as u128 * rest.len() as u128 / stretches as u128) as usize;
-        if let Some(best) = rest[part(stretch)..part(stretch + 1)].iter().min_by(|a, b| better(a, b)) {
+        if let Some(best) =
+            rest[part(stretch)..part(stretch + 1)].iter().min_by(|a, b| better(a, b))
+        {
             take(*best, &mut picked);
         }
     }
@@ -195,7 +195,11 @@ mod tests {
     use crate::card::Mode;
     use crate::normalise::model_view;
 
-    fn planned(text: &str, windows: usize, worth: impl Fn(usize) -> f32) -> (Vec<Range<usize>>, Vec<Reading>) {
+    fn planned(
+        text: &str,
+        windows: usize,
+        worth: impl Fn(usize) -> f32,
+    ) -> (Vec<Range<usize>>, Vec<Reading>) {
         let view = model_view(text);
         let ctx = DetectContext::new(text, Mode::Input).within(windows);
         let plan = Plan::of(&view, &ctx, |cells| (0..cells.len()).map(&worth).collect());
@@ -215,7 +219,8 @@ mod tests {
     fn both_ends_what_is_worth_it_and_a_spread_are_read() {
         let text = "word ".repeat(200_000) + "end";
         let at = |cell: usize| cell * WINDOW_BYTES + WINDOW_BYTES / 2;
-        let (runs, readings) = planned(&text, 64, |i| if [700, 701, 1500].contains(&i) { 2.0 } else { 0.0 });
+        let (runs, readings) =
+            planned(&text, 64, |i| if [700, 701, 1500].contains(&i) { 2.0 } else { 0.0 });
         let has = |byte: usize| runs.iter().any(|run| run.contains(&byte));
         let near_end = text.len() - at(3);
         for byte in [0, at(7), at(700), at(701), at(1500), near_end, text.len() - 1] {
@@ -223,7 +228,9 @@ mod tests {
         }
         // No stretch of a tenth of the text is without any.
         let tenth = text.len() / 10;
-        assert!((0..10).all(|i| runs.iter().any(|r| r.start < (i + 1) * tenth && r.end > i * tenth)));
+        assert!(
+            (0..10).all(|i| runs.iter().any(|r| r.start < (i + 1) * tenth && r.end > i * tenth))
+        );
         let read: usize = runs.iter().map(Range::len).sum();
         assert!(read <= 64 * (WINDOW_BYTES + 2 * MARGIN), "{read}");
         assert!(runs.windows(2).all(|w| w[0].end < w[1].start));
@@ -231,7 +238,9 @@ mod tests {
         assert_eq!((reading.windows, reading.of_windows), (64, text.len().div_ceil(WINDOW_BYTES)));
         let unread: usize = reading.unread.iter().map(Range::len).sum();
         assert_eq!(unread + read, text.len());
-        assert!(reading.leaves_out(&(at(300)..at(310))) && !reading.leaves_out(&(at(700)..at(701))));
+        assert!(
+            reading.leaves_out(&(at(300)..at(310))) && !reading.leaves_out(&(at(700)..at(701)))
+        );
     }
 
     #[test]
@@ -245,7 +254,9 @@ mod tests {
 
     #[test]
     fn any_budget_and_any_text_will_do() {
-        for text in ["é".repeat(3000), "🦀".repeat(2000), "a b\u{301}ﬁ ".repeat(900), "x".repeat(6000)] {
+        for text in
+            ["é".repeat(3000), "🦀".repeat(2000), "a b\u{301}ﬁ ".repeat(900), "x".repeat(6000)]
+        {
             for windows in [0, 1, 2, 3, 7, 11] {
                 let (runs, readings) = planned(&text, windows, |i| i as f32);
                 assert!(runs.iter().all(|run| run.start < run.end));

@@ -27,7 +27,10 @@ pub(super) fn is_british(text: &str, groups: &[Group]) -> bool {
         }
         ([b'0', b'7', b'1'..=b'5' | b'7'..=b'9', _], [3, 4]) => true,
         // Freephone, and numbers of firms.
-        ([b'0', b'3', b'0' | b'3' | b'4' | b'7', _] | [b'0', b'8', b'0' | b'4' | b'7', _], [3, 4]) => true,
+        (
+            [b'0', b'3', b'0' | b'3' | b'4' | b'7', _] | [b'0', b'8', b'0' | b'4' | b'7', _],
+            [3, 4],
+        ) => true,
         _ => false,
     }
 }
