@@ -80,8 +80,12 @@ impl Cell {
     /// A single letter, digit or sign of an address that begins at `at` and begins a word there.
     fn at(text: &str, at: usize) -> Option<Self> {
         let c = text[at..].chars().next()?;
-        let before = text[..at].chars().next_back();
-        let alone = !before.is_some_and(char::is_alphanumeric);
+        let mut before = text[..at].chars().rev();
+        // Not the "s" of "mine's".
+        let alone = match before.next() {
+            Some('\'' | '’') => !before.next().is_some_and(char::is_alphanumeric),
+            c => !c.is_some_and(char::is_alphanumeric),
+        };
         (alone && (c.is_alphanumeric() || matches!(c, '@' | '+'))).then_some(Self {
             at: at as u32,
             c,
@@ -166,6 +170,26 @@ fn parts_letters(c: char) -> bool {
     )
 }
 
+/// A run without the word of one small letter that may stand before or behind a number in it: "Meu CPF é 1 1 1", "Z y me".
+fn without_words(mut cells: &[Cell]) -> &[Cell] {
+    let small = |cell: &Cell| cell.c.is_lowercase();
+    if let [first, rest @ ..] = cells
+        && small(first)
+        && rest.first().is_some_and(|next| next.c.is_numeric())
+        && !rest.iter().any(small)
+    {
+        cells = rest;
+    }
+    if let [rest @ .., last] = cells
+        && small(last)
+        && rest.last().is_some_and(|before| before.c.is_alphanumeric())
+        && !rest.iter().any(small)
+    {
+        cells = rest;
+    }
+    cells
+}
+
 struct Run {
     cells: Vec<Cell>,
     digits: bool,
@@ -175,6 +199,7 @@ struct Run {
 
 impl Run {
     fn of(cells: &[Cell]) -> Option<Self> {
+        let cells = without_words(cells);
         if cells.len() < 2 {
             return None;
         }
@@ -315,6 +340,9 @@ mod tests {
                 ("(4 1 5 5 5 5 0 1 0 0)?", "(4155550100)?"),
                 ("call 3 3   9 3   3 1", "call 33 93 31"),
                 ("host 1 9 2 . 0 . 2 . 9", "host 192.0.2.9"),
+                ("mine's 5 1 7 - 3 3 - 8 0 9 2", "mine's 517-33-8092"),
+                ("CPF é 1 1 1 . 4 4 4 . 7 7 7 - 3 5", "CPF é 111.444.777-35"),
+                ("DNI es 1 2 3 4 5 6 7 8 Z y me", "DNI es 12345678Z y me"),
             ],
         );
     }

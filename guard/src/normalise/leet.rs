@@ -42,7 +42,9 @@ pub(crate) fn read(text: &str) -> Option<Edit> {
                 read += 1;
                 beside.known(text, start..at, &letters, &mut editor);
             }
-            None if may_be_word(token) => beside.open(text, start..at, &mut editor),
+            None if may_be_word(token) || beside.follows(text, start) && may_be_short(token) => {
+                beside.open(text, start..at, &mut editor);
+            }
             None => {}
         }
     }
@@ -61,6 +63,11 @@ struct Beside {
 impl Beside {
     fn is_near(&self, text: &str, start: usize) -> bool {
         matches!(&text[self.last.0..start], " " | ", ")
+    }
+
+    /// Whether the token before one that begins here was read.
+    fn follows(&self, text: &str, start: usize) -> bool {
+        self.last.1 && self.is_near(text, start)
     }
 
     /// Takes a token that is read.
@@ -120,6 +127,13 @@ fn may_be_word(token: &[u8]) -> bool {
         && letters < token.len()
         && 2 * letters >= token.len()
         && mixed
+}
+
+/// The same of a short one, which is only read behind another: "ru3 d35".
+fn may_be_short(token: &[u8]) -> bool {
+    (2..=4).contains(&token.len())
+        && token[0].is_ascii_alphabetic()
+        && token[1..].iter().any(u8::is_ascii_digit)
 }
 
 fn in_token(b: u8) -> bool {
@@ -183,7 +197,7 @@ fn read_form(token: &[u8]) -> Option<Vec<u8>> {
                 b'9' => b.is_ascii_digit(),
                 _ => b.is_ascii_uppercase() || b.is_ascii_digit(),
             })
-            && 2 * places().filter(|(b, form)| *form == b'A' && b.is_ascii_uppercase()).count()
+            && 3 * places().filter(|(b, form)| *form == b'A' && b.is_ascii_uppercase()).count()
                 >= places().filter(|(_, form)| *form == b'A').count()
     };
     let form = FORMS.iter().find(fits)?;
@@ -315,6 +329,7 @@ mod tests {
                     "NI AB123456C, PAN ABCPE1234F, BIC ABNANL24",
                 ),
                 ("R55MR48571045625", "RSSMRA85T10A562S"),
+                ("31 Ru3 d35 M4r7yr5", "31 Rue des Martyrs"),
                 ("at 7 0rch4rd Cl053, L3773rk3nny", "at 7 Orchard Close, Letterkenny"),
                 (
                     "my 50c14l 53cur17y numb3r 15 078-05-1120",
