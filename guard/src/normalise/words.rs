@@ -57,7 +57,6 @@ const COMMON: &str = "\
     insurance birth born birthday date customer client patient server host ip login password username user key token secret \
     nhs nino dob national nationality steuer dni nie nir aadhaar medicare itin ein routing swift bic patient health taxpayer \
     french german network mac wallet bitcoin postcode zip avenue lane live lives street road city name \
-    close court place square drive crescent terrace boulevard row way rue strasse platz calle plaza apt flat floor suite \
     january february march april june july august september october november december www http https com org net";
 
 /// What is known of a lower-case ASCII word: the readings in which it is a word, by the constants of this module.
