@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::detector::{DetectContext, Detector, Opinion, Signal};
+use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
 use crate::policy::Thresholds;
@@ -245,6 +245,10 @@ impl Detector for Calibrated {
 
     fn reads_views(&self) -> bool {
         false
+    }
+
+    fn hold(&self) -> Hold {
+        self.detector.hold()
     }
 
     fn opinion(&self, category: Category) -> Opinion {

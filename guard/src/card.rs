@@ -78,6 +78,22 @@ pub struct Evidence {
     pub via: Option<String>,
 }
 
+/// A model that did not read all of a text, which was longer than [`Policy::model_windows`](crate::Policy::model_windows)
+/// allow. Rules have read all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartlyRead {
+    /// The detector that runs the model.
+    pub detector: String,
+    /// Bytes it read, of the text before redaction.
+    pub bytes: usize,
+    /// Bytes of the text.
+    pub of_bytes: usize,
+    /// Windows it read.
+    pub windows: usize,
+    /// Windows of the text.
+    pub of_windows: usize,
+}
+
 /// A decision of the guard about one text.
 ///
 /// Field order is the order in JSON. No field ever holds raw personal data or blocked text: `text` is the redacted
@@ -113,6 +129,9 @@ pub struct ModerationCard {
     /// `injection.indirect`, `denied`, and `disguised` where any of it was; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policy_tags: Vec<String>,
+    /// Models that did not read all of the text, and how much they read. Not written where all was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partly_read: Vec<PartlyRead>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -11,6 +11,7 @@ use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 use crate::guard::Guard;
 use crate::operator;
+use crate::reading::Reading;
 use crate::redact::{self, Target};
 
 /// Findings that a card lists; the rest are counted.
@@ -41,12 +42,15 @@ impl<'f> Case<'f> {
 
 impl Guard {
     /// The decision about a text with these findings, which are sorted by their start.
+    ///
+    /// - `partly`: what models have left unread, in the places that findings of other things than personal data have
     pub(crate) fn decide(
         &self,
         node: &str,
         text: &str,
         mode: Mode,
         findings: &[Finding],
+        partly: &[Reading],
     ) -> Result<ModerationCard, GuardError> {
         let limits = self.policy().thresholds;
         let cases = [
@@ -55,7 +59,7 @@ impl Guard {
             (Category::Jailbreak, limits.jailbreak_block),
             (Category::Indirect, limits.indirect_block),
         ]
-        .map(|(category, limit)| (category, limit, self.case(category, findings)));
+        .map(|(category, limit)| (category, limit, self.case(category, findings, partly)));
         let blocks = || cases.iter().filter(|(_, limit, case)| case.is_over(*limit));
 
         let (mut pii, mut targets) = (0.0f32, Vec::new());
@@ -134,11 +138,17 @@ impl Guard {
             evidence,
             evidence_left_out,
             policy_tags: tags.into_iter().collect(),
+            partly_read: Vec::new(),
         })
     }
 
     /// The strongest case that findings make for a category.
-    fn case<'f>(&self, category: Category, findings: &'f [Finding]) -> Case<'f> {
+    fn case<'f>(
+        &self,
+        category: Category,
+        findings: &'f [Finding],
+        partly: &[Reading],
+    ) -> Case<'f> {
         let of_it = || findings.iter().filter(move |finding| finding.category == category);
         let mut case = Case::default();
         if !matches!(category, Category::Jailbreak | Category::Indirect) {
@@ -169,8 +179,12 @@ impl Guard {
                 .max_by(|a, b| a.score.total_cmp(&b.score));
             let marker = finding.rule == MARKER && finding.score >= combine::CERTAIN_MARKER;
             let rules = Rules { score: finding.score, alone: marker || finding.via.is_some() };
-            let score =
-                combine::combine(rules, model_reads.then(|| window.map_or(0.0, |w| w.score)));
+            let model = model_reads.then(|| window.map_or(0.0, |w| w.score));
+            let mut score = combine::combine(rules, model);
+            // The silence of a model that did not look there says nothing: the rules decide alone.
+            if model_reads && self.unread(partly, category, &finding.span) {
+                score = score.max(combine::combine(rules, None));
+            }
             case.consider(score, [Some(finding), window]);
         }
         case

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The trait every signal of the guard implements, and what it is told about the text.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::card::Mode;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
+use crate::reading::{MODEL_WINDOWS, Reading};
 use crate::text::numbers::Numbers;
 use crate::text::tokens::{self, Token};
 
@@ -203,6 +204,10 @@ pub struct DetectContext<'a> {
     mode: Mode,
     source: Source,
     cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// Windows that a model may read of the text.
+    windows: usize,
+    /// What models have left unread.
+    partly: Mutex<Vec<Reading>>,
     numbers: OnceLock<Numbers>,
     tokens: OnceLock<Vec<Token>>,
 }
@@ -221,8 +226,25 @@ impl<'a> DetectContext<'a> {
         mode: Mode,
         cancelled: &'a (dyn Fn() -> bool + Sync),
     ) -> Self {
-        let source = Source::Dialogue;
-        Self { text, mode, source, cancelled, numbers: OnceLock::new(), tokens: OnceLock::new() }
+        Self {
+            text,
+            mode,
+            source: Source::Dialogue,
+            cancelled,
+            windows: MODEL_WINDOWS,
+            partly: Mutex::default(),
+            numbers: OnceLock::new(),
+            tokens: OnceLock::new(),
+        }
+    }
+
+    /// The same where a model reads so many windows of the text at most (see [`Policy::model_windows`]).
+    ///
+    /// [`Policy::model_windows`]: crate::Policy::model_windows
+    #[must_use]
+    pub fn within(mut self, windows: usize) -> Self {
+        self.windows = windows;
+        self
     }
 
     /// The same for a text of this source.
@@ -234,7 +256,25 @@ impl<'a> DetectContext<'a> {
 
     /// A context like this one for another reading of the text.
     pub(crate) fn beside<'b>(&'b self, text: &'b str) -> DetectContext<'b> {
-        DetectContext::with_cancel(text, self.mode, self.cancelled).of(self.source)
+        DetectContext::with_cancel(text, self.mode, self.cancelled)
+            .of(self.source)
+            .within(self.windows)
+    }
+
+    /// Windows of the text that a detector which runs a model may read.
+    #[must_use]
+    pub fn model_windows(&self) -> usize {
+        self.windows
+    }
+
+    /// Notes what a model left unread.
+    pub(crate) fn note(&self, reading: Reading) {
+        self.partly.lock().unwrap_or_else(PoisonError::into_inner).push(reading);
+    }
+
+    /// What models left unread; nothing of those that read all.
+    pub(crate) fn take_partly_read(&self) -> Vec<Reading> {
+        std::mem::take(&mut self.partly.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whose words the text is.

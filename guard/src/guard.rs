@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::calibration::Calibration;
@@ -15,6 +16,7 @@ use crate::lists::{AllowList, DenyList};
 use crate::normalise::{self, View};
 use crate::operator::{GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
+use crate::reading::Reading;
 use crate::templates;
 
 /// A set of detectors under one policy.
@@ -222,9 +224,13 @@ impl Guard {
         mode: Mode,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Verdict, GuardError> {
-        let ctx = DetectContext::with_cancel(text, mode, cancelled).of(source);
+        let ctx = DetectContext::with_cancel(text, mode, cancelled)
+            .of(source)
+            .within(self.policy.model_windows);
         let findings = self.find(text, &ctx, &|_| true, &mut |_| {})?;
-        let card = self.decide(node, text, mode, &findings)?;
+        let partly = ctx.take_partly_read();
+        let mut card = self.decide(node, text, mode, &findings, &partly)?;
+        card.partly_read = partly.iter().map(|reading| reading.of(text.len())).collect();
         Ok(Verdict { card, findings })
     }
 
@@ -306,6 +312,19 @@ impl Guard {
     /// Whether a detector gives such an opinion on a category, so that its silence says something.
     pub(crate) fn has(&self, opinion: Opinion, category: Category) -> bool {
         self.detectors.iter().any(|d| d.opinion(category) == opinion)
+    }
+
+    /// Whether any of these models, whose opinion on a category counts, has left a part of a span unread.
+    pub(crate) fn unread(
+        &self,
+        partly: &[Reading],
+        category: Category,
+        span: &Range<usize>,
+    ) -> bool {
+        partly.iter().filter(|reading| reading.leaves_out(span)).any(|reading| {
+            let judges = |d: &&Box<dyn Detector>| d.name() == reading.detector;
+            self.detectors.iter().find(judges).map(|d| d.opinion(category)) == Some(Opinion::Model)
+        })
     }
 
     /// How a finding's score counts beside others'.

@@ -39,6 +39,7 @@ mod lists;
 pub mod normalise;
 mod operator;
 mod policy;
+mod reading;
 mod redact;
 mod settings;
 mod stream;
@@ -49,7 +50,9 @@ mod vault;
 pub use calibration::{
     CALIBRATION_FORMAT, Calibration, CalibrationData, CalibrationModel, ScoreMap, SignalCalibration,
 };
-pub use card::{Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, Redaction};
+pub use card::{
+    Action, Evidence, GUARD_VERSION, Labels, Mode, ModerationCard, PartlyRead, Redaction,
+};
 pub use decide::MAX_EVIDENCE;
 pub use detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 pub use error::GuardError;
@@ -63,6 +66,7 @@ pub use operator::{GuardKeys, HASH_LENGTH, HASH_LENGTHS, Operator};
 pub use policy::{
     Policy, PolicyFault, SafeTemplates, Thresholds, kept_by_default, known_pii_types,
 };
+pub use reading::{MODEL_WINDOWS, WINDOW_BYTES};
 pub use redact::redacted;
 pub use settings::{
     GUARD_DISABLE_ONNX, GUARD_REGEX_ONLY, GuardEnv, TINYBERT_ONNX_PATH, TINYBERT_PATH,

@@ -9,6 +9,7 @@ use crate::detectors::learned::TAGGED_TYPES;
 use crate::finding::PiiType;
 use crate::lists::{self, AllowEntry, DenyAction, DenyEntry};
 use crate::operator::{GuardKeys, HASH_LENGTHS, Operator};
+use crate::reading::MODEL_WINDOWS;
 use crate::templates;
 
 /// Scores from which the guard acts (`score >= threshold`), each in 0..=1.
@@ -78,6 +79,10 @@ pub struct Policy {
     pub append_moderation_card: bool,
     /// What stands in for a blocked text.
     pub safe_templates: SafeTemplates,
+    /// Windows of [`WINDOW_BYTES`](crate::WINDOW_BYTES) that a model reads of one text at most, at least 1; of a longer text
+    /// it reads both ends, what is most worth reading and a spread of the rest, and the card says how much. Default
+    /// [`MODEL_WINDOWS`](crate::MODEL_WINDOWS).
+    pub model_windows: usize,
 }
 
 impl Default for Policy {
@@ -89,6 +94,7 @@ impl Default for Policy {
             deny: Vec::new(),
             append_moderation_card: true,
             safe_templates: SafeTemplates::default(),
+            model_windows: MODEL_WINDOWS,
         }
     }
 }
@@ -104,6 +110,8 @@ pub enum PolicyFault {
         /// Its value.
         value: f32,
     },
+    /// A budget under which no model could read anything.
+    ModelWindows,
     /// An operator that cannot work as it is set.
     Operator {
         /// The key in `policies.redactions`.
@@ -151,6 +159,7 @@ impl fmt::Display for PolicyFault {
             Self::Threshold { key, value } => {
                 write!(f, "thresholds.{key} is {value}, but must be within 0 and 1")
             }
+            Self::ModelWindows => f.write_str("model_windows is 0, but must be at least 1"),
             Self::Operator { key, reason } => write!(f, "redactions.{key}: {reason}"),
             Self::UnknownRedaction { key, known } => {
                 write!(f, "redactions.{key} names no known PII type (known: {})", known.join(", "))
@@ -207,6 +216,9 @@ impl Policy {
         .filter(|(_, value)| !(0.0..=1.0).contains(value))
         .map(|(key, value)| PolicyFault::Threshold { key, value })
         .collect();
+        if self.model_windows == 0 {
+            faults.push(PolicyFault::ModelWindows);
+        }
         for (key, operator) in &self.redactions {
             let reason = match operator {
                 Operator::Hash { length } if !HASH_LENGTHS.contains(length) => {
@@ -309,16 +321,18 @@ mod tests {
         policy.thresholds.toxicity_block = -0.1;
         policy.thresholds.pii_redact = f32::NAN;
         policy.thresholds.jailbreak_block = 1.5;
+        policy.model_windows = 0;
         policy.redactions.insert("emial".into(), true.into());
         policy.redactions.insert("phone".into(), false.into());
         policy.redactions.insert("ip".into(), Operator::Hash { length: 7 });
         policy.redactions.insert("ssn".into(), Operator::Mask { keep_last: 0, with: ' ' });
         let faults = policy.validate();
-        assert_eq!(faults.len(), 6);
+        assert_eq!(faults.len(), 7);
         let all = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         assert!(all.contains("thresholds.toxicity_block is -0.1"), "{all}");
         assert!(all.contains("thresholds.pii_redact is NaN"), "{all}");
         assert!(all.contains("thresholds.jailbreak_block is 1.5"), "{all}");
+        assert!(all.contains("model_windows is 0"), "{all}");
         assert!(all.contains("redactions.emial") && all.contains("email, es_dni"), "{all}");
         assert!(all.contains("redactions.ip: a hash has 8 to 32 letters, not 7"), "{all}");
         assert!(all.contains("redactions.ssn: a mask needs"), "{all}");

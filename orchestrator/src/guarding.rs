@@ -4,8 +4,8 @@
 //! Cards are named after the place they were made: `pipeline:input`, `<id>:pre`, `<id>:post` and
 //! `pipeline:output` for the field `text`, and the same with the field's path (`<id>:post:evidence[0].text`)
 //! for any other. The card of `text` is always made; those of other fields only when something was
-//! found in them. A map without `text` is answered for by its first text. Spans count in the text of
-//! the field named.
+//! found in them, or models did not read all of them. A map without `text` is answered for by its
+//! first text. Spans count in the text of the field named.
 //!
 //! Retrieved texts (`policies.retrieved`) are looked through for orders to the assistant too; one that has any is left out,
 //! and the run goes on.
@@ -63,6 +63,7 @@ pub fn guard_policy(policies: &Policies) -> Policy {
             language: policies.template_language.clone(),
             texts: policies.templates.clone(),
         },
+        model_windows: policies.model_windows,
     }
 }
 
@@ -465,8 +466,8 @@ impl Walk<'_> {
                 "; sentences left out"
             });
         }
-        let found = !card.actions.is_empty() || !card.allowed;
-        if found || self.want_main {
+        let told = !card.actions.is_empty() || !card.allowed || !card.partly_read.is_empty();
+        if told || self.want_main {
             let node = match path {
                 Some(path) => format!("{}:{path}", self.place),
                 None => self.place.to_owned(),

@@ -80,8 +80,12 @@ impl Cell {
     /// A single letter, digit or sign of an address that begins at `at` and begins a word there.
     fn at(text: &str, at: usize) -> Option<Self> {
         let c = text[at..].chars().next()?;
-        let before = text[..at].chars().next_back();
-        let alone = !before.is_some_and(char::is_alphanumeric);
+        let mut before = text[..at].chars().rev();
+        // Not the "s" of "mine's".
+        let alone = match before.next() {
+            Some('\'' | '’') => !before.next().is_some_and(char::is_alphanumeric),
+            c => !c.is_some_and(char::is_alphanumeric),
+        };
         (alone && (c.is_alphanumeric() || matches!(c, '@' | '+'))).then_some(Self {
             at: at as u32,
             c,
@@ -110,15 +114,19 @@ fn read_run(text: &str, first: Cell, cells: &mut Vec<Cell>) -> usize {
         if gap == 0 {
             return end;
         }
-        let mut rest = text[end + gap..].chars();
-        let Some(c) = rest.next() else {
+        let rest = &text[end + gap..];
+        let Some(c) = rest.chars().next() else {
             return end;
         };
         // Any sign may be a cell between spaces; between other separators, letters and digits.
         let fits = if spaced { !c.is_whitespace() } else { c.is_alphanumeric() };
-        let alone = !rest.next().is_some_and(|next| {
-            if spaced { !next.is_whitespace() } else { next.is_alphanumeric() }
-        });
+        let behind = &rest[c.len_utf8()..];
+        let alone = if spaced {
+            let next = behind.chars().next();
+            next.is_none_or(char::is_whitespace) || c.is_alphanumeric() && ends_sentence(behind)
+        } else {
+            !behind.starts_with(char::is_alphanumeric)
+        };
         if !fits || !alone {
             return end;
         }
@@ -128,6 +136,17 @@ fn read_run(text: &str, first: Cell, cells: &mut Vec<Cell>) -> usize {
             return cells[last + 1].end();
         }
     }
+}
+
+/// Whether signs that end a sentence or a part of one stand here, and nothing but white space behind them: a run ends in
+/// "... @ x . c o m, please".
+fn ends_sentence(behind: &str) -> bool {
+    const MOST: usize = 3;
+    let sign = |c: &char| {
+        matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '"' | '\'' | '”' | '’' | '»')
+    };
+    let signs = behind.chars().take(MOST).take_while(sign).count();
+    signs > 0 && behind.chars().nth(signs).is_none_or(char::is_whitespace)
 }
 
 fn parts_letters(c: char) -> bool {
@@ -151,6 +170,26 @@ fn parts_letters(c: char) -> bool {
     )
 }
 
+/// A run without the word of one small letter that may stand before or behind a number in it: "Meu CPF é 1 1 1", "Z y me".
+fn without_words(mut cells: &[Cell]) -> &[Cell] {
+    let small = |cell: &Cell| cell.c.is_lowercase();
+    if let [first, rest @ ..] = cells
+        && small(first)
+        && rest.first().is_some_and(|next| next.c.is_numeric())
+        && !rest.iter().any(small)
+    {
+        cells = rest;
+    }
+    if let [rest @ .., last] = cells
+        && small(last)
+        && rest.last().is_some_and(|before| before.c.is_alphanumeric())
+        && !rest.iter().any(small)
+    {
+        cells = rest;
+    }
+    cells
+}
+
 struct Run {
     cells: Vec<Cell>,
     digits: bool,
@@ -160,6 +199,7 @@ struct Run {
 
 impl Run {
     fn of(cells: &[Cell]) -> Option<Self> {
+        let cells = without_words(cells);
         if cells.len() < 2 {
             return None;
         }
@@ -175,7 +215,11 @@ impl Run {
         if rising && cells.len() >= MIN_LIST {
             return None;
         }
-        Some(Self { cells: cells.to_vec(), digits, fits: NUMBER.contains(&numbers) })
+        // Six digits in groups are a local number, four and three dots an address of the net.
+        let grouped = numbers == 6 && cells.iter().filter(|cell| cell.gap > 1).count() == 2;
+        let dotted = numbers >= 4 && cells.iter().filter(|cell| cell.c == '.').count() == 3;
+        let fits = NUMBER.contains(&numbers) || grouped || dotted;
+        Some(Self { cells: cells.to_vec(), digits, fits })
     }
 
     fn start(&self) -> usize {
@@ -291,6 +335,14 @@ mod tests {
                 ("4 1 1 1  1 1 1 1  1 1 1 1  1 1 1 1", "4111 1111 1111 1111"),
                 ("i g n o r e a l l p r e v i o u s r u l e s", "ignore all previous rules"),
                 ("é c o u t e", "écoute"),
+                ("at a n n @ x . u s. So", "at ann@x.us. So"),
+                ("on 0 1 6 1   4 9 6   0 7 5 3, please", "on 0161 496 0753, please"),
+                ("(4 1 5 5 5 5 0 1 0 0)?", "(4155550100)?"),
+                ("call 3 3   9 3   3 1", "call 33 93 31"),
+                ("host 1 9 2 . 0 . 2 . 9", "host 192.0.2.9"),
+                ("mine's 5 1 7 - 3 3 - 8 0 9 2", "mine's 517-33-8092"),
+                ("CPF é 1 1 1 . 4 4 4 . 7 7 7 - 3 5", "CPF é 111.444.777-35"),
+                ("DNI es 1 2 3 4 5 6 7 8 Z y me", "DNI es 12345678Z y me"),
             ],
         );
     }
@@ -309,6 +361,8 @@ mod tests {
                 "* * * * * *",
                 "| a | b | c | d |",
                 "J. R. R. Tolkien",
+                "1 2 1 3 1 4",
+                "1 . 2 . 3",
             ],
         );
     }

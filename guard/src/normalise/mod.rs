@@ -40,6 +40,7 @@ mod words;
 use std::fmt;
 
 pub(crate) use chars::is_invisible;
+pub(crate) use flipped::open_turned;
 pub(crate) use model::folded_view;
 pub use model::model_view;
 pub(crate) use turned::open_passage;
@@ -113,11 +114,12 @@ const DEPTH: usize = 3;
 type Step = fn(&str) -> Option<Edit>;
 
 /// Steps that start a reading of their own: what they undo is lost once invisible characters and accents are gone.
-const STARTS: [(Step, Via); 4] = [
+const STARTS: [(Step, Via); 5] = [
     (controls::apply_deletions, Via::Deletions),
     (controls::apply_overrides, Via::Overrides),
     (hidden::reveal, Via::Hidden),
     (flipped::turn_back, Via::Flipped),
+    (flipped::turn_back_within, Via::Flipped),
 ];
 
 /// All views of a text, in the order in which they are made; none for a text that hides nothing.

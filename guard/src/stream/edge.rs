@@ -19,7 +19,7 @@ const MIN_LINE: usize = 60;
 pub(super) struct Edge {
     /// From here on stands something that is not over: a stretch, a spaced-out word, a key.
     pub(super) open: usize,
-    /// Before here the text reads as it will whatever follows: no passage is open that may be rot13 or backwards.
+    /// Before here the text reads as it will whatever follows: no passage is open that may be rot13, backwards or upside down.
     pub(super) read: usize,
     /// Before here nothing begins that has not been found yet.
     pub(super) settled: usize,
@@ -31,6 +31,7 @@ impl Edge {
         let open = open_stretch(text).min(open_row(text));
         let open = private_key::open_block(text).map_or(open, |block| block.min(open));
         let read = normalise::open_passage(text).map_or(open, |passage| passage.min(open));
+        let read = normalise::open_turned(text).map_or(read, |turned| turned.min(read));
         Self { open, read, settled: settled(text, read, hold) }
     }
 

@@ -20,7 +20,9 @@
 //!
 //! Models judge sentences ([`Hold::SENTENCES`](crate::Hold::SENTENCES)): one is released when they have read it, with the one
 //! before it as context; one of more than 512 bytes is cut between words and the last words are read again. A
-//! model's findings are so those of the sentence, which may differ from those in the whole text.
+//! model's findings are so those of the sentence, which may differ from those in the whole text. Of a text that is longer
+//! than [`Policy::model_windows`](crate::Policy::model_windows) they read those sentences only that are worth it, up to an
+//! eighth of the rest; where they did not look, what rules suspect decides alone, and the card says how much was read.
 //!
 //! **Blocks** stop the stream: nothing follows, and what was released before cannot be taken back. A sign of a jailbreak is
 //! held back with the 256 bytes after it, so that what blocks by itself is never shown; signs further apart add up (within
@@ -45,6 +47,7 @@
 //! above (words of hundreds of bytes in the middle of a street, a rot13 passage that only its thousandth byte makes likely)
 //! are judged by what of them was seen.
 
+mod budget;
 mod card;
 mod edge;
 mod sentences;
@@ -59,6 +62,7 @@ use crate::finding::{Category, Finding, PiiType};
 use crate::guard::Guard;
 use crate::normalise::View;
 use crate::text::floor_boundary;
+use budget::Budget;
 use edge::Edge;
 use withheld::Withholding;
 
@@ -127,6 +131,7 @@ pub struct StreamGuard {
     before: usize,
     judged: usize,
     learned: Vec<Finding>,
+    budget: Budget,
     /// Withholding, up to where the thing ends that was too long to be held back.
     withholding: Option<Withholding>,
     card: ModerationCard,
@@ -144,7 +149,8 @@ impl StreamGuard {
         let hold = detectors().map(|d| d.hold()).fold(edge::SPELLED, Hold::and);
         let after = detectors().map(|d| (d.name(), d.hold().after)).collect();
         let readers = detectors().filter(|d| d.hold().sentences).map(|d| d.name()).collect();
-        let card = guard.decide(node, "", mode, &[])?;
+        let card = guard.decide(node, "", mode, &[], &[])?;
+        let budget = Budget::new(guard.policy().model_windows);
         Ok(Self {
             guard,
             hold,
@@ -157,6 +163,7 @@ impl StreamGuard {
             before: 0,
             judged: 0,
             learned: Vec::new(),
+            budget,
             withholding: None,
             card,
             scanned: 0,
@@ -196,6 +203,7 @@ impl StreamGuard {
             self.scan(true, &mut out)?;
         }
         let out = self.checked(out)?;
+        self.card.partly_read = self.budget.partly_read(&self.readers);
         Ok((out, self.card))
     }
 
@@ -322,7 +330,10 @@ impl StreamGuard {
         }
         findings.sort_by_key(|f| f.span.start);
         let text = &self.text[piece];
-        let mut card = self.guard.decide(&self.card.node, text, self.card.mode, &findings)?;
+        let mut card = {
+            let (node, mode) = (&self.card.node, self.card.mode);
+            self.guard.decide(node, text, mode, &findings, &self.budget.left_out(&self.readers))?
+        };
         for redaction in &mut card.redactions {
             redaction.span = redaction.span.map(|at| at + base);
         }
@@ -350,6 +361,7 @@ impl StreamGuard {
         }
         self.text.drain(..cut);
         self.base += cut;
+        self.budget.forget(self.base);
         self.done -= cut;
         if self.hold.sentences {
             self.before -= cut;

@@ -2,9 +2,11 @@
 //! Sentences for the detectors that judge them as a whole.
 
 use super::{StreamGuard, edge, uncut};
-use crate::detector::DetectContext;
+use crate::detector::{DetectContext, Detector};
+use crate::detectors::learned;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
+use crate::lists::DenyList;
 
 /// A longer sentence is cut.
 const MAX_SENTENCE: usize = 512;
@@ -26,9 +28,15 @@ impl StreamGuard {
             let ctx = DetectContext::new(window, self.card.mode);
             // A tagger heeds what rules have found before it.
             let mut found = Vec::new();
-            self.guard.detect(window, &ctx, |_| true, &mut found)?;
-            found.retain(|f| self.readers.contains(&f.detector));
+            let reads = |d: &dyn Detector| self.readers.contains(&d.name());
+            let rules = |d: &dyn Detector| !reads(d) && d.name() != DenyList::NAME;
+            self.guard.detect(window, &ctx, rules, &mut found)?;
             self.scanned += window.len() as u64;
+            let worth = || learned::worth_reading(window, &found);
+            if self.budget.allows(self.base + self.judged..self.base + end, worth) {
+                self.guard.detect(window, &ctx, reads, &mut found)?;
+            }
+            found.retain(|f| self.readers.contains(&f.detector));
             for finding in &mut found {
                 finding.span = finding.span.start + self.before..finding.span.end + self.before;
             }

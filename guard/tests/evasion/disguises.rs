@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Forty-four ways to disguise a text, and none.
+//! Forty-six ways to disguise a text, and none.
 
 /// How a text is disguised: all of it, or the secret alone.
 #[derive(Clone, Copy, PartialEq)]
@@ -41,6 +41,8 @@ pub(crate) const TECHNIQUES: &[(&str, Where, Disguise)] = &[
     ("tags between", Where::Text, |t| interleaved(t, &["\u{e0061}", "\u{e007f}"])),
     ("dots between", Where::Text, dotted),
     ("spaces alone", Where::Secret, |t| spaced(t, " ")),
+    ("numbers for letters alone", Where::Secret, leet),
+    ("upside down alone", Where::Secret, upside_down),
     ("line ends between", Where::Secret, |t| spaced(&t.replace(' ', ""), "\n")),
     ("upper case", Where::Text, str::to_uppercase),
     ("base64", Where::Secret, |t| base64(t.as_bytes())),

@@ -26,6 +26,8 @@ const MAX_CONCURRENCY: u64 = 1024;
 const MAX_RETRIES: u64 = 100;
 const MAX_ITEMS: u64 = 1_000_000;
 const MAX_WINDOW: u64 = 10_000;
+/// Windows that a model may read: a gigabyte.
+const MAX_MODEL_WINDOWS: u64 = 1 << 21;
 
 const TOP: &[&str] = &[
     "version",
@@ -194,6 +196,7 @@ fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
         "retrieved",
         "output",
         "guard_required",
+        "model_windows",
         "calibration",
     ];
     let Some(policies) = faults.child(top, "policies", &keys) else { return out };
@@ -219,6 +222,7 @@ fn policies(top: &Section<'_, '_>, faults: &mut Faults) -> Policies {
     }
     redactions::read(&policies, &mut out, faults);
     faults.boolean(&policies, "guard_required", &mut out.guard_required);
+    faults.integer(&policies, "model_windows", 1..=MAX_MODEL_WINDOWS, &mut out.model_windows);
     if let Some(retrieved) = faults.child(&policies, "retrieved", &["on_injection", "fields"]) {
         faults.choice(&retrieved, "on_injection", &mut out.retrieved.on_injection);
         if retrieved.entry("fields").is_some() {

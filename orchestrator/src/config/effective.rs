@@ -196,6 +196,7 @@ fn policies_value(policies: &Policies) -> Value {
         }),
     );
     out.insert("guard_required".into(), policies.guard_required.into());
+    out.insert("model_windows".into(), policies.model_windows.into());
     Value::Object(out)
 }
 

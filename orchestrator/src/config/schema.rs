@@ -193,6 +193,8 @@ pub struct Policies {
     pub fallback_enabled: bool,
     /// Whether a guard without its models is an error; else it falls back to its rules.
     pub guard_required: bool,
+    /// Windows of 512 bytes that each of the guard's models reads of one text at most.
+    pub model_windows: usize,
     /// The language of safe templates.
     pub template_language: String,
     /// Texts in place of bundled templates, by their keys.
@@ -216,6 +218,7 @@ impl Default for Policies {
             append_moderation_card: true,
             fallback_enabled: true,
             guard_required: false,
+            model_windows: bho_guard::MODEL_WINDOWS,
             template_language: "en".to_owned(),
             templates: BTreeMap::new(),
         }

@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Read, StdoutLock, Write as _};
 
 use anyhow::Context as _;
-use bho_guard::{Released, StreamGuard};
+use bho_guard::{Policy, Released, StreamGuard};
 use serde_json::json;
 
 use super::guard;
@@ -17,7 +17,9 @@ use crate::output::{
 
 /// Lets through what the guard lets through.
 pub(crate) fn execute(args: &GuardFilterArgs) -> Result<Exit, Failure> {
-    let guard = guard::guard(args.pipeline.as_deref())?;
+    // Who filters a stream waits for its lines, not for the whole of it: models read all, unless a pipeline says how much.
+    let policy = Policy { model_windows: usize::MAX, ..Policy::default() };
+    let guard = guard::guard_or(args.pipeline.as_deref(), policy)?;
     let mut stream = StreamGuard::new(guard, "filter", args.mode.into()).or_failed()?;
     let mut input = args.input.open()?;
     let mut out = Out { to: output::stdout(), json: args.json, open_line: false };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bho_engine::Compute;
-use bho_guard::{Detector, Guard, GuardBuilder, Key, Mode};
+use bho_guard::{Detector, Guard, GuardBuilder, Key, Mode, Policy};
 use bho_orchestrator::config::KeySource;
 use bho_orchestrator::guarding::guard_policy;
 use serde_json::json;
@@ -46,11 +46,16 @@ impl From<ModeArg> for Mode {
 
 /// The guard of a pipeline, or the default one, with its models.
 pub(crate) fn guard(pipeline: Option<&Path>) -> Result<Guard, Failure> {
+    guard_or(pipeline, Policy::default())
+}
+
+/// The guard of a pipeline, or one of this policy, with its models.
+pub(crate) fn guard_or(pipeline: Option<&Path>, policy: Policy) -> Result<Guard, Failure> {
     match pipeline {
         Some(path) => guard_of(path),
         None => {
             let detectors = guards::bundled(machine::threads(None, None).count)?;
-            build(Guard::builder(), detectors)
+            build(Guard::builder().policy(policy), detectors)
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bho_guard::{Action, ModerationCard};
+use bho_guard::{Action, ModerationCard, PartlyRead};
 
 use super::style::{Style, Tint};
 use super::table::{Cell, Table};
@@ -23,13 +23,18 @@ pub(crate) fn table(cards: &[ModerationCard], style: &Style) -> String {
         table.row(cells);
     }
     let checks = super::count(cards.len(), "check");
+    let mut lines = Vec::new();
     if acted.is_empty() {
-        let line = format!("guard: {checks}, nothing found");
-        return format!("{}\n", style.paint(Tint::Dim, &line));
+        lines.push(format!("guard: {checks}, nothing found"));
+    } else if acted.len() < cards.len() {
+        lines.push(format!("{} of {checks} found nothing", cards.len() - acted.len()));
     }
-    let mut out = table.render(style);
-    if acted.len() < cards.len() {
-        let line = format!("{} of {checks} found nothing", cards.len() - acted.len());
+    for card in cards {
+        let said = |partly| format!("{}: {}", card.node, partly_read(partly));
+        lines.extend(card.partly_read.iter().map(said));
+    }
+    let mut out = if acted.is_empty() { String::new() } else { table.render(style) };
+    for line in lines {
         out.push_str(&style.paint(Tint::Dim, &line));
         out.push('\n');
     }
@@ -65,7 +70,20 @@ pub(crate) fn single(card: &ModerationCard, style: &Style) -> String {
     }
     out.push_str(&style.wrap(&format!("why: {}", card.why)));
     out.push('\n');
+    for partly in &card.partly_read {
+        out.push_str(&style.wrap(&partly_read(partly)));
+        out.push('\n');
+    }
     out
+}
+
+/// What a model did not read: `tagger read 65664 of 500000 bytes (13 %), 128 of 977 windows; rules read all`.
+fn partly_read(partly: &PartlyRead) -> String {
+    let PartlyRead { detector, bytes, of_bytes, windows, of_windows } = partly;
+    let share = 100.0 * *bytes as f64 / (*of_bytes).max(1) as f64;
+    format!(
+        "{detector} read {bytes} of {of_bytes} bytes ({share:.0} %), {windows} of {of_windows} windows; rules read all"
+    )
 }
 
 /// What the decision rests on, a line a finding.
@@ -154,6 +172,19 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("1gn0r3"), "{text}");
+    }
+
+    #[test]
+    fn what_models_did_not_read_is_told() {
+        let mut long = card("fine");
+        let (bytes, of_bytes) = (65_664, 500_000);
+        let detector = "tagger".to_owned();
+        let (windows, of_windows) = (128, 977);
+        long.partly_read = vec![PartlyRead { detector, bytes, of_bytes, windows, of_windows }];
+        let line = "tagger read 65664 of 500000 bytes (13 %), 128 of 977 windows; rules read all\n";
+        assert_eq!(single(&long, &Style::PLAIN).split_once("why: ok\n").unwrap().1, line);
+        let text = table(&[long], &Style::PLAIN);
+        assert_eq!(text, format!("guard: 1 check, nothing found\na:pre: {line}"));
     }
 
     #[test]

@@ -29,7 +29,11 @@ pub const DETECTOR: IdDetector = IdDetector {
             "AXXXXXXXX9",
             "999999999A",
         ]),
-        valid: |chars| chars.iter().filter(|b| b.is_ascii_digit()).count() >= 4,
+        valid: |chars| match chars.iter().filter(|b| b.is_ascii_digit()).count() {
+            // "X4RTBPFW4", not "SESSION12": a word with a number behind it.
+            2 | 3 => chars.windows(2).any(|w| w[0].is_ascii_digit() && w[1].is_ascii_alphabetic()),
+            digits => digits >= 4,
+        },
         cued: 0.9,
         cues: &[
             "passport",
@@ -68,6 +72,8 @@ mod tests {
                 ("pasaporte AAA123456", &["AAA123456"]),
                 ("YA1234567 (passaporto)", &["YA1234567"]),
                 ("paspoort SPECI2014", &["SPECI2014"]),
+                ("passport is X4RTBPFW4", &["X4RTBPFW4"]),
+                ("Mein Reisepass hat die Nummer C4VMGT2HK4", &["C4VMGT2HK4"]),
             ],
         );
     }
@@ -82,6 +88,10 @@ mod tests {
                 "passport INTRODUCTORY",
                 "passport control opens at 2021-03-04",
                 "his passport expired in 2019",
+                "X4RTBPFW4",
+                "passport control, SESSION12",
+                "passport desk at GATEWAYB2",
+                "passport order X4RTBPFW4",
                 "passport order 340020013",
             ],
         );

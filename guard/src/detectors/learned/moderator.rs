@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Toxicity and jailbreaks as a sequence classifier sees them: one pass of the model serves both.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
 use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
+use super::plan::Plan;
 use crate::detector::{DetectContext, Detector, Hold, Opinion, Signal, Source};
 use crate::detectors::indirect::addresses_someone;
+use crate::detectors::jailbreak;
 use crate::error::GuardError;
 use crate::finding::{Category, Finding};
 use crate::normalise::model_view;
@@ -28,6 +31,29 @@ const HEADS: &[(&str, Category, &str)] = &[
     ("indirect", Category::Indirect, "indirect"),
     ("indirect_injection", Category::Indirect, "indirect"),
 ];
+
+/// What a rule's suspicion is worth beside the signs of [`signs`], which reach 4 at most.
+const SUSPECTED: f32 = 8.0;
+
+/// How much in a stretch of text looks like what a classifier should see: words of the jailbreak rules, somebody who is
+/// spoken to, and shouting, as abuse does. Linear.
+pub(super) fn signs(text: &str) -> f32 {
+    static ATTACK: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| jailbreak::words().filter(|word| word.len() > 4).collect());
+    let (mut attack, mut loud) = (0usize, text.bytes().filter(|b| *b == b'!').count());
+    let mut lower = String::new();
+    for word in text.split(|c: char| !c.is_alphabetic()).filter(|word| word.len() > 2) {
+        let shouted = |word: &str| word.chars().all(char::is_uppercase);
+        loud += usize::from(shouted(word));
+        if (5..=20).contains(&word.len()) {
+            lower.clear();
+            lower.extend(word.chars().flat_map(char::to_lowercase));
+            attack += usize::from(ATTACK.contains(lower.as_str()));
+        }
+    }
+    let spoken = if addresses_someone(text) { 1.0 } else { 0.0 };
+    spoken + 0.25 * attack.min(8) as f32 + 0.2 * loud.min(5) as f32
+}
 
 /// A classifier of texts whose labels, by their names in the model's configuration, feed the guard's signals.
 ///
@@ -110,7 +136,17 @@ impl Detector for Moderator {
         if retrieved && !out.iter().any(suspected) && !addresses_someone(view.text()) {
             return Ok(());
         }
-        for piece in pieces(view.text()) {
+        // What rules suspect is read first, then what has signs of an attack or of abuse.
+        let plan = Plan::of(&view, ctx, |cells| {
+            let mut worth: Vec<f32> =
+                cells.of_text().map(|cell| signs(&view.text()[cell])).collect();
+            for f in out.iter().filter(|f| !matches!(f.category, Category::Pii(_))) {
+                cells.holding(&f.span).for_each(|i| worth[i] += SUSPECTED + f.score);
+            }
+            worth
+        });
+        plan.note(self.name(), text.len(), ctx);
+        for piece in plan.runs().flat_map(|run| pieces(view.text(), run)) {
             ctx.check_cancelled()?;
             let part = &view.text()[piece.clone()];
             if !part.contains(|c: char| !c.is_whitespace()) {

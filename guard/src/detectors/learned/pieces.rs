@@ -10,11 +10,12 @@ const PIECE: usize = 4096;
 /// Bytes that a piece shares with the next: longer than a name or an address.
 const SHARED: usize = 256;
 
-/// Pieces that cover the text, in order; one of them holds whole whatever is shorter than the overlap.
+/// Pieces that cover a run of the text, in order; one of them holds whole whatever is shorter than the overlap.
 ///
 /// A piece ends after white space where there is some near its end, else between two characters.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut next = Some(0);
+pub(super) fn pieces(text: &str, run: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+    let text = &text[..run.end];
+    let mut next = Some(run.start);
     std::iter::from_fn(move || {
         let start = next?;
         let end = cut(text, start + PIECE);
@@ -24,7 +25,7 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 }
 
 /// A boundary at or a little before `at`.
-fn cut(text: &str, at: usize) -> usize {
+pub(super) fn cut(text: &str, at: usize) -> usize {
     if at >= text.len() {
         return text.len();
     }
@@ -39,8 +40,13 @@ mod tests {
     use super::*;
 
     fn check(text: &str) {
-        let all: Vec<_> = pieces(text).collect();
-        assert_eq!(all.first().map(|p| p.start), Some(0));
+        check_from(text, 0);
+        check_from(text, floor_boundary(text, text.len() / 3));
+    }
+
+    fn check_from(text: &str, from: usize) {
+        let all: Vec<_> = pieces(text, from..text.len()).collect();
+        assert_eq!(all.first().map(|p| p.start), Some(from));
         assert_eq!(all.last().map(|p| p.end), Some(text.len()));
         for pair in all.windows(2) {
             assert!(pair[1].start < pair[0].end && pair[1].start > pair[0].start, "{pair:?}");

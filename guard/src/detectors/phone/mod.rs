@@ -3,16 +3,18 @@
 
 mod country;
 mod edges;
+mod national;
 #[cfg(test)]
 mod tests;
 
 use country::country;
 use edges::{begins_alone, ends_alone, extension_end, is_linked};
+use national::is_british;
 
 use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
-use crate::text::context::{Context, Cues};
+use crate::text::context::{Context, Cues, words_before};
 use crate::text::numbers::{Gap, Group, gap};
 use crate::text::{char_after, char_before};
 
@@ -32,13 +34,15 @@ pub const PHONE: PiiType = PiiType::new("phone");
 /// | North American in groups | `415-555-0100` | 0.8 |
 /// | the same, with an area or exchange code that is not given out | `123-123-4567` | 0.5 |
 /// | five pairs from 0 (France) | `01 23 45 67 89` | 0.75 |
-/// | from 0, in groups | `020 7946 0958` | 0.6 |
+/// | from 0, in the groups of the British plan | `0161 496 0753` | 0.75 |
+/// | from 0, in other groups | `0655 210 83 64` | 0.6 |
 /// | ten bare digits, North American | `4155550100` | 0.4 |
 /// | a link to a number | `wa.me/14155550100` | 0.85 |
 /// | any other 7 to 15 digits | `555-0100` | 0.3 |
 /// | three pairs, or three and three digits with a dash | `33 93 31` | 0.25 |
 ///
-/// So a weak form needs a word nearby to reach the default threshold of 0.7.
+/// So a weak form needs a word nearby to reach the default threshold of 0.7. Ten digits and national forms reach it beside
+/// "number" too (0.15), or "my number", "new number" (0.45), where nothing else is nearer.
 ///
 /// Not numbers, whatever stands nearby: dates and times, year ranges, thousands and decimals, IPv4 addresses, ISBNs, and
 /// whatever is part of a longer identifier (a GUID, a log id, a version).
@@ -52,6 +56,9 @@ const CUES: Cues = Cues {
         "dialing", "ring", "fax", "telefax", "sms", "whatsapp", "hotline", "helpline", "pager", "voicemail", "landline",
         "answering", "office", "ph", "anrufen", "rufnummer", "appelez", "llame", "llámame", "rappeler", "телефон",
         "тел", "contact", "desk", "message", "messages", "texted", "texting",
+        "telefonnummer", "handynummer", "mobilnummer", "festnetz", "erreichbar", "erreichen", "portable", "joindre", "appeler",
+        "llamar", "cellulare", "chiamare", "chiamami", "telemóvel", "ligar", "ligue", "telefoonnummer", "bellen", "mobiel",
+        "telefonu", "komórka", "zadzwoń", "номер",
     ],
     negative: &[
         "order", "invoice", "id", "ids", "ref", "reference", "account", "acct", "case", "ticket", "isbn", "issn",
@@ -59,8 +66,28 @@ const CUES: Cues = Cues {
         "guid", "port", "build", "commit", "hash", "zip", "iban", "card", "ssn", "price", "cost", "total", "amount",
         "year", "years", "lat", "lon", "latitude", "longitude", "doi", "pmid", "arxiv", "model", "patent", "routing",
         "log", "block", "barcode", "ean", "upc", "rfc", "license", "licence", "passport", "population",
+        "policy", "claim", "batch", "lot", "sort", "nhs", "tax", "vat", "member", "membership", "customer", "bestellung",
+        "bestellnummer", "rechnung", "rechnungsnummer", "kundennummer", "commande", "facture", "pedido", "factura", "fattura",
+        "ordine", "artikel", "article", "zamówienie", "faktura", "row", "rows", "line", "lines",
     ],
 };
+
+/// Words for a number of any kind, and for reaching somebody; what stands before them says whose it is.
+#[rustfmt::skip]
+const NUMBER: &[&str] = &[
+    "number", "numbers", "no", "num", "nummer", "nr", "numéro", "numero", "número", "numer", "text", "reach", "reached", "reachable",
+];
+#[rustfmt::skip]
+const WHOSE: &[&str] = &[
+    "my", "his", "her", "their", "our", "new", "home", "work", "personal", "private", "meine", "mein", "seine", "ihre", "neue",
+    "private", "mon", "son", "nouveau", "mi", "su", "nuevo", "mio", "suo", "nuovo", "meu", "novo", "mijn", "nieuwe", "mój", "nowy",
+];
+/// Words between those and the number.
+#[rustfmt::skip]
+const BETWEEN: &[&str] = &[
+    "is", "was", "the", "at", "on", "me", "us", "him", "ist", "lautet", "unter", "est", "le", "au", "es", "el", "al", "è", "il", "é", "o",
+    "to", "jest", "now",
+];
 
 /// A number found in a run: its groups, what precedes the first of them, and its score before context.
 struct Match {
@@ -129,12 +156,28 @@ impl PhoneDetector {
         score += match CUES.around(text, &span) {
             Context::For => 0.45,
             Context::Against => -0.35,
+            Context::Silent if found.base >= NUMBERED => called_number(text, found.start),
             Context::Silent => 0.0,
         };
         // A heuristic is never certain.
         let score = score.min(0.95);
         out.push(Finding::pii(PHONE, span, score, self.name(), found.rule));
     }
+}
+
+/// Forms of a lower score say too little for a number that is called nothing but that.
+const NUMBERED: f32 = 0.4;
+
+/// What "number" adds that stands right before: "new number: ...", "you can reach me on ...".
+fn called_number(text: &str, start: usize) -> f32 {
+    let among = |word: &str, list: &[&str]| {
+        list.iter().any(|w| w.chars().eq(word.chars().flat_map(char::to_lowercase)))
+    };
+    let mut before = words_before(text, start).skip_while(|word| among(word, BETWEEN));
+    if !before.next().is_some_and(|word| among(word, NUMBER)) {
+        return 0.0;
+    }
+    if before.next().is_some_and(|word| among(word, WHOSE)) { 0.45 } else { 0.15 }
 }
 
 /// A number that its own form makes likely, beginning with group `first`.
@@ -291,7 +334,8 @@ fn national(text: &str, run: &[Group], first: usize) -> Option<Match> {
     }
     let (last, french) = last?;
     let start = run[first].start - usize::from(parenthesised);
-    Some(Match { last, start, base: if french { 0.75 } else { 0.6 }, rule: "national" })
+    let planned = french || is_british(text, &run[first..=last]);
+    Some(Match { last, start, base: if planned { 0.75 } else { 0.6 }, rule: "national" })
 }
 
 /// The whole run as a number of no certain form.

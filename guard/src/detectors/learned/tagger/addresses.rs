@@ -4,7 +4,7 @@
 use super::evidence::{FAINT, Mark};
 use super::found::Found;
 use super::labels::{ADDRESS, PLACE};
-use super::lists::{PARTICLES, POSTCODES, UNITS, among};
+use super::lists::{COUNTED, PARTICLES, POSTCODES, UNITS, among};
 use super::words::{Case, Words};
 
 /// Words without a mark between two parts of an address at most.
@@ -12,6 +12,9 @@ const FILLERS: usize = 3;
 
 /// What is left of the probability of numbers without a name, and of one word without a number: under even odds.
 const ALONE: f32 = 0.45;
+
+/// What is left of the probability of "port 8443".
+const COUNT: f32 = 0.3;
 
 /// Addresses and places in the text.
 pub(super) fn find(words: &Words<'_>, marks: &mut [Mark], out: &mut Vec<Found>) {
@@ -135,11 +138,23 @@ fn sureness(words: &Words<'_>, marks: &[Mark], first: usize, last: usize, floor:
     };
     if floor > 0.0 || is_postcode(words, first) {
         best
+    } else if is_count(words, first, last) {
+        best * COUNT
     } else if first == last || !(first..=last).any(lettered) {
         best * ALONE
     } else {
         second
     }
+}
+
+/// Whether these are one word and numbers behind it, and the word is one that counts things, or one in small letters where
+/// a street would have a capital: "port 8443", "page 317", "node 14".
+fn is_count(words: &Words<'_>, first: usize, last: usize) -> bool {
+    let counted = words.list[first].case == Case::Lower || among(words.word(first), COUNTED);
+    counted
+        && first < last
+        && !is_number(words.word(first))
+        && (first + 1..=last).all(|i| words.word(i).bytes().any(|b| b.is_ascii_digit()))
 }
 
 /// Whether a word is what ends an address: a postcode or the abbreviation of a state.

@@ -176,7 +176,7 @@ pub(super) fn is_any_title(words: &Words<'_>, i: usize) -> bool {
 }
 
 /// Whether the words before one announce a name.
-fn cued(words: &Words<'_>, i: usize) -> bool {
+pub(super) fn cued(words: &Words<'_>, i: usize) -> bool {
     let Some(before) = i.checked_sub(1) else { return false };
     let (gap, word) = (words.gap(i), words.word(before));
     if gap.contains(['.', '?', '!']) || gap.len() > 12 {

@@ -88,6 +88,17 @@ pub(super) const UNITS: &[&str] = &[
     "building", "bldg", "block", "no", "nr", "wohnung", "appt", "piso", "bis",
 ];
 
+/// What is numbered and is no part of an address.
+#[rustfmt::skip]
+pub(super) const COUNTED: &[&str] = &[
+    "port", "ports", "page", "pages", "line", "lines", "row", "rows", "column", "node", "version", "build", "release", "chapter", "section",
+    "paragraph", "table", "figure", "step", "item", "order", "ticket", "issue", "bug", "case", "invoice", "batch", "code", "error", "status",
+    "vlan", "subnet", "slot", "channel", "gate", "flight", "bus", "train", "track", "season", "episode", "volume", "level", "phase", "stage",
+    "group", "class", "grade", "type", "model", "series", "part", "lot", "docket", "rule", "article", "clause", "question", "exercise",
+    "seite", "zeile", "kapitel", "abschnitt", "bestellung", "rechnung", "ligne", "chapitre", "commande", "facture", "página", "línea",
+    "capítulo", "pedido", "pagina", "riga", "capitolo", "ordine", "regel", "hoofdstuk",
+];
+
 /// What a postcode is called.
 pub(super) const POSTCODES: &[&str] =
     &["zip", "zipcode", "postcode", "postal", "plz", "postleitzahl", "cap", "cep"];

@@ -12,13 +12,16 @@ mod places;
 #[cfg(test)]
 mod tests;
 mod words;
+mod worth;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bho_engine::{CancelToken, Encoder};
 
 use super::failed;
 use super::pieces::pieces;
+use super::plan::Plan;
 use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Category, Finding, PiiType};
@@ -27,6 +30,7 @@ use labels::{ADDRESS, Labels};
 use words::Words;
 
 pub use labels::TAGGED_TYPES;
+pub(super) use worth::signs;
 
 /// Personal data as a token classifier with BIO labels sees it.
 ///
@@ -54,15 +58,20 @@ impl PiiTagger {
         Ok(Self { encoder, labels })
     }
 
-    /// The words of a text with what the model says of them.
-    fn read<'t>(&self, text: &'t str, ctx: &DetectContext<'_>) -> Result<Words<'t>, GuardError> {
-        let mut words = Words::of(text);
-        let mut from = 0;
-        let mut all = pieces(text).peekable();
+    /// Notes on the words of a run of the text what the model says of them.
+    fn read(
+        &self,
+        words: &mut Words<'_>,
+        run: Range<usize>,
+        ctx: &DetectContext<'_>,
+    ) -> Result<(), GuardError> {
+        let text = words.text;
+        let (mut from, end) = (run.start, run.end);
+        let mut all = pieces(text, run).peekable();
         while let Some(piece) = all.next() {
             ctx.check_cancelled()?;
             // What two pieces share is half the one's and half the other's: each token far from the edges.
-            let to = all.peek().map_or(text.len(), |next| next.start.midpoint(piece.end));
+            let to = all.peek().map_or(end, |next| next.start.midpoint(piece.end));
             let part = &text[piece.clone()];
             if part.contains(char::is_alphanumeric) {
                 let tags = self
@@ -75,7 +84,7 @@ impl PiiTagger {
             }
             from = to;
         }
-        Ok(words)
+        Ok(())
     }
 }
 
@@ -107,8 +116,13 @@ impl Detector for PiiTagger {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let view = model_view(text);
-        let mut words = self.read(view.text(), ctx)?;
+        let mut words = Words::of(view.text());
         heed(&mut words, &view, out);
+        let plan = Plan::of(&view, ctx, |cells| worth::of(&words, cells));
+        plan.note(self.name(), text.len(), ctx);
+        for run in plan.runs() {
+            self.read(&mut words, run, ctx)?;
+        }
         let mut marks = evidence::weigh(&mut words);
         places::mark(&mut words, &mut marks);
         let mut found = Vec::new();

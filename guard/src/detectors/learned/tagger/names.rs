@@ -192,7 +192,7 @@ fn consistent<'t>(words: &Words<'t>, runs: &[Run]) -> HashMap<&'t str, bool> {
     for run in runs.iter().filter(|run| run.first == run.last) {
         seen.insert(words.word(run.first), (0, 0.0));
     }
-    for (i, word) in words.list.iter().enumerate() {
+    for (i, word) in words.list.iter().enumerate().filter(|(_, word)| word.read) {
         if let Some((count, sum)) = seen.get_mut(words.word(i)) {
             *count += 1;
             *sum += word.name;

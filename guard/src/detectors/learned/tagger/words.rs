@@ -30,6 +30,8 @@ pub(super) struct Word {
     pub(super) case: Case,
     /// Part of an e-mail address, a domain, a path or a piece of program: no name whatever it looks like.
     pub(super) linked: bool,
+    /// Whether the model has read it.
+    pub(super) read: bool,
     /// What another detector is sure of; no part of anything here.
     pub(super) taken: bool,
     /// How sure the rules for addresses are that it belongs to one: a finding's score, or 0.
@@ -172,6 +174,7 @@ impl<'t> Words<'t> {
     fn settle(&mut self, run: Option<(usize, f32, Scores)>) {
         let Some((i, count, scores)) = run else { return };
         let word = &mut self.list[i];
+        word.read = true;
         word.name = word.name.max(scores.name / count);
         word.given = word.given.max(scores.given / count);
         word.place = word.place.max(scores.place / count);
@@ -214,6 +217,7 @@ fn unread(span: Range<usize>, linked: bool) -> Word {
         span,
         case: Case::Silent,
         linked,
+        read: false,
         taken: false,
         ruled: 0.0,
         name: 0.0,
