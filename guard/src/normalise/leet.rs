@@ -129,7 +129,10 @@ fn may_be_word(token: &[u8]) -> bool {
     let mixed = token.windows(2).any(|w| w[0].is_ascii_digit() && w[1].is_ascii_alphabetic())
         || token.last().is_some_and(|b| matches!(b, b'3' | b'4' | b'0' | b'5' | b'7'))
             && letters > 2;
-    (3..=MAX_WORD).contains(&token.len())
+    // Not the two sides of an address.
+    let plain = token.iter().all(u8::is_ascii_alphanumeric);
+    plain
+        && (3..=MAX_WORD).contains(&token.len())
         && letters < token.len()
         && 2 * letters >= token.len()
         && mixed
@@ -137,9 +140,11 @@ fn may_be_word(token: &[u8]) -> bool {
 
 /// The same of a short one, which is only read behind another: "ru3 d35".
 fn may_be_short(token: &[u8]) -> bool {
+    let is_letter = |b: &u8| b.is_ascii_alphabetic() || b"013457".contains(b);
     (2..=4).contains(&token.len())
         && token[0].is_ascii_alphabetic()
         && token[1..].iter().any(u8::is_ascii_digit)
+        && token.iter().all(is_letter)
 }
 
 fn in_token(b: u8) -> bool {
