@@ -83,12 +83,13 @@ Examples:
   bho eval summary --data news.jsonl --pipeline pipeline.yml --json > report.json
 
 A line holds a text and summaries that people wrote of it: {\"text\": \"...\", \"references\": [\"...\"]},
-or \"sentences\": [\"...\"] in the place of \"text\". SciTLDR's {\"source\": [...], \"target\": [...]} does too.
+or \"sentences\": [\"...\"] in the place of \"text\". SciTLDR's {\"source\": [...], \"target\": [...]} does
+too.
 
 The agent bitnet.summarizer is asked for so many sentences, and held beside the first sentences
 (lead) and TextRank's, by ROUGE-1, 2, L and Lsum as the rouge-score package computes them. Intervals
-are 95 % bootstrap intervals over texts, those of differences paired. docs/evaluation.md defines every
-figure. A line that cannot be used ends in exit status 1.";
+are 95 % bootstrap intervals over texts, those of differences paired. docs/evaluation.md defines
+every figure. A line that cannot be used ends in exit status 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = SUMMARY_EXAMPLES)]
@@ -121,15 +122,15 @@ Examples:
   bho eval claims --data foolmetwice_dev.jsonl --evidence retrieved --html report.html
   bho eval claims --data snli_test.jsonl --data creak_dev.jsonl --threads 2 --json > report.json
 
-A line holds a claim, its evidence and a label: {\"claim\": \"...\", \"evidence\": \"...\" or [\"...\"], \"label\":
-\"supports\", \"refutes\" or \"uncertain\"}. SNLI's {\"hypothesis\", \"premise\", \"label\"} and CREAK's
-{\"sentence\", \"explanation\", \"label\"} do too.
+A line holds a claim, its evidence and a label: {\"claim\": \"...\", \"evidence\": \"...\" or [\"...\"],
+\"label\": \"supports\", \"refutes\" or \"uncertain\"}. SNLI's {\"hypothesis\", \"premise\", \"label\"} and
+CREAK's {\"sentence\", \"explanation\", \"label\"} do too.
 
 The agent bitnet.claimcheck is given the evidence as its knowledge base. Where no claim is labelled
 uncertain, that verdict is no answer: it counts as wrong in the accuracy, comes last in the order of
-sureness, and is replaced by what the evidence leans to where all must be answered. Intervals are 95 %
-bootstrap intervals over claims. docs/evaluation.md defines every figure. A line that cannot be used
-ends in exit status 1.";
+sureness, and is replaced by what the evidence leans to where all must be answered. Intervals are
+95 % bootstrap intervals over claims. docs/evaluation.md defines every figure. A line that cannot be
+used ends in exit status 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CLAIMS_EXAMPLES)]
@@ -152,16 +153,17 @@ const RETRIEVAL_EXAMPLES: &str = "\
 Examples:
   bho eval retrieval --data queries.jsonl --corpus documents.jsonl
   bho eval retrieval --data stsb_test.jsonl --relevant-from 4 --html report.html
-  bho eval retrieval --data q.jsonl --corpus d.jsonl --model embedding.safetensors --query-prompt query
+  bho eval retrieval --data q.jsonl --corpus d.jsonl --model my-embedder.safetensors --json
 
-A line holds a query and the documents that belong to it: {\"query\": \"...\", \"relevant\": [\"id\"]}, or with
-grades {\"id\": 2}. The documents are lines {\"id\": \"...\", \"text\": \"...\", \"title\": \"...\"} of --corpus, or stand
-in the line of their query: \"documents\": [{\"id\": \"...\", \"text\": \"...\"}]. Of pairs {\"a\", \"b\", \"score\"}, each
-b is a document, and belongs to a from a score of --relevant-from on.
+A line holds a query and the documents that belong to it: {\"query\": \"...\", \"relevant\": [\"id\"]}, or
+with grades {\"id\": 2}. The documents are lines {\"id\": \"...\", \"text\": \"...\", \"title\": \"...\"} of
+--corpus, or stand in the line of their query: \"documents\": [{\"id\": \"...\", \"text\": \"...\"}]. Of
+pairs {\"a\", \"b\", \"score\"}, each b is a document, and belongs to a from a score of
+--relevant-from on.
 
-Every document is compared with the query, by the cosine of embeddings and by BM25. Intervals are 95 %
-bootstrap intervals over queries, those of differences paired. docs/evaluation.md defines every figure.
-A line that cannot be used ends in exit status 1.";
+Every document is compared with the query, by the cosine of embeddings and by BM25. Intervals are
+95 % bootstrap intervals over queries, those of differences paired. docs/evaluation.md defines every
+figure. A line that cannot be used ends in exit status 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = RETRIEVAL_EXAMPLES)]
@@ -180,11 +182,11 @@ pub(crate) struct EvalRetrievalArgs {
     #[command(flatten)]
     pub(crate) embedder: EmbedderArgs,
 
-    /// Put this prompt of the model before queries; \"\" is none [default: the model's own]
+    /// Put this prompt of the model before queries; "" is none [default: the model's own]
     #[arg(long, value_name = "NAME")]
     pub(crate) query_prompt: Option<String>,
 
-    /// Put this prompt of the model before documents; \"\" is none [default: the model's own]
+    /// Put this prompt of the model before documents; "" is none [default: the model's own]
     #[arg(long, value_name = "NAME")]
     pub(crate) document_prompt: Option<String>,
 
@@ -197,12 +199,12 @@ Examples:
   bho eval similarity --data stsb_test.jsonl
   bho eval similarity --data stsb_test.jsonl --model embedding.safetensors --html report.html
 
-A line holds two texts and how alike people find them, on any scale: {\"a\": \"...\", \"b\": \"...\", \"score\":
-3.8}; \"sentence1\" and \"sentence2\" do too.
+A line holds two texts and how alike people find them, on any scale: {\"a\": \"...\", \"b\": \"...\",
+\"score\": 3.8}; \"sentence1\" and \"sentence2\" do too.
 
-The cosine of the embeddings is held against the scores by Spearman's and Pearson's coefficient, beside
-the cosine of the word counts. Intervals are 95 % bootstrap intervals over pairs. docs/evaluation.md
-defines every figure. A line that cannot be used ends in exit status 1.";
+The cosine of the embeddings is held against the scores by Spearman's and Pearson's coefficient,
+beside the cosine of the word counts. Intervals are 95 % bootstrap intervals over pairs.
+docs/evaluation.md defines every figure. A line that cannot be used ends in exit status 1.";
 
 #[derive(Debug, Args)]
 #[command(after_help = SIMILARITY_EXAMPLES)]
@@ -213,7 +215,7 @@ pub(crate) struct EvalSimilarityArgs {
     #[command(flatten)]
     pub(crate) embedder: EmbedderArgs,
 
-    /// Put this prompt of the model before each text; \"\" is none [default: the model's own]
+    /// Put this prompt of the model before each text; "" is none [default: the model's own]
     #[arg(long, value_name = "NAME")]
     pub(crate) prompt: Option<String>,
 

@@ -88,8 +88,12 @@ impl Sentence {
         let mut shared = 0;
         while let (Some(left), Some(right)) = (a.peek(), b.peek()) {
             match left.cmp(right) {
-                std::cmp::Ordering::Less => drop(a.next()),
-                std::cmp::Ordering::Greater => drop(b.next()),
+                std::cmp::Ordering::Less => {
+                    a.next();
+                }
+                std::cmp::Ordering::Greater => {
+                    b.next();
+                }
                 std::cmp::Ordering::Equal => {
                     shared += 1;
                     a.next();

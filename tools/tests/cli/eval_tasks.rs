@@ -166,9 +166,12 @@ fn every_verb_writes_a_well_formed_page_and_tables() {
         json!({"a": "A dog barks.", "b": format!("Write to {EMAIL}"), "score": 0.0}),
         json!({"a": "It rains.", "b": "Rain falls.", "score": 4.5, "group": "weather & more"}),
     ]);
-    for (verb, data) in
-        [("summary", summaries()), ("claims", claims()), ("retrieval", pairs.clone()), ("similarity", pairs)]
-    {
+    for (verb, data) in [
+        ("summary", summaries()),
+        ("claims", claims()),
+        ("retrieval", pairs.clone()),
+        ("similarity", pairs),
+    ] {
         let (dir, path) = file("a<b>&.jsonl", data);
         let page = dir.path().join("report.html");
         let output = evaluate(verb, &path, &["--html", &page.display().to_string()]);
@@ -202,7 +205,9 @@ fn files_that_cannot_be_used_are_refused_before_a_model_is_loaded() {
             let (_dir, path) = file(name, text);
             fails(&evaluate(verb, &path, &[]), 1, place);
         }
-        let secret = format!("{{\"text\": [\"{EMAIL}\"], \"a\": [\"{EMAIL}\"], \"claim\": [\"{EMAIL}\"], \"query\": [\"{EMAIL}\"]}}");
+        let secret = format!(
+            "{{\"text\": [\"{EMAIL}\"], \"a\": [\"{EMAIL}\"], \"claim\": [\"{EMAIL}\"], \"query\": [\"{EMAIL}\"]}}"
+        );
         let (_dir, path) = file("kind.jsonl", secret);
         let output = evaluate(verb, &path, &[]);
         fails(&output, 1, "kind.jsonl:1:");
@@ -216,6 +221,7 @@ fn files_that_cannot_be_used_are_refused_before_a_model_is_loaded() {
     assert!(matches!(unknown.status.code(), Some(1 | 2)));
     assert!(stderr(&unknown).contains("no-such-model"), "{}", stderr(&unknown));
     let (_dir, pipeline) = file("p.yml", "schema: pipeline.v1\n");
-    let invalid = evaluate("summary", &path, &["--pipeline", &pipeline.display().to_string()]);
+    let invalid = evaluate("claims", &path, &["--pipeline", &pipeline.display().to_string()]);
     assert_eq!(invalid.status.code(), Some(1));
+    assert!(stderr(&invalid).contains("p.yml:"), "{}", stderr(&invalid));
 }

@@ -88,7 +88,10 @@ impl Sheet<'_> {
         for section in &self.sections {
             page::section(&section.title, &section.about, &mut out);
             for grid in &section.tables {
-                page::table(&grid.headings, &grid.rows, &mut out);
+                // What aligns a column in a terminal is no part of its name.
+                let headings: Vec<&str> =
+                    grid.headings.iter().map(|name| name.trim_start_matches('>')).collect();
+                page::table(&headings, &grid.rows, &mut out);
             }
             if !section.pictures.is_empty() {
                 out.push_str("<div class=\"pictures\">");

@@ -19,7 +19,7 @@ pub(crate) fn summaries(report: &summary::Report) -> Sheet<'_> {
     let words = if report.setting.stemmed { "stemmed words" } else { "words as they are" };
     let length = crate::output::count(report.setting.sentences, "sentence");
     let about = format!("{} texts, {length} each, {words}", report.texts);
-    let headings = |first: &'static str| [&[first], &ROUGE_TITLES[..], &["words"]].concat();
+    let headings = |first: &'static str| [&[first][..], &ROUGE_TITLES[..], &["words"][..]].concat();
     let rows = report.systems.iter().map(|system| {
         let mut row = row(&system.name, &system.figures, &keys, estimate);
         let words = system.figures.get("words").value;
@@ -27,7 +27,7 @@ pub(crate) fn summaries(report: &summary::Report) -> Sheet<'_> {
         row
     });
     let systems = Grid { headings: headings("F1"), rows: rows.collect() };
-    let away = [&["agent minus"], &ROUGE_TITLES[..]].concat();
+    let away = [&["agent minus"][..], &ROUGE_TITLES[..]].concat();
     let picture = |key: &str, title| {
         (title, "with intervals".to_owned(), task_charts::systems(&report.systems, key, title))
     };
@@ -43,7 +43,7 @@ pub(crate) fn summaries(report: &summary::Report) -> Sheet<'_> {
             row(&name, &system.figures, &keys, estimate)
         })
     });
-    let headings = [&["group"], &ROUGE_TITLES[..]].concat();
+    let headings = [&["group"][..], &ROUGE_TITLES[..]].concat();
     sections.extend(by_group(headings, groups.collect()));
     let tile = |i: usize, title: &str| {
         report.systems.get(i).map(|s| (format!("{}: {title}", s.name), s.figures.get("rougeL_f1")))
@@ -106,7 +106,8 @@ pub(crate) fn claims(report: &claims::Report) -> Sheet<'_> {
     let verdicts = Class::ALL.map(Class::name);
     let confusion = Class::ALL.iter().zip(&measured.confusion);
     let rows = confusion.clone().map(|(label, counts)| {
-        std::iter::once(label.name().to_owned()).chain(counts.map(|n| n.to_string())).collect()
+        let counts = counts.iter().map(ToString::to_string);
+        std::iter::once(label.name().to_owned()).chain(counts).collect::<Vec<String>>()
     });
     let headings = vec!["label \\ verdict", ">supports", ">refutes", ">uncertain"];
     let counts = Grid { headings, rows: rows.collect() };
@@ -186,8 +187,8 @@ pub(crate) fn retrieval(report: &retrieval::Report) -> Sheet<'_> {
     };
     let about = format!("{} queries, {} common documents{own}", report.queries, report.documents);
     let rows = report.systems.iter().map(|s| row(&s.name, &s.figures, &keys, estimate));
-    let systems = Grid { headings: [&[""], &titles[..]].concat(), rows: rows.collect() };
-    let away = [&["embeddings minus"], &titles[..]].concat();
+    let systems = Grid { headings: [&[""][..], &titles[..]].concat(), rows: rows.collect() };
+    let away = [&["embeddings minus"][..], &titles[..]].concat();
     let away = Grid { headings: away, rows: differences(&report.systems, &keys) };
     let picture = |key: &str, title| {
         (title, "with intervals".to_owned(), task_charts::systems(&report.systems, key, title))
@@ -204,7 +205,7 @@ pub(crate) fn retrieval(report: &retrieval::Report) -> Sheet<'_> {
             row(&name, &system.figures, &keys, estimate)
         })
     });
-    sections.extend(by_group([&["group"], &titles[..]].concat(), groups.collect()));
+    sections.extend(by_group([&["group"][..], &titles[..]].concat(), groups.collect()));
     let first = report.systems.first();
     let tiles = first.into_iter().flat_map(|system| {
         keys.iter().zip(titles).map(|(key, title)| (title.to_owned(), system.figures.get(key)))

@@ -70,6 +70,7 @@ impl Class {
 }
 
 /// A claim and what is known of it.
+#[derive(Debug)]
 pub(crate) struct Example {
     place: Place,
     claim: String,

@@ -36,6 +36,7 @@ pub(crate) const FIGURES: [&str; 6] = [
 ];
 
 /// Two texts and how alike people find them.
+#[derive(Debug)]
 pub(crate) struct Pair {
     place: Place,
     a: String,

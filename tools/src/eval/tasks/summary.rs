@@ -49,6 +49,7 @@ const FIGURES: [&str; 13] = [
 ];
 
 /// A text and what people made of it.
+#[derive(Debug)]
 pub(crate) struct Example {
     place: Place,
     text: String,
@@ -112,8 +113,8 @@ fn example(record: &Record<'_>, place: Place) -> anyhow::Result<Example> {
     let references = references.filter(|references| !references.is_empty()).ok_or_else(|| {
         record.fault("references", format!("the line has no `references`; {ACCEPTED}"))
     })?;
-    let listed = |key| matches!(record.fields.get(key), Some(Value::Array(_)));
-    let given = ["sentences", "source"].into_iter().find(|key| listed(key));
+    let listed = |key: &&str| matches!(record.fields.get(*key), Some(Value::Array(_)));
+    let given = ["sentences", "source"].into_iter().find(listed);
     let (text, sentences) = match given {
         Some(key) => {
             let list = texts(record, &[key], MAX_SENTENCE, ACCEPTED)?.unwrap_or_default();

@@ -33,7 +33,7 @@ fn texts_that_are_shown_hide_what_the_rules_find() {
     let guard = Guard::new(bho_guard::Policy::default()).unwrap();
     let bootstrap = Bootstrap { resamples: 0, seed: 0 };
     let shown = Measuring { bootstrap, masking: Some(&guard) }
-        .shown("Ann <ann@example.org> or bob@example.org, call +1 555 010 4477 now");
+        .shown("Ann <ann@example.org> or bob@example.org, call +1 (555) 123-4567 now");
     assert_eq!(shown.as_deref(), Some("Ann <[email]> or [email], call [phone] now"));
     assert_eq!(Measuring { bootstrap, masking: None }.shown("a"), None);
 }
