@@ -161,12 +161,9 @@ fn document(
     record: &Record<'_>,
     fields: &Map<String, Value>,
 ) -> anyhow::Result<(Option<String>, String)> {
-    let body = match fields.get("text") {
-        Some(Value::String(text)) => text,
-        _ => {
-            let message = format!("a document has no `text`; {ACCEPTED_DOCUMENT}");
-            return Err(record.fault("text", message));
-        }
+    let Some(Value::String(body)) = fields.get("text") else {
+        let message = format!("a document has no `text`; {ACCEPTED_DOCUMENT}");
+        return Err(record.fault("text", message));
     };
     let text = match fields.get("title").and_then(Value::as_str).filter(|t| !t.trim().is_empty()) {
         Some(title) => format!("{title}\n{body}"),
