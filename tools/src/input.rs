@@ -225,6 +225,12 @@ impl JsonLines {
         }
     }
 
+    /// The same with lines of at most `max` bytes.
+    pub(crate) fn at_most(mut self, max: usize) -> Self {
+        self.max = self.max.min(max);
+        self
+    }
+
     /// The same, and its sum can be asked for afterwards.
     pub(crate) fn hashed(mut self) -> Self {
         self.read = Some(Sha256::new());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use super::args::{ModeArg, stream};
+use super::eval_tasks::{EvalClaimsArgs, EvalRetrievalArgs, EvalSimilarityArgs, EvalSummaryArgs};
 use crate::eval::data::Unit;
 use crate::input::StreamArg;
 
@@ -20,6 +21,14 @@ pub(crate) struct EvalArgs {
 pub(crate) enum EvalVerb {
     /// Hold the guard, or somebody else's predictions, against labelled texts.
     Guard(EvalGuardArgs),
+    /// Hold summaries against ones that people wrote, beside lead and TextRank.
+    Summary(EvalSummaryArgs),
+    /// Hold claim checks against labelled claims.
+    Claims(EvalClaimsArgs),
+    /// Hold what embeddings find against what belongs to queries, beside BM25.
+    Retrieval(EvalRetrievalArgs),
+    /// Hold the likeness of embeddings against that which people see.
+    Similarity(EvalSimilarityArgs),
 }
 
 /// What texts as a whole are labelled for.

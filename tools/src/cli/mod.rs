@@ -3,6 +3,7 @@
 
 pub(crate) mod args;
 pub(crate) mod eval;
+pub(crate) mod eval_tasks;
 pub(crate) mod generation;
 pub(crate) mod model_files;
 pub(crate) mod models;

@@ -95,7 +95,7 @@ pub(super) fn read(args: &DataArgs, mut types: Types) -> Result<(Data, Types), F
 }
 
 /// A file that cannot be read is the caller's; a bad line is the job's.
-fn in_the_data(error: anyhow::Error) -> Failure {
+pub(super) fn in_the_data(error: anyhow::Error) -> Failure {
     match error.downcast_ref::<std::io::Error>() {
         Some(_) => error.into(),
         None => {

@@ -9,6 +9,7 @@ mod dev;
 mod doctor;
 mod embed;
 mod eval;
+mod eval_tasks;
 mod filter;
 pub(crate) mod generate;
 pub(crate) mod guard;
@@ -39,6 +40,10 @@ pub(crate) fn execute(verb: Verb) -> Result<Exit, Failure> {
         },
         Verb::Eval(args) => match args.verb {
             EvalVerb::Guard(args) => eval::guard(&args),
+            EvalVerb::Summary(args) => eval_tasks::summary(&args),
+            EvalVerb::Claims(args) => eval_tasks::claims(&args),
+            EvalVerb::Retrieval(args) => eval_tasks::retrieval(&args),
+            EvalVerb::Similarity(args) => eval_tasks::similarity(&args),
         },
         Verb::Embed(args) => embed::execute(args),
         Verb::Convert(args) => convert::execute(args),

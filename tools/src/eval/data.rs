@@ -8,11 +8,12 @@ mod fields;
 
 use std::collections::BTreeMap;
 
-use anyhow::{anyhow, bail};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use anyhow::bail;
+use serde_json::Value;
 
 use self::fields::{label, spans};
+pub(crate) use super::lines::DataFile;
+use super::lines::{Record, records, short_name};
 use super::spans::{Found, Gold};
 use super::types::Types;
 use crate::input::StreamArg;
@@ -60,16 +61,6 @@ pub(crate) struct Example {
     pub(crate) group: Option<String>,
 }
 
-/// A file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct DataFile {
-    pub(crate) file: String,
-    /// Of all of it, whatever the limit.
-    pub(crate) sha256: String,
-    /// Texts used.
-    pub(crate) texts: usize,
-}
-
 /// All that was read.
 #[derive(Debug, Default)]
 pub(crate) struct Data {
@@ -93,62 +84,16 @@ fn is_positions(spans: Option<&Value>) -> bool {
     spans.and_then(Value::as_array).and_then(|items| items.first()).is_some_and(Value::is_number)
 }
 
-/// One line as an object, and where it stands.
-struct Record<'a> {
-    file: &'a str,
-    line: u64,
-    raw: Vec<u8>,
-    fields: Map<String, Value>,
-}
-
-impl Record<'_> {
-    /// An error about a key of the line; the column is where the key begins.
-    fn fault(&self, key: &str, message: impl std::fmt::Display) -> anyhow::Error {
-        let quoted = format!("\"{key}\"");
-        let at = self.raw.windows(quoted.len()).position(|part| part == quoted.as_bytes());
-        let (file, line, column) = (self.file, self.line, at.map_or(1, |at| at + 1));
-        anyhow!("{file}:{line}:{column}: {message}")
-    }
-
-    fn text(&self) -> anyhow::Result<(&'static str, String)> {
-        for key in ["text", "full_text"] {
-            match self.fields.get(key) {
-                Some(Value::String(text)) => return Ok((key, text.clone())),
-                Some(_) => return Err(self.fault(key, format!("`{key}` is not a text"))),
-                None => {}
-            }
+/// The text of a line, and its key.
+fn text_of(record: &Record<'_>) -> anyhow::Result<(&'static str, String)> {
+    for key in ["text", "full_text"] {
+        match record.fields.get(key) {
+            Some(Value::String(text)) => return Ok((key, text.clone())),
+            Some(_) => return Err(record.fault(key, format!("`{key}` is not a text"))),
+            None => {}
         }
-        Err(self.fault("", format!("the line has no `text`; {ACCEPTED}")))
     }
-}
-
-/// Hands each line of a stream to `line`, up to a limit; gives the sha256 of the whole.
-fn records(
-    stream: &StreamArg,
-    limit: Option<usize>,
-    mut each: impl FnMut(&Record<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<String> {
-    let mut lines = stream.json_lines()?.hashed();
-    let file = stream.name();
-    let mut read = 0;
-    while limit.is_none_or(|limit| read < limit) {
-        let Some((line, raw)) = lines.next_body()? else { break };
-        let raw = raw.map_err(|message| anyhow!("{file}:{line}:1: {message}"))?;
-        let value: Value = serde_json::from_slice(&raw).map_err(|error| {
-            let hint = if raw.starts_with(b"[") {
-                "; one object a line is expected: `jq -c '.[]'` makes lines of an array"
-            } else {
-                ""
-            };
-            anyhow!("{file}:{line}:{}: not valid JSON{hint}", error.column())
-        })?;
-        let Value::Object(fields) = value else {
-            bail!("{file}:{line}:1: not an object; {ACCEPTED}");
-        };
-        each(&Record { file: &file, line, raw, fields })?;
-        read += 1;
-    }
-    lines.sha256()
+    Err(record.fault("", format!("the line has no `text`; {ACCEPTED}")))
 }
 
 impl Data {
@@ -167,7 +112,7 @@ impl Data {
             let mut positions = false;
             // With several files, each is a group of its own where its lines name none.
             let own_group = (streams.len() > 1).then(|| short_name(&stream.name()));
-            let sha256 = records(stream, reading.limit, |record| {
+            let sha256 = records(stream, reading.limit, ACCEPTED, |record| {
                 let mut example = data.example(record, reading, types)?;
                 positions |= is_positions(record.fields.get("spans"));
                 example.file = file;
@@ -203,7 +148,7 @@ impl Data {
         reading: &Reading,
         types: &mut Types,
     ) -> anyhow::Result<Example> {
-        let (key, text) = record.text()?;
+        let (key, text) = text_of(record)?;
         let spans = match record.fields.get("spans") {
             None | Some(Value::Null) => None,
             given if is_positions(given) => {
@@ -249,11 +194,7 @@ impl Data {
         if labels == [None; 2] && spans.is_none() {
             self.note("not labelled for anything");
         }
-        let group = match record.fields.get(reading.group.as_deref().unwrap_or("group")) {
-            Some(Value::String(group)) => Some(group.clone()),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
-            _ => None,
-        };
+        let group = record.group(reading.group.as_deref());
         Ok(Example { file: 0, line: record.line, text, spans, labels, group })
     }
 
@@ -268,12 +209,12 @@ impl Data {
         types: &mut Types,
     ) -> anyhow::Result<Vec<Foreign>> {
         let mut all: Vec<Foreign> = Vec::with_capacity(self.examples.len());
-        records(stream, Some(self.examples.len()), |record| {
+        records(stream, Some(self.examples.len()), ACCEPTED, |record| {
             let example = &self.examples[all.len()];
             let (line, file) = (example.line, &self.files[example.file].file);
             let mut unit = unit;
             if record.fields.contains_key("text") || record.fields.contains_key("full_text") {
-                let (key, text) = record.text()?;
+                let (key, text) = text_of(record)?;
                 if text != example.text {
                     let message = format!(
                         "the text is not that of {file}:{line}; predictions are in the order of the data"
@@ -317,13 +258,6 @@ impl Data {
         }
         Ok(all)
     }
-}
-
-/// A file's name without its folders: reports are passed on.
-fn short_name(name: &str) -> String {
-    std::path::Path::new(name)
-        .file_name()
-        .map_or_else(|| name.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

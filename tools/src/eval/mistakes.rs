@@ -171,6 +171,31 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
     clip(&out, first.unwrap_or(0))
 }
 
+/// A text that is not labelled, with everything masked that the guard sees at any score.
+pub(crate) fn without_personal_data(text: &str, masking: &Masking<'_>) -> String {
+    let Ok(verdict) = masking.guard.check("eval", text, masking.mode) else {
+        return "[withheld: the guard failed]".to_owned();
+    };
+    let marks: Vec<_> = verdict
+        .findings
+        .iter()
+        .filter_map(|finding| match finding.category {
+            Category::Pii(kind) => Some((finding.span.clone(), kind.key())),
+            _ => None,
+        })
+        .collect();
+    let (mut out, mut from) = (String::new(), 0);
+    for stretch in union(marks.iter().map(|(span, _)| span.clone()).collect()) {
+        out.push_str(&text[from..stretch.start]);
+        let mark =
+            marks.iter().find(|(span, _)| stretch.start <= span.start && span.end <= stretch.end);
+        out.push_str(&mark.map_or_else(|| "[...]".to_owned(), |(_, key)| format!("[{key}]")));
+        from = stretch.end;
+    }
+    out.push_str(&text[from..]);
+    clip(&out, 0)
+}
+
 /// So many characters around a place, on one line.
 fn clip(text: &str, around: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -139,7 +139,7 @@ fn the_page_is_well_formed_and_needs_nothing_from_elsewhere() {
 }
 
 /// Every element is closed in its order, every attribute quoted, no number is missing.
-fn well_formed(html: &str) {
+pub(crate) fn well_formed(html: &str) {
     let body = html.strip_prefix("<!DOCTYPE html>").unwrap();
     let mut open = Vec::new();
     let mut rest = body;

@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod decoder_files;
 mod eval;
+mod eval_tasks;
 mod filter;
 mod generation;
 mod guard;

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::{ACCEPTED, Record, Unit};
+use super::{ACCEPTED, Unit};
+use crate::eval::lines::Record;
 
 /// Words that other data sets write for 1 and for 0.
 const YES: &[&str] = &[

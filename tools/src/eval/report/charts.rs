@@ -9,6 +9,7 @@ use super::svg::{Plot, WIDTH, quarters};
 use crate::eval::bootstrap::Estimate;
 use crate::eval::document::{Confusion, SignalReport, TypeReport};
 use crate::eval::latency::Latency;
+use crate::eval::ranking::Bin;
 
 /// Rows of a bar chart.
 const BAR_ROW: f64 = 26.0;
@@ -57,30 +58,23 @@ pub(super) fn precision_recall(signal: &SignalReport) -> String {
     plot.finish(&format!("precision over recall, average precision {average}"))
 }
 
-/// Share of positives over score: on the diagonal, scores are probabilities.
-pub(super) fn reliability(signal: &SignalReport) -> String {
+/// Share of positives over score: on the diagonal, scores are probabilities. `positive` is what makes a text one.
+pub(super) fn reliability(bins: &[Bin], positive: &str, ece: Option<f64>) -> String {
     let mut plot = Plot::new(300.0);
     plot.x_axis(&quarters(), "mean score of a bin");
-    plot.y_axis(&quarters(), "share of positives");
+    plot.y_axis(&quarters(), &format!("share of {positive}"));
     plot.line(&[(0.0, 0.0), (1.0, 1.0)], "chance");
-    let most = signal.reliability.iter().map(|bin| bin.texts).max().unwrap_or(0).max(1) as f64;
-    let filled: Vec<_> = signal.reliability.iter().filter(|bin| bin.texts > 0).collect();
-    let point = |bin: &&crate::eval::ranking::Bin| {
-        (bin.mean_score, bin.positives as f64 / bin.texts as f64)
-    };
+    let most = bins.iter().map(|bin| bin.texts).max().unwrap_or(0).max(1) as f64;
+    let filled: Vec<_> = bins.iter().filter(|bin| bin.texts > 0).collect();
+    let point = |bin: &&Bin| (bin.mean_score, bin.positives as f64 / bin.texts as f64);
     plot.line(&filled.iter().map(point).collect::<Vec<_>>(), "curve thin");
     for bin in &filled {
         let (x, y) = point(bin);
         let radius = 3.0 + 6.0 * (bin.texts as f64 / most).sqrt();
-        plot.dot(
-            x,
-            y,
-            radius,
-            "bubble",
-            &format!("{} texts: score {x:.3}, positive {y:.3}", bin.texts),
-        );
+        let about = format!("{} texts: score {x:.3}, share {y:.3}", bin.texts);
+        plot.dot(x, y, radius, "bubble", &about);
     }
-    plot.finish(&format!("reliability, ECE {}", figure(signal.figures.get("ece").value)))
+    plot.finish(&format!("reliability, ECE {}", figure(ece)))
 }
 
 /// Texts by score, each label scaled by itself.
@@ -107,8 +101,8 @@ pub(super) fn scores(signal: &SignalReport) -> String {
     plot.finish("texts by score and label")
 }
 
-/// Milliseconds of a check.
-pub(super) fn latency(latency: &Latency) -> String {
+/// Milliseconds of a `task`.
+pub(super) fn latency(latency: &Latency, task: &str) -> String {
     let mut plot = Plot::new(220.0);
     let bins = &latency.histogram;
     let most = bins.iter().map(|bin| bin.texts).max().unwrap_or(0).max(1) as f64;
@@ -132,7 +126,7 @@ pub(super) fn latency(latency: &Latency) -> String {
         let x = (i as f64 / n, (i + 1) as f64 / n);
         plot.bar(x, bin.texts as f64 / most, "time", &about);
     }
-    plot.finish(&format!("milliseconds of a check, median {}", milliseconds(latency.p50_ms)))
+    plot.finish(&format!("milliseconds of a {task}, median {}", milliseconds(latency.p50_ms)))
 }
 
 fn milliseconds(ms: f64) -> String {
@@ -154,7 +148,7 @@ pub(super) fn types(types: &[TypeReport]) -> String {
 }
 
 /// Horizontal bars from 0 to 1 with whiskers.
-fn bars(rows: &[(&str, Estimate, String)], about: &str) -> String {
+pub(super) fn bars(rows: &[(&str, Estimate, String)], about: &str) -> String {
     const NAMES: f64 = 150.0;
     const VALUES: f64 = 48.0;
     let x = |share: f64| NAMES + share.clamp(0.0, 1.0) * (WIDTH - NAMES - VALUES);
@@ -210,17 +204,29 @@ fn bars(rows: &[(&str, Estimate, String)], about: &str) -> String {
     out
 }
 
-/// As what each labelled type was found; cells are tinted by their share of the row.
+/// As what each labelled type was found.
 pub(super) fn confusion(confusion: &Confusion) -> String {
     let names = || confusion.types.iter().map(String::as_str);
-    let mut out = String::from(
-        "<div class=\"wide\"><table class=\"confusion\"><thead><tr><th>labelled \\ found as</th>",
+    let rows = names().chain(["(no label)"]).zip(confusion.counts.iter().map(Vec::as_slice));
+    let columns: Vec<&str> = names().chain(["not found"]).collect();
+    cells("labelled \\ found as", &columns, rows)
+}
+
+/// A table of counts; cells are tinted by their share of the row, those on the diagonal as right.
+pub(super) fn cells<'a>(
+    corner: &str,
+    columns: &[&str],
+    rows: impl Iterator<Item = (&'a str, &'a [usize])>,
+) -> String {
+    let mut out = format!(
+        "<div class=\"wide\"><table class=\"confusion\"><thead><tr><th>{}</th>",
+        escaped(corner)
     );
-    for name in names().chain(["not found"]) {
+    for name in columns {
         let _ = write!(out, "<th><span>{}</span></th>", escaped(name));
     }
     out.push_str("</tr></thead><tbody>");
-    for (row, (name, counts)) in names().chain(["(no label)"]).zip(&confusion.counts).enumerate() {
+    for (row, (name, counts)) in rows.enumerate() {
         let all: usize = counts.iter().sum();
         if all == 0 {
             continue;

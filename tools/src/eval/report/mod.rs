@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Showing what was measured: [`terminal`] as tables, [`page`] as a page with pictures ([`charts`], [`svg`]).
+//! Showing what was measured: [`terminal`] as tables, [`page`] as a page with pictures ([`charts`], [`svg`]). The reports of
+//! [`tasks`](super::tasks) are first laid out as a [`sheet`], which is then shown either way.
 
 mod charts;
 pub(crate) mod page;
+pub(crate) mod sheet;
 mod svg;
+mod task_charts;
+pub(crate) mod tasks;
 pub(crate) mod terminal;
 
 use super::bootstrap::Estimate;
@@ -18,6 +22,17 @@ pub(crate) fn estimate(estimate: &Estimate) -> String {
     match (estimate.value, estimate.low, estimate.high) {
         (Some(value), Some(low), Some(high)) => format!("{value:.3} [{low:.3}, {high:.3}]"),
         (value, ..) => figure(value),
+    }
+}
+
+/// A difference: `+0.031 [+0.012, +0.050]`.
+pub(crate) fn difference(estimate: &Estimate) -> String {
+    let signed = |value: f64| format!("{value:+.3}");
+    match (estimate.value, estimate.low, estimate.high) {
+        (Some(value), Some(low), Some(high)) => {
+            format!("{} [{}, {}]", signed(value), signed(low), signed(high))
+        }
+        (value, ..) => value.map_or_else(|| figure(None), signed),
     }
 }
 

@@ -19,16 +19,7 @@ pub(crate) fn render(report: &Report) -> String {
         [one] => format!("Guard on {}", one.file),
         many => format!("Guard on {} files", many.len()),
     };
-    let _ = write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
-         <meta name=\"color-scheme\" content=\"light dark\"/>\
-         <title>{0}</title><style>{STYLE}</style></head><body><main>\
-         <header><h1>{0}</h1><p>{1}</p></header>",
-        escaped(&title),
-        escaped(&about(report))
-    );
+    open(&title, &about(report), &mut out);
     tiles(report, &mut out);
     if let Some(pii) = &report.pii {
         pii_section(pii, &mut out);
@@ -38,18 +29,45 @@ pub(crate) fn render(report: &Report) -> String {
         signal_section(name, signal, inactive, &mut out);
     }
     if let Some(latency) = &report.latency {
-        latency_section(latency, report, &mut out);
+        let machine = report.machine.as_deref();
+        latency_section(latency, machine, "check", &mut out);
     }
     mistakes_section(&report.mistakes, &mut out);
     provenance(report, &mut out);
-    out.push_str("</main></body></html>\n");
+    close(&mut out);
     out
+}
+
+/// A page up to the end of its header; [`close`] ends it.
+pub(super) fn open(title: &str, about: &str, out: &mut String) {
+    let _ = write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
+         <meta name=\"color-scheme\" content=\"light dark\"/>\
+         <title>{0}</title><style>{STYLE}</style></head><body><main>\
+         <header><h1>{0}</h1><p>{1}</p></header>",
+        escaped(title),
+        escaped(about)
+    );
+}
+
+pub(super) fn close(out: &mut String) {
+    out.push_str("</main></body></html>\n");
+}
+
+/// Where the intervals are from.
+pub(super) fn resamples(resamples: usize) -> String {
+    match resamples {
+        0 => "no intervals".to_owned(),
+        n => format!("95 % intervals from {n} bootstrap resamples"),
+    }
 }
 
 fn about(report: &Report) -> String {
     let resamples = match report.bootstrap.resamples {
-        0 => "no intervals".to_owned(),
-        n => format!("95 % intervals from {n} bootstrap resamples of the texts"),
+        0 => resamples(0),
+        n => format!("{} of the texts", resamples(n)),
     };
     format!("{} texts; {}; {resamples}.", report.texts, terminal::what(report))
 }
@@ -66,6 +84,16 @@ fn tiles(report: &Report, out: &mut String) {
             estimates.push((format!("{name}: {title}"), signal.figures.get(key)));
         }
     }
+    write_tiles(estimates, report.latency.as_ref(), "a check", out);
+}
+
+/// Figures in large, the median of one `task` after them.
+pub(super) fn write_tiles(
+    estimates: Vec<(String, Estimate)>,
+    latency: Option<&Latency>,
+    task: &str,
+    out: &mut String,
+) {
     let mut tiles: Vec<[String; 3]> = estimates
         .into_iter()
         .map(|(title, estimate)| {
@@ -76,9 +104,9 @@ fn tiles(report: &Report, out: &mut String) {
             [figure(estimate.value), title, below]
         })
         .collect();
-    if let Some(latency) = &report.latency {
+    if let Some(latency) = latency {
         let below = format!("p99 {:.2} ms", latency.p99_ms);
-        tiles.push([format!("{:.2} ms", latency.p50_ms), "median of a check".to_owned(), below]);
+        tiles.push([format!("{:.2} ms", latency.p50_ms), format!("median of {task}"), below]);
     }
     out.push_str("<div class=\"tiles\">");
     for [shown, title, below] in &tiles {
@@ -91,11 +119,11 @@ fn tiles(report: &Report, out: &mut String) {
     out.push_str("</div>");
 }
 
-fn section(title: &str, about: &str, out: &mut String) {
+pub(super) fn section(title: &str, about: &str, out: &mut String) {
     let _ = write!(out, "<section><h2>{}</h2><p>{}</p>", escaped(title), escaped(about));
 }
 
-fn picture(title: &str, about: &str, picture: &str, out: &mut String) {
+pub(super) fn picture(title: &str, about: &str, picture: &str, out: &mut String) {
     let _ = write!(
         out,
         "<figure><figcaption><b>{}</b> {}</figcaption>{picture}</figure>",
@@ -105,7 +133,7 @@ fn picture(title: &str, about: &str, picture: &str, out: &mut String) {
 }
 
 /// A table; the first column names the row.
-fn table(headings: &[&str], rows: &[Vec<String>], out: &mut String) {
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>], out: &mut String) {
     out.push_str("<div class=\"wide\"><table><thead><tr>");
     for heading in headings {
         let _ = write!(out, "<th>{}</th>", escaped(heading));
@@ -239,7 +267,7 @@ fn signal_section(name: &str, signal: &SignalReport, inactive: bool, out: &mut S
     picture(
         "Reliability",
         "on the diagonal, scores are probabilities",
-        &charts::reliability(signal),
+        &charts::reliability(&signal.reliability, "positives", signal.figures.get("ece").value),
         out,
     );
     let legend = "green: labelled 0, red: labelled 1; the better they part, the better";
@@ -264,9 +292,15 @@ fn signal_section(name: &str, signal: &SignalReport, inactive: bool, out: &mut S
     out.push_str("</section>");
 }
 
-fn latency_section(latency: &Latency, report: &Report, out: &mut String) {
-    let machine = report.machine.as_deref().unwrap_or("this machine");
-    section("One check", &format!("One text at a time, on {machine}."), out);
+/// How long one `task` took.
+pub(super) fn latency_section(
+    latency: &Latency,
+    machine: Option<&str>,
+    task: &str,
+    out: &mut String,
+) {
+    let machine = machine.unwrap_or("this machine");
+    section(&format!("One {task}"), &format!("One at a time, on {machine}."), out);
     let ms = |ms: f64| format!("{ms:.3} ms");
     let rate = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.0}"));
     let row = vec![
@@ -280,7 +314,7 @@ fn latency_section(latency: &Latency, report: &Report, out: &mut String) {
     ];
     table(&["texts", "p50", "p90", "p99", "max", "µs/KB", "texts/s"], &[row], out);
     out.push_str("<div class=\"pictures\">");
-    picture("Time", "of a check", &charts::latency(latency), out);
+    picture("Time", &format!("of a {task}"), &charts::latency(latency, task), out);
     out.push_str("</div></section>");
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn render(report: &Report, style: &Style) -> String {
         render_signal(name, signal, inactive, style, &mut out);
     }
     if let Some(latency) = &report.latency {
-        render_latency(latency, report, style, &mut out);
+        render_latency(latency, report.machine.as_deref(), "check", style, &mut out);
     }
     out
 }
@@ -60,7 +60,7 @@ pub(super) fn what(report: &Report) -> String {
     )
 }
 
-fn heading(title: &str, about: &str, style: &Style, out: &mut String) {
+pub(super) fn heading(title: &str, about: &str, style: &Style, out: &mut String) {
     let _ =
         writeln!(out, "\n{}  {}", style.paint(Tint::Bold, title), style.paint(Tint::Dim, about));
 }
@@ -206,9 +206,16 @@ fn render_signal(
     }
 }
 
-fn render_latency(latency: &Latency, report: &Report, style: &Style, out: &mut String) {
-    let machine = report.machine.as_deref().unwrap_or("this machine");
-    heading("one check", &format!("one text at a time, {machine}"), style, out);
+/// How long one `task` took.
+pub(super) fn render_latency(
+    latency: &Latency,
+    machine: Option<&str>,
+    task: &str,
+    style: &Style,
+    out: &mut String,
+) {
+    let machine = machine.unwrap_or("this machine");
+    heading(&format!("one {task}"), &format!("one at a time, {machine}"), style, out);
     let mut table = Table::new([">p50 ms", ">p90 ms", ">p99 ms", ">max ms", ">us/KB", ">texts/s"]);
     let ms = |ms: f64| format!("{ms:.3}");
     let rate = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.0}"));
