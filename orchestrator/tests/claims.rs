@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! `bitnet.claimcheck` with a cross-encoder behind it, on a scripted one: which pairs it is asked,
-//! how its labels are read whatever their order, and what becomes of its answers.
+//! how its labels are read whatever their order, and what becomes of its answers, in its own result
+//! and in a brief.
 
 use std::sync::{Arc, Mutex};
 
@@ -115,6 +116,15 @@ const ORDERS: [[&str; 3]; 6] = [
 ];
 
 fn check(encoder: &Arc<Scripted>, input: &Value) -> Result<Fields, AgentError> {
+    let result = run("bitnet.claimcheck", encoder, input)?;
+    for item in result["evidence"].as_array().unwrap() {
+        let score = item["score"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&score), "{item}");
+    }
+    Ok(result)
+}
+
+fn run(agent: &str, encoder: &Arc<Scripted>, input: &Value) -> Result<Fields, AgentError> {
     let reasoner = EncoderReasoner::new(Arc::clone(encoder) as Arc<dyn Encoder>);
     let context = AgentContext {
         node: "node",
@@ -127,14 +137,10 @@ fn check(encoder: &Arc<Scripted>, input: &Value) -> Result<Fields, AgentError> {
         attempt: 0,
     };
     let registry = AgentRegistry::builtin();
-    let agent = registry.get("bitnet.claimcheck").unwrap();
+    let agent = registry.get(agent).unwrap();
     let result = agent.run(input.as_object().unwrap(), &context)?;
     for key in result.keys() {
         assert!(agent.spec().outputs.contains(&key.as_str()), "the agent lists {key}");
-    }
-    for item in result["evidence"].as_array().unwrap() {
-        let score = item["score"].as_f64().unwrap();
-        assert!((0.0..=1.0).contains(&score), "{item}");
     }
     Ok(result)
 }
@@ -154,8 +160,8 @@ fn contained(premise: &str, hypothesis: &str) -> [f32; 3] {
 
 #[test]
 fn labels_are_found_by_name_in_any_order() {
-    let text = "The large grey harbour bridge carries trains. It is denied that the small bridge \
-        carries trams. Rain fell.";
+    let text = "The large grey harbour bridge carries trains.\n\nIt is denied that the small \
+        bridge carries trams.\n\nRain fell.";
     for labels in ORDERS {
         let encoder = scripted(&labels, contained);
         for (claim, verdict) in [
@@ -323,5 +329,56 @@ fn what_the_head_gives_is_checked() {
         let error = check(&scripted(&USUAL, script), &input).unwrap_err();
         assert_eq!(error.kind, "Model");
         assert!(error.message.contains("no finite score for the label"), "{error}");
+    }
+}
+
+#[test]
+fn a_brief_carries_verdicts_and_says_where_each_sentence_is_from() {
+    let encoder = scripted(&USUAL, contained);
+    let kb = json!([{"text": "The bridge carries trains.", "source": "guide"}]);
+    let open = check(&encoder, &json!({"claim": "The bridge carries ships", "kb": kb})).unwrap();
+    let known = check(&encoder, &json!({"claim": "The bridge carries trains", "kb": kb})).unwrap();
+    let input = json!({
+        "text": "The bridge opened early. Rain fell on the town.",
+        "pieces": [open, known, "Rain fell on the town. Boats may pass at night."]
+    });
+    let brief = run("bitnet.synthesis", &encoder, &input).unwrap();
+    let text = brief["text"].as_str().unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    // The undecided verdict comes last of the verdicts; what was said already is left out.
+    assert!(lines[1].starts_with("- Supported") && lines[2].starts_with("- Uncertain"), "{text}");
+    assert_eq!(lines[3], "- Boats may pass at night.");
+    assert!(brief["note"].as_str().unwrap().contains("1 repeated sentence left out"));
+
+    let verdicts = brief["verdicts"].as_array().unwrap();
+    let of = |i: usize| (&verdicts[i]["verdict"], &verdicts[i]["from"], &verdicts[i]["line"]);
+    assert_eq!(of(0), (&json!("supported"), &json!("pieces[1]"), &json!(1)));
+    assert_eq!(of(1), (&json!("uncertain"), &json!("pieces[0]"), &json!(2)));
+    assert_eq!(verdicts[0]["citations"][0]["source"], "guide");
+    assert_eq!(verdicts[0]["citations"][0]["span"], json!([0, 26]));
+    assert_eq!(verdicts[1]["citations"], json!([]));
+
+    let sentences = brief["sentences"].as_array().unwrap();
+    for sentence in sentences {
+        let at = |i: usize| usize::try_from(sentence["span"][i].as_u64().unwrap()).unwrap();
+        assert_eq!(&text[at(0)..at(1)], sentence["text"].as_str().unwrap());
+        assert!(sentence["from"].is_string());
+    }
+    assert_eq!(sentences[0]["from"], "text");
+    assert_eq!(sentences.last().unwrap()["from"], "pieces[2]");
+}
+
+#[test]
+fn a_brief_keeps_close_sentences_with_other_facts() {
+    let encoder = scripted(&USUAL, contained);
+    for (first, second) in [
+        ("The bridge was built in May 1990.", "The bridge was built in June 1990."),
+        ("All trains use the bridge.", "Some trains use the bridge."),
+        ("Mars is larger than Venus.", "Venus is larger than Mars."),
+    ] {
+        let input = json!({"text": format!("It rained. {first}"), "pieces": [format!("It thawed. {second}")]});
+        let brief = run("bitnet.synthesis", &encoder, &input).unwrap();
+        assert!(brief["text"].as_str().unwrap().contains(second), "{brief:?}");
     }
 }

@@ -41,7 +41,14 @@ pub(super) use guards::differ;
 /// The rules read words, numbers and negation; they do not reason over several sentences, know
 /// neither synonyms beyond what the encoder knows nor the world.
 ///
-/// MEASURED
+/// With the rules and the bundled int8 all-MiniLM-L6-v2, as they were before parts and guards came
+/// (`examples/agents_report.rs`, each claim against one sentence, 2000 pairs a set that played no
+/// part in choosing anything here):
+///
+/// | set | called support, right | called refutation, right | found of entailed, contradicted |
+/// |---|---|---|---|
+/// | SNLI, test | 350, 81% | 64, 92% | 41%, 9% |
+/// | CREAK, train | 458, 75% | 139, 91% | 33%, 13% |
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimCheck;
 

@@ -180,13 +180,13 @@ pub(super) fn find(sides: &Sides<'_>) -> Option<Finding> {
 /// Share of the claim's content words, names aside, that the sentence has.
 fn rest(sides: &Sides<'_>, wanted: &[Name]) -> f64 {
     let stems = stems(sides.sentence);
-    let (mut all, mut there) = (0, 0);
+    let (mut all, mut there) = (0_u32, 0_u32);
     for term in terms(&sides.statement.text) {
         if wanted.iter().any(|name| name.stems.contains(&term.stem)) {
             continue;
         }
         all += 1;
-        there += usize::from(stems.contains(&term.stem));
+        there += u32::from(stems.contains(&term.stem));
     }
     if all == 0 { 0.0 } else { f64::from(there) / f64::from(all) }
 }

@@ -116,7 +116,9 @@ pub(super) fn apply(
     }
     let findings: Vec<(&Guard, Finding)> =
         GUARDS.iter().filter_map(|guard| Some((guard, (guard.find)(sides)?))).collect();
-    let differs = findings.iter().any(|(_, f)| f.effect != Effect::Agrees);
+    // A sentence that denies the same number agrees in nothing else.
+    let denied = || sides.statement.claim.compare(sides.sentence, None).negated;
+    let differs = findings.iter().any(|(_, f)| f.effect != Effect::Agrees) || denied();
     for (guard, finding) in findings {
         let before = Relation::of(now, calibration);
         match finding.effect {
