@@ -114,7 +114,7 @@ impl Agent for ClaimCheck {
         let found =
             retrieve::best(&statements, &candidates, &sources, judge.max_sentences(), most, ctx)?;
         let mut checked = Vec::with_capacity(statements.len());
-        for (statement, found) in statements.iter().zip(found) {
+        for (statement, found) in statements.iter().zip(&found) {
             let evidence = verdict::weigh(statement, found, &sources, judge.as_ref(), ctx)?;
             let verdict = Verdict::of(&evidence, judge.calibration());
             checked.push((evidence, verdict));

@@ -45,7 +45,7 @@ impl Evidence {
 /// Judges windows and lets the guards overrule, in the order given.
 pub(super) fn weigh(
     statement: &Statement,
-    found: Vec<Found>,
+    found: &[Found],
     sources: &[Source<'_>],
     judge: &dyn Judge,
     ctx: &AgentContext<'_>,
