@@ -58,7 +58,7 @@ impl CrossEncoder {
     pub fn new(encoder: Arc<dyn Encoder>) -> Option<Self> {
         let labels = encoder.labels();
         let has = |name: &&str| labels.iter().any(|label| label.eq_ignore_ascii_case(name));
-        let fits = labels.len() == LABELS.len() && LABELS.iter().all(|name| has(name));
+        let fits = labels.len() == LABELS.len() && LABELS.iter().all(has);
         fits.then_some(Self { encoder })
     }
 }
