@@ -5,7 +5,6 @@ mod claimcheck;
 mod embed;
 mod generate;
 mod input;
-mod relation;
 mod retriever;
 mod summarizer;
 mod synthesis;

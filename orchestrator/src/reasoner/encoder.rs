@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::{CancelToken, Embedding, Encoder, EngineError, ModelInfo};
 
-use super::Reasoner;
+use super::{CrossEncoder, Entailer, Reasoner};
 
 /// Texts a generation of the memory holds; two generations live at a time.
 const GENERATION: usize = 512;
@@ -22,6 +22,7 @@ const MAX_REMEMBERED_BYTES: usize = 4096;
 /// any batch, which [`Encoder`] implementations of this workspace do.
 pub struct EncoderReasoner {
     encoder: Arc<dyn Encoder>,
+    cross: Option<CrossEncoder>,
     memory: Mutex<Memory>,
 }
 
@@ -52,15 +53,30 @@ impl Memory {
 }
 
 impl EncoderReasoner {
-    /// A reasoner on `encoder`.
+    /// A reasoner on `encoder`, which also judges pairs if its head has the labels for that.
     pub fn new(encoder: Arc<dyn Encoder>) -> Self {
-        Self { encoder, memory: Mutex::default() }
+        let cross = CrossEncoder::new(Arc::clone(&encoder));
+        Self { encoder, cross, memory: Mutex::default() }
+    }
+
+    /// With `cross` to judge pairs, where that is another model than the one that embeds.
+    #[must_use]
+    pub fn with_cross_encoder(mut self, cross: CrossEncoder) -> Self {
+        self.cross = Some(cross);
+        self
     }
 }
 
 impl Reasoner for EncoderReasoner {
     fn models(&self) -> Vec<ModelInfo> {
-        vec![self.encoder.info().clone()]
+        let mut models = vec![self.encoder.info().clone()];
+        let cross = self.cross.as_ref().map(CrossEncoder::info);
+        models.extend(cross.filter(|info| *info != self.encoder.info()).cloned());
+        models
+    }
+
+    fn entailer(&self) -> Option<&dyn Entailer> {
+        self.cross.as_ref().map(|cross| cross as &dyn Entailer)
     }
 
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {

@@ -5,7 +5,10 @@
 //! by side. So it only says whether a sentence speaks of the same thing; whether it agrees is
 //! read from content words, quantities, negation and opposites.
 
-use crate::text::{Quantity, Term, are_antonyms, quantities, terms};
+use super::calibration::Calibration;
+use super::judge::Reading;
+use super::measures::{Measure, measures};
+use crate::text::{Quantity, QuantityKind, Term, are_antonyms, quantities, terms};
 
 /// What a sentence says of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +24,18 @@ impl Relation {
             Self::Supports => "supports",
             Self::Refutes => "refutes",
             Self::Neutral => "neutral",
+        }
+    }
+
+    /// What probabilities come to at the thresholds of a calibration.
+    pub(super) fn of(reading: Reading, calibration: &Calibration) -> Self {
+        let Reading { supports, refutes } = reading;
+        if refutes >= calibration.decide_refutes && refutes >= supports {
+            Self::Refutes
+        } else if supports >= calibration.decide_supports && supports > refutes {
+            Self::Supports
+        } else {
+            Self::Neutral
         }
     }
 }
@@ -82,41 +97,40 @@ const REFUTE_NUMBER: f64 = -1.3;
 /// A claim, analysed once.
 pub(super) struct Claim {
     terms: Vec<Term>,
-    quantities: Vec<Quantity>,
+    years: Vec<Quantity>,
+    measures: Vec<Measure>,
 }
 
 /// A sentence's bearing on a claim.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Judgement {
-    pub(super) relation: Relation,
     pub(super) supports: f64,
     pub(super) refutes: f64,
-    /// Share of the claim's content that the sentence has, in 0..=1.
-    pub(super) coverage: f64,
 }
 
 /// What is compared, before it is weighed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Signs {
-    coverage: f64,
+pub(super) struct Signs {
+    /// Share of the claim's content that the sentence has, in 0..=1.
+    pub(super) coverage: f64,
     /// Coverage without quantities: a different number is no other subject.
-    aligned: f64,
+    pub(super) aligned: f64,
     names_missing: f64,
     /// All of it but light verbs, and more than one word: a single shared word says little.
     complete: bool,
     /// None of the claim's quantities agrees with one of the same kind.
     no_quantity: bool,
     number_differs: bool,
-    negated: bool,
+    pub(super) negated: bool,
     /// What is negated first is not of the claim: `does not charge for delivery` denies a charge,
     /// and leaves a claim on delivery open.
-    elsewhere: bool,
-    opposite: bool,
+    pub(super) elsewhere: bool,
+    pub(super) opposite: bool,
 }
 
 impl Claim {
     pub(super) fn new(claim: &str) -> Self {
-        Self { terms: terms(claim), quantities: quantities(claim) }
+        Self { terms: terms(claim), years: years(claim), measures: measures(claim) }
     }
 
     /// Folded content words, for cheap look-ups before anything is embedded.
@@ -152,14 +166,7 @@ impl Claim {
             // What differs does not support, however close it is.
             supports *= 0.5 * (1.0 - refutes);
         }
-        let relation = if refutes >= DECIDE {
-            Relation::Refutes
-        } else if supports >= DECIDE {
-            Relation::Supports
-        } else {
-            Relation::Neutral
-        };
-        Judgement { relation, supports, refutes, coverage: signs.coverage }
+        Judgement { supports, refutes }
     }
 
     /// Whether a folded word is in the claim: `a man and a woman` excludes neither.
@@ -167,7 +174,8 @@ impl Claim {
         self.terms.iter().any(|t| t.stem == stem)
     }
 
-    fn compare(&self, sentence: &str, before: Option<&str>) -> Signs {
+    /// What claim and sentence have in common and where they differ.
+    pub(super) fn compare(&self, sentence: &str, before: Option<&str>) -> Signs {
         let evidence = terms(sentence);
         let context = before.map(terms).unwrap_or_default();
         let mut signs = Signs::default();
@@ -221,24 +229,34 @@ impl Claim {
         signs.negated = enough(flipped);
         signs.elsewhere = !enough(denied) && signs.aligned < SAME_STATEMENT;
 
-        let stated = if self.quantities.is_empty() { Vec::new() } else { quantities(sentence) };
-        signs.no_quantity = !self.quantities.is_empty();
-        for wanted in &self.quantities {
+        signs.no_quantity = !(self.years.is_empty() && self.measures.is_empty());
+        let mut quantity = |agrees: bool, comparable: bool| {
             total += QUANTITY_WEIGHT;
-            let comparable: Vec<&Quantity> =
-                stated.iter().filter(|q| wanted.comparable(q)).collect();
-            if stated.iter().any(|q| q.kind == wanted.kind && wanted.agrees(q)) {
+            if agrees {
                 found += QUANTITY_WEIGHT;
                 signs.no_quantity = false;
-                continue;
+            } else {
+                quantities_absent += 1;
+                signs.number_differs |= comparable;
             }
-            quantities_absent += 1;
-            signs.number_differs |= !comparable.is_empty();
+        };
+        let stated = if self.years.is_empty() { Vec::new() } else { years(sentence) };
+        for wanted in &self.years {
+            quantity(stated.iter().any(|q| wanted.agrees(q)), !stated.is_empty());
+        }
+        let stated = if self.measures.is_empty() { Vec::new() } else { measures(sentence) };
+        for wanted in &self.measures {
+            let agrees = stated.iter().any(|m| m.kind == wanted.kind && wanted.agrees(m));
+            quantity(agrees, stated.iter().any(|m| wanted.comparable(m)));
         }
         signs.coverage = if total > 0.0 { found / total } else { 0.0 };
         signs.complete = weighty > 1 && absent == 0 && quantities_absent == 0;
         signs
     }
+}
+
+fn years(text: &str) -> Vec<Quantity> {
+    quantities(text).into_iter().filter(|q| q.kind == QuantityKind::Year).collect()
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -249,8 +267,13 @@ fn sigmoid(x: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn judged(claim: &str, sentence: &str, similarity: f64) -> Relation {
+        let Judgement { supports, refutes } = Claim::new(claim).judge(sentence, None, similarity);
+        Relation::of(Reading { supports, refutes }, &super::super::calibration::RULES)
+    }
+
     fn relation(claim: &str, sentence: &str) -> Relation {
-        Claim::new(claim).judge(sentence, None, 0.8).relation
+        judged(claim, sentence, 0.8)
     }
 
     #[test]
@@ -270,6 +293,10 @@ mod tests {
         assert_ne!(relation("It has two dogs", "It has three cats"), Relation::Refutes);
         let sentence = "Checkpoints run when the log reaches 1000 pages, about 4 MB.";
         assert_eq!(relation("A checkpoint runs every 500 pages", sentence), Relation::Refutes);
+        assert_eq!(
+            relation("The road is 5 km long", "The road is 5000 m long."),
+            Relation::Supports
+        );
     }
 
     #[test]
@@ -308,7 +335,6 @@ mod tests {
     fn another_subject_is_neutral_even_if_negated() {
         let judged =
             Claim::new("BitNet uses 1.58-bit weights").judge("Cats do not like 3 dogs.", None, 0.1);
-        assert_eq!(judged.relation, Relation::Neutral);
         assert!(judged.supports < 0.1 && judged.refutes == 0.0);
     }
 
@@ -324,7 +350,7 @@ mod tests {
     #[test]
     fn a_claim_without_content_is_neutral() {
         for claim in ["", "it is", "\0", "😀"] {
-            assert_eq!(Claim::new(claim).judge("It is so.", None, 0.3).relation, Relation::Neutral);
+            assert_eq!(judged(claim, "It is so.", 0.3), Relation::Neutral);
         }
     }
 }
