@@ -11,7 +11,7 @@ use bho_models::store::ModelStore;
 use bho_models::{ModelError, ModelKind, ModelSource, load_encoder, model_kind};
 use bho_orchestrator::agents::{Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields};
 use bho_orchestrator::config::{Fault, Pipeline, Severity};
-use bho_orchestrator::reasoner::{EncoderReasoner, Form, Generator, Reasoner};
+use bho_orchestrator::reasoner::{EncoderReasoner, Entailer, Form, Generator, Reasoner};
 use serde_json::Value;
 
 use crate::cli::generation::PagesArg;
@@ -235,6 +235,10 @@ impl Reasoner for Models {
             Some(reasoner) => reasoner.embed(texts, cancel),
             None => Err(EngineError::Input("no model was loaded for this agent".into())),
         }
+    }
+
+    fn entailer(&self) -> Option<&dyn Entailer> {
+        self.main.as_ref().and_then(|reasoner| reasoner.entailer())
     }
 
     fn generator(&self) -> Option<&dyn Generator> {
