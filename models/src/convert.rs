@@ -74,6 +74,7 @@ pub struct ConvertReport {
     /// Its tensors, in file order.
     pub tensors: Vec<TensorReport>,
     /// Tensors that both networks of the file have, stored once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<String>,
     /// Tensors of the source that the model does not use.
     pub left_out: Vec<String>,
