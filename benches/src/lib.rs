@@ -153,7 +153,12 @@ pub fn ternary_network(compute: &Compute) -> BertModel {
                 .collect();
             let tiles = TernaryMatrix::pack(rows, cols, &codes).expect("three values");
             let shape = [panels, cols.div_ceil(16), 64];
-            packed.push((format!("{layer}.ternary"), "U8", json!(shape), tiles.as_bytes().to_vec()));
+            packed.push((
+                format!("{layer}.ternary"),
+                "U8",
+                json!(shape),
+                tiles.as_bytes().to_vec(),
+            ));
             continue;
         }
         let elements: usize = info.shape.iter().product();
@@ -177,7 +182,13 @@ pub fn ternary_network(compute: &Compute) -> BertModel {
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize((header.len() + 8).next_multiple_of(64) - 8, b' ');
     let file = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
-    let model = load(&name, Storage::Heap(file.into()), compute);
+    // Mapped, as files are: bytes on the heap would not begin at a cache line.
+    let path = std::env::temp_dir().join(format!("bho-ternary-{}", std::process::id()));
+    std::fs::write(&path, file).expect("a temporary file");
+    let storage = Storage::map(&path).expect("a mapping");
+    let model = load(&name, storage, compute);
+    // Where a mapped file cannot be removed, it stays.
+    let _ = std::fs::remove_file(&path);
     assert_eq!(model.precision(), "ternary");
     model
 }

@@ -8,7 +8,7 @@
 mod report;
 mod ternary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bho_engine::{CancelToken, Storage};
@@ -112,7 +112,7 @@ pub fn convert(
         package.name.clone_from(name);
     }
     if crate::decoder::is_known(&package.config) {
-        refuse_judge(&options.judge, package.weights.name())?;
+        refuse_judge(options.judge.as_deref(), package.weights.name())?;
         let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
         let metadata = metadata(package.decoder_metadata(), &inputs, options, cancel)?;
         return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
@@ -182,7 +182,7 @@ fn judge(
     let judge = Judge {
         config: package.config.clone(),
         max_tokens: package.max_tokens,
-        shared: std::collections::BTreeSet::new(),
+        shared: BTreeSet::new(),
     };
     let config = judge.check(file, config)?;
     Ok((judge, package, config))
@@ -195,7 +195,7 @@ fn refuse_quantized(weights: &Weights) -> Result<(), ModelError> {
     Ok(())
 }
 
-fn refuse_judge(judge: &Option<PathBuf>, file: &str) -> Result<(), ModelError> {
+fn refuse_judge(judge: Option<&Path>, file: &str) -> Result<(), ModelError> {
     if judge.is_some() {
         let message = "is a decoder; a judge is the second network of an encoder";
         return Err(ModelError::invalid(file, message));
@@ -228,7 +228,7 @@ fn gguf(
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<ConvertReport, ModelError> {
     let file = GgufFile::open(src)?.with_i2s_layout(options.i2s);
-    refuse_judge(&options.judge, file.name())?;
+    refuse_judge(options.judge.as_deref(), file.name())?;
     let checkpoint = GgufCheckpoint::new(file)?;
     let file = checkpoint.file();
     let (config, tokenizer) = (checkpoint.config()?, file.tokenizer()?);

@@ -30,11 +30,7 @@ struct File {
 }
 
 impl File {
-    fn new(
-        src: &Path,
-        judge: Option<PathBuf>,
-        weights: WeightFormat,
-    ) -> Result<Self, ModelError> {
+    fn new(src: &Path, judge: Option<PathBuf>, weights: WeightFormat) -> Result<Self, ModelError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.safetensors");
         let decoder = DecoderOptions { weights, ..DecoderOptions::default() };
@@ -221,15 +217,9 @@ fn two_networks_share_a_file_and_what_they_have_in_common() {
     let bytes = [&encoder, &trunk, &alone].map(|encoder| encoder.info().weight_bytes);
     assert!(bytes[1] < bytes[0] && bytes[0] < bytes[1] + bytes[2], "{bytes:?}");
     let texts = ["the old king was in the city", "a red river", ""];
-    assert_eq!(
-        encoder.embed(&texts, &never).unwrap(),
-        trunk.embed(&texts, &never).unwrap()
-    );
+    assert_eq!(encoder.embed(&texts, &never).unwrap(), trunk.embed(&texts, &never).unwrap());
     let pairs = [(texts[0], Some(texts[1])), (texts[1], None), ("", Some(""))];
-    assert_eq!(
-        encoder.classify(&pairs, &never).unwrap(),
-        alone.classify(&pairs, &never).unwrap()
-    );
+    assert_eq!(encoder.classify(&pairs, &never).unwrap(), alone.classify(&pairs, &never).unwrap());
     assert!(matches!(trunk.classify(&pairs, &never), Err(EngineError::NoHead { .. })));
     assert!(matches!(trunk.classify_pairs(&[("a", "b")], &never), Err(EngineError::NoHead { .. })));
     assert!(matches!(encoder.tag(&["a"], &never), Err(EngineError::NoHead { .. })));
@@ -338,7 +328,9 @@ fn networks_that_do_not_go_together_are_refused() {
     let rows = File::new(&trunk, None, WeightFormat::TernaryRows).map(drop).unwrap_err();
     assert!(rows.to_string().contains("not trained for a scale a row"), "{rows}");
     // Without a word in the config, both are accepted.
-    let free = changed(&trunk, "config.json", |c| drop(c.as_object_mut().unwrap().remove("ternary_scale")));
+    let free = changed(&trunk, "config.json", |c| {
+        drop(c.as_object_mut().unwrap().remove("ternary_scale"))
+    });
     for format in [WeightFormat::Ternary, WeightFormat::TernaryRows] {
         File::new(free.path(), None, format).unwrap().encoder();
     }

@@ -32,7 +32,7 @@ pub(crate) const CASES: [&str; 3] = ["h36_gelu_new", "seqcls_3", "tokcls_5"];
 pub(crate) const PAIR: &str = "ternary_pair";
 
 /// Files that `bho convert` makes of them.
-pub(crate) const FILES: [&str; 4] = [CASES[0], CASES[1], CASES[2], PAIR];
+pub(crate) const MODELS: [&str; 4] = [CASES[0], CASES[1], CASES[2], PAIR];
 
 pub(crate) fn folder(case: &str) -> PathBuf {
     golden(&format!("bert/{case}"))
@@ -54,9 +54,9 @@ pub(crate) fn converted(case: &str) -> File {
             convert(&source, &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();
             std::fs::read(&path).unwrap()
         };
-        FILES.iter().map(convert).collect()
+        MODELS.iter().map(convert).collect()
     });
-    File::parse(&files[FILES.iter().position(|c| *c == case).unwrap()])
+    File::parse(&files[MODELS.iter().position(|c| *c == case).unwrap()])
 }
 
 pub(crate) fn small() -> File {

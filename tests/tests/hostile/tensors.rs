@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Tensors that are missing, of another type, or full of values that no model has.
 
-use crate::file::{FILES, File, PAIR, Tensor, converted, small};
+use crate::file::{MODELS, File, PAIR, Tensor, converted, small};
 use crate::{refused, survives};
 
 const DTYPES: [(&str, usize); 12] = [
@@ -30,7 +30,7 @@ fn all(file: &File) -> impl Iterator<Item = (&File, usize)> {
 
 #[test]
 fn each_missing_tensor_is_named() {
-    for case in FILES {
+    for case in MODELS {
         let file = converted(case);
         for (i, tensor) in file.tensors.iter().enumerate() {
             // Without its first table, the checkpoint's prefix cannot be told either.
@@ -86,7 +86,7 @@ fn each_tensor_of_another_shape_is_named() {
 
 #[test]
 fn values_that_are_not_finite_are_named() {
-    for case in FILES {
+    for case in MODELS {
         let file = converted(case);
         for (i, tensor) in file.tensors.iter().enumerate().filter(|(_, t)| t.dtype == "F32") {
             for value in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -99,7 +99,7 @@ fn values_that_are_not_finite_are_named() {
 
 #[test]
 fn absurd_but_finite_values_run_without_a_panic() {
-    for case in FILES {
+    for case in MODELS {
         let file = converted(case);
         for value in [f32::MAX, f32::MIN, 1e30, 1e-45, 0.0, -0.0, -1.0] {
             for (i, tensor) in file.tensors.iter().enumerate().filter(|(_, t)| t.dtype == "F32") {

@@ -66,7 +66,8 @@ pub(crate) fn run(
     tick: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Report, Failure> {
     let name = &package.name;
-    let config = BertConfig::from_json(package.weights.name(), &package.config).map_err(models::failure)?;
+    let config =
+        BertConfig::from_json(package.weights.name(), &package.config).map_err(models::failure)?;
     if let Some(tokens) = tokens.iter().find(|tokens| **tokens > config.positions) {
         let message = format!(
             "--tokens: {name} reads up to {} tokens at once, not {tokens}",

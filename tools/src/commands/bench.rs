@@ -82,9 +82,10 @@ pub(crate) fn encoder(args: &BenchEncoderArgs) -> Result<Exit, Failure> {
         Some(model) => bho_models::Package::open(&crate::models::file(model)?)
             .map_err(crate::models::failure)?,
     };
-    let report = encoder::run(&package, &isas, &tokens, &threads, &cancel, &mut |what, done, total| {
-        advance(&bar, what, done, total);
-    });
+    let report =
+        encoder::run(&package, &isas, &tokens, &threads, &cancel, &mut |what, done, total| {
+            advance(&bar, what, done, total);
+        });
     bar.finish_and_clear();
     let report = report?;
     print(args.json, &report, |style| describe_encoder(&report, style))?;

@@ -68,7 +68,10 @@ fn facts(found: &Inspection, verbose: bool, style: &Style) -> String {
         fact("judge", format!("{class}: {}", judge.labels.join(", ")));
         for (key, value) in &judge.config {
             if found.config.get(key) != Some(value) {
-                fact(&format!("judge {key}"), clipped(value.to_string().trim_matches('"'), verbose));
+                fact(
+                    &format!("judge {key}"),
+                    clipped(value.to_string().trim_matches('"'), verbose),
+                );
             }
         }
         let shared = output::count(judge.shared, "tensor");
