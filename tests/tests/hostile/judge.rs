@@ -106,9 +106,7 @@ fn shared_names_must_be_tensors_that_fit() {
     })));
     // Sharing a layer of the same shape is another model, but one that runs.
     let layer = "encoder.layer.0.attention.self.query.ternary";
-    let own = position(&file, &format!("judge.{layer}"));
-    let shared = file.clone().with_json(SHARED, |list| {
-        list.as_array_mut().unwrap().push(layer.into());
-    });
-    assert!(survives(&File::parse(&shared).with(|f| drop(f.tensors.remove(own)))));
+    let shared = File::parse(&with(&|list| list.push(layer.into())));
+    let own = position(&shared, &format!("judge.{layer}"));
+    assert!(survives(&shared.with(|f| drop(f.tensors.remove(own)))));
 }

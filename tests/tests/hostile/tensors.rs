@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Tensors that are missing, of another type, or full of values that no model has.
 
-use crate::file::{MODELS, File, PAIR, Tensor, converted, small};
+use crate::file::{File, MODELS, PAIR, Tensor, converted, small};
 use crate::{refused, survives};
 
 const DTYPES: [(&str, usize); 12] = [

@@ -146,7 +146,7 @@ pub(crate) enum HeadPrecision {
 pub(crate) enum Precision {
     /// 8 bits with a scale per row
     Int8,
-    /// -1, 0 or +1 times a scale, of the matrix or as ternary_scale in an encoder's config says
+    /// -1, 0 or +1 times a scale; of encoders, as ternary_scale in the config says
     Ternary,
     /// decoders: as they are, in single precision
     F32,
