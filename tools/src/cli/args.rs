@@ -390,7 +390,7 @@ backends and numbers of threads must give the same vectors.";
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_ENCODER_EXAMPLES)]
 pub(crate) struct BenchEncoderArgs {
-    /// BERT encoder to time, a file or a model of the store; its first network [default: the bundled one]
+    /// Encoder to time, a BERT file or model name [default: the bundled one]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
     pub(crate) model: Option<PathBuf>,
 

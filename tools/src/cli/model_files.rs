@@ -17,7 +17,8 @@ Examples:
 SRC is a directory with config.json, tokenizer files and safetensors (one file or several), or a GGUF
 file. The result is one file with packed weights, configuration, tokenizer and chat template inside,
 which runs where it is mapped; it appears under its name only when it is whole. Ctrl-C leaves nothing
-behind. Encoders (BERT) become int8; decoders (BitNet, Llama) keep ternary weights as they are.";
+behind. Encoders (BERT) become int8, or ternary if trained for it; decoders keep
+ternary weights as they are.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
