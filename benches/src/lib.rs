@@ -135,7 +135,7 @@ pub fn ternary_network(compute: &Compute) -> BertModel {
     for (tensor, info) in weights.tensors() {
         let bytes = weights.bytes(tensor).expect("a tensor");
         let layer = tensor.strip_suffix(".weight");
-        if let (Some(layer), [panels, _, lanes, _]) = (layer, info.shape[..]) {
+        if let (Some(layer), &[panels, _, lanes, _]) = (layer, &info.shape[..]) {
             let bias = weights.tensor(&format!("{layer}.bias")).expect("a bias");
             let (rows, cols) = (bias.shape[0], bytes.len() / (panels * lanes));
             let int8 = Int8View::new(rows, cols, bytes.as_bytes()).expect("int8 blocks").unpack();
