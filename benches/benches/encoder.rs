@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! The bundled encoder: forward passes of exact token counts, real texts, and a batch.
+//! The bundled encoder: forward passes of exact token counts, in int8 and in ternary, real texts, and a batch.
 //!
 //! `tools/peers/encoder_table.py` reads the ids that end in `t{threads}/{tokens}` and sets them
 //! beside onnxruntime's: ready token ids in, one pooled vector out, batch 1.
 
 use std::time::Duration;
 
-use bho_benches::{Random, bundled, criterion, network, prose, sentences};
+use bho_benches::{Random, bundled, criterion, network, prose, sentences, ternary_network};
 use bho_engine::{CancelToken, Compute};
 use bho_models::bert::{BertModel, TokenSequence};
 use bho_models::load_encoder;
@@ -88,6 +88,22 @@ fn main() {
             group.throughput(Throughput::Bytes(texts.iter().map(|t| t.len() as u64).sum()));
             group.bench_function(format!("{name}/t{threads}"), |b| {
                 b.iter(|| encoder.embed(texts, &never));
+            });
+        }
+    }
+    group.finish();
+
+    // The same shape with ternary layers; what its vectors mean does not matter here.
+    let one_thread = ternary_network(&Compute::new(1).expect("kernels"));
+    let mut group = c.benchmark_group("encoder/minilm-ternary");
+    for threads in THREADS {
+        let model = ternary_network(&Compute::new(threads).expect("threads"));
+        for tokens in [16, 64, 128, 256] {
+            let input = [sequence(&model, tokens)];
+            assert_eq!(forward(&model, &input), forward(&one_thread, &input), "{threads} threads");
+            group.throughput(Throughput::Elements(tokens as u64));
+            group.bench_function(BenchmarkId::new(format!("t{threads}"), tokens), |b| {
+                b.iter(|| forward(&model, &input));
             });
         }
     }

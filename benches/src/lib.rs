@@ -19,10 +19,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bho_engine::{Compute, Storage};
+use bho_kernels::{Int8View, TernaryMatrix};
 use bho_models::bert::{BertConfig, BertModel};
-use bho_models::{ModelSource, ModelStore, Package};
+use bho_models::{ModelSource, ModelStore, Package, Weights};
 use criterion::Criterion;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// Name of the bundled model.
 pub const MINILM: &str = "minilm-l6-int8";
@@ -117,8 +118,88 @@ pub fn bundled() -> ModelSource {
 /// # Panics
 /// When the model does not load.
 pub fn network(compute: &Compute) -> BertModel {
+    let (name, bytes) = bundled_bytes();
+    load(&name, Storage::Static(bytes), compute)
+}
+
+/// The bundled model with its linear layers rounded to three values, a scale a row: as large and as fast as
+/// a ternary model of its shape, and as good as none.
+///
+/// # Panics
+/// When the model does not load.
+pub fn ternary_network(compute: &Compute) -> BertModel {
+    let (name, bytes) = bundled_bytes();
+    let weights = Weights::parse(&name, Storage::Static(bytes)).expect("a model file");
+    let (mut header, mut packed, mut rest) = (Map::new(), Vec::new(), Vec::new());
+    header.insert("__metadata__".into(), json!(weights.metadata()));
+    for (tensor, info) in weights.tensors() {
+        let bytes = weights.bytes(tensor).expect("a tensor");
+        let layer = tensor.strip_suffix(".weight");
+        if let (Some(layer), &[panels, _, lanes, _]) = (layer, &info.shape[..]) {
+            let bias = weights.tensor(&format!("{layer}.bias")).expect("a bias");
+            let (rows, cols) = (bias.shape[0], bytes.len() / (panels * lanes));
+            let int8 = Int8View::new(rows, cols, bytes.as_bytes()).expect("int8 blocks").unpack();
+            let codes: Vec<i8> = int8
+                .chunks_exact(cols)
+                .flat_map(|row| {
+                    let sum: i32 = row.iter().map(|w| i32::from(w.unsigned_abs())).sum();
+                    // Beyond half the mean of a row, a weight is not 0.
+                    let code = move |&w: &i8| match 2 * i32::from(w.unsigned_abs()) * cols as i32 {
+                        twice if twice > sum => w.signum(),
+                        _ => 0,
+                    };
+                    row.iter().map(code)
+                })
+                .collect();
+            let tiles = TernaryMatrix::pack(rows, cols, &codes).expect("three values");
+            let shape = [panels, cols.div_ceil(16), 64];
+            packed.push((
+                format!("{layer}.ternary"),
+                "U8",
+                json!(shape),
+                tiles.as_bytes().to_vec(),
+            ));
+            continue;
+        }
+        let elements: usize = info.shape.iter().product();
+        let dtype = if bytes.len() == elements { "I8" } else { "F32" };
+        let of_layer = tensor.ends_with(".dense.weight_scale") || tensor.contains(".self.");
+        let tensor = match tensor.strip_suffix(".weight_scale") {
+            Some(layer) if of_layer => format!("{layer}.scale"),
+            _ => tensor.clone(),
+        };
+        rest.push((tensor, dtype, json!(info.shape), bytes.as_bytes().to_vec()));
+    }
+    let mut data = Vec::new();
+    // What kernels read in place comes first, aligned; floats before bytes.
+    rest.sort_by_key(|(_, dtype, ..)| *dtype != "F32");
+    for (tensor, dtype, shape, bytes) in packed.into_iter().chain(rest) {
+        let from = data.len();
+        data.extend(bytes);
+        let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [from, data.len()] });
+        header.insert(tensor, entry);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize((header.len() + 8).next_multiple_of(64) - 8, b' ');
+    let file = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
+    // Mapped, as files are: bytes on the heap would not begin at a cache line.
+    let path = std::env::temp_dir().join(format!("bho-ternary-{}", std::process::id()));
+    std::fs::write(&path, file).expect("a temporary file");
+    let storage = Storage::map(&path).expect("a mapping");
+    let model = load(&name, storage, compute);
+    // Where a mapped file cannot be removed, it stays.
+    let _ = std::fs::remove_file(&path);
+    assert_eq!(model.precision(), "ternary");
+    model
+}
+
+fn bundled_bytes() -> (String, &'static [u8]) {
     let ModelSource::Bundled { name, bytes, .. } = bundled() else { panic!("not bundled") };
-    let package = Package::from_storage(&name, Storage::Static(bytes)).expect("a model file");
-    let config = BertConfig::from_json(&name, &package.config).expect("a BERT config");
+    (name, bytes)
+}
+
+fn load(name: &str, storage: Storage, compute: &Compute) -> BertModel {
+    let package = Package::from_storage(name, storage).expect("a model file");
+    let config = BertConfig::from_json(name, &package.config).expect("a BERT config");
     BertModel::load(config, &package.weights, compute).expect("all tensors")
 }

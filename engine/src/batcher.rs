@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::control::CancelToken;
-use crate::encoder::{Classification, Embedding, Encoder, ModelInfo, TokenLabel, WindowScores};
+use crate::encoder::{
+    Classification, Embedding, Encoder, ModelInfo, PairScores, TokenLabel, WindowScores,
+};
 use crate::error::EngineError;
 
 /// Texts merged into one forward pass at most.
@@ -77,6 +79,10 @@ impl Encoder for BatchedEncoder {
         self.inner.labels()
     }
 
+    fn pair_labels(&self) -> &[String] {
+        self.inner.pair_labels()
+    }
+
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         cancel.check()?;
         let (reply, answer) = sync_channel(1);
@@ -114,6 +120,14 @@ impl Encoder for BatchedEncoder {
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
         self.inner.classify(texts, cancel)
+    }
+
+    fn classify_pairs(
+        &self,
+        pairs: &[(&str, &str)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<PairScores>, EngineError> {
+        self.inner.classify_pairs(pairs, cancel)
     }
 
     fn classify_windows(

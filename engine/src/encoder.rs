@@ -70,6 +70,16 @@ pub struct WindowScores {
     pub labels: Vec<LabelScore>,
 }
 
+/// What a model says of a pair of texts, window by window of the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PairScores {
+    /// Each window of the first text, in order, read together with the second; one for a first text
+    /// without tokens. Spans are bytes of the first text.
+    pub windows: Vec<WindowScores>,
+    /// Tokens of the first text; as truncated count those of either that no window covered.
+    pub coverage: Coverage,
+}
+
 /// One label with its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelScore {
@@ -111,13 +121,23 @@ pub trait Encoder: Send + Sync {
         &[]
     }
 
+    /// Labels of a head for pairs of texts, in the order of [`PairScores`]; none without one.
+    ///
+    /// A model that does not say what its head is for has one if its labels are those of natural language
+    /// inference: entailment, neutral and contradiction, in any order and case.
+    fn pair_labels(&self) -> &[String] {
+        let labels = self.labels();
+        if is_inference(labels) { labels } else { &[] }
+    }
+
     /// Embeds each text: pooled as the model says (mean by default), L2-normalised.
     ///
     /// # Errors
     /// [`EngineError::Cancelled`], or a tokenizer failure.
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError>;
 
-    /// Classifies each text, or pair of texts, with the model's sequence-classification head.
+    /// Classifies each text, or pair of texts, with the model's sequence-classification head. Probabilities
+    /// of a long text's windows are averaged; see [`Encoder::classify_pairs`] for those of pairs.
     ///
     /// # Errors
     /// [`EngineError::NoHead`] when the model has none; else as [`Encoder::embed`].
@@ -126,6 +146,23 @@ pub trait Encoder: Send + Sync {
         texts: &[(&str, Option<&str>)],
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError>;
+
+    /// Classifies pairs of texts, such as a premise and a hypothesis: the second text is kept whole as far
+    /// as a quarter of the window is left for the first, which is read in windows. How the windows' scores
+    /// become one verdict is the caller's: one window that contradicts may outweigh many neutral ones.
+    ///
+    /// # Errors
+    /// [`EngineError::NoHead`] when the model has no sequence-classification head; else as
+    /// [`Encoder::embed`].
+    fn classify_pairs(
+        &self,
+        pairs: &[(&str, &str)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<PairScores>, EngineError> {
+        let _ = (pairs, cancel);
+        let (model, available) = (self.info().name.clone(), "none for pairs of texts".into());
+        Err(EngineError::NoHead { model, head: "sequence classification", available })
+    }
 
     /// Classifies each window of a text by itself, in order; a text without tokens has none. What one
     /// window shows is not averaged away by the rest of a long text, as [`Encoder::classify`] would.
@@ -148,4 +185,12 @@ pub trait Encoder: Send + Sync {
         texts: &[&str],
         cancel: &CancelToken,
     ) -> Result<Vec<Vec<TokenLabel>>, EngineError>;
+}
+
+/// Whether these are the labels of natural language inference, in any order and case: entailment, neutral
+/// and contradiction.
+pub fn is_inference(labels: &[String]) -> bool {
+    let mut names: Vec<_> = labels.iter().map(|label| label.to_lowercase()).collect();
+    names.sort_unstable();
+    names == ["contradiction", "entailment", "neutral"]
 }

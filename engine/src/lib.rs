@@ -26,7 +26,8 @@ pub use batcher::BatchedEncoder;
 pub use compute::Compute;
 pub use control::{CancelToken, Cancelled};
 pub use encoder::{
-    Classification, Coverage, Embedding, Encoder, LabelScore, ModelInfo, TokenLabel, WindowScores,
+    Classification, Coverage, Embedding, Encoder, LabelScore, ModelInfo, PairScores, TokenLabel,
+    WindowScores, is_inference,
 };
 pub use error::EngineError;
 pub use huge::{HUGE_PAGE, PageArena, Pages};

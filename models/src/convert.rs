@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! A Hugging Face folder to one int8 file: weights quantized and packed, config, tokenizer and
-//! provenance in the metadata.
+//! A Hugging Face folder to one file: weights quantized and packed, config, tokenizer and provenance in
+//! the metadata.
 //!
-//! Memory: the source's mapping, one tensor as floats, and what comes last in the file (scales,
-//! vectors, int8 embedding tables); packed matrices go straight out. The result is written under a
-//! temporary name and renamed when it is whole. The same inputs and options give the same bytes.
+//! The result is written under a temporary name and renamed when it is whole. The same inputs and options
+//! give the same bytes.
 
 mod report;
+mod ternary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bho_engine::{CancelToken, Storage};
-use bho_kernels::{I2sLayout, Int8Matrix};
+use bho_kernels::I2sLayout;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
-use crate::decoder::{DecoderOptions, WeightFormat};
+use crate::bert::{BertConfig, Conversion, Network};
+use crate::decoder::DecoderOptions;
 use crate::error::ModelError;
 use crate::gguf::{GgufCheckpoint, GgufFile};
-use crate::package::{Package, keys};
+use crate::package::{Judge, Package, keys, same_tokenizer};
 use crate::source::Source;
-use crate::weights::{TensorPlan, Weights, Writer};
+use crate::weights::Weights;
 
 pub(crate) use report::Rounding;
 pub use report::TensorReport;
+pub(crate) use ternary::{AbsMean, ternarize};
 
 /// What to record about the source, and whether to replace an existing file.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +44,11 @@ pub struct ConvertOptions {
     pub force: bool,
     /// Of GGUF files: which machine quantized I2_S tensors, as the files do not say.
     pub i2s: I2sLayout,
-    /// Of decoders: how weights, head and embeddings are stored.
+    /// Of decoders: how weights, head and embeddings are stored; its `weights` is for encoders, too.
     pub decoder: DecoderOptions,
+    /// Of encoders: a checkpoint with a sequence head and the same tokenizer, which becomes the file's
+    /// second network.
+    pub judge: Option<PathBuf>,
 }
 
 /// How far a conversion is.
@@ -69,21 +73,18 @@ pub struct ConvertReport {
     pub sha256: String,
     /// Its tensors, in file order.
     pub tensors: Vec<TensorReport>,
+    /// Tensors that both networks of the file have, stored once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
     /// Tensors of the source that the model does not use.
     pub left_out: Vec<String>,
 }
 
-/// One tensor's result, planned before it is computed.
-struct Item {
-    source: String,
-    kind: TensorKind,
-    plans: Vec<TensorPlan>,
-}
-
-/// Converts the float checkpoint in `src` to the int8 file `dst`.
+/// Converts the float checkpoint in `src` to the file `dst`.
 ///
-/// Linear layers become int8 with a scale per output row, packed as the kernels read them;
-/// embedding tables int8 with a scale per row; the rest f32.
+/// Of an encoder, linear layers become int8 with a scale per output row, or ternary as its config's
+/// `ternary_scale` says (a scale for a matrix without one), packed as the kernels read them; embedding
+/// tables int8 with a scale per row; the rest f32.
 ///
 /// # Errors
 /// Naming the file or tensor at fault; [`ModelError::Cancelled`]. Nothing is then left under `dst`
@@ -111,72 +112,95 @@ pub fn convert(
         package.name.clone_from(name);
     }
     if crate::decoder::is_known(&package.config) {
+        refuse_judge(options.judge.as_deref(), package.weights.name())?;
         let inputs: Vec<_> = checkpoint.files().iter().map(Weights::storage).collect();
         let metadata = metadata(package.decoder_metadata(), &inputs, options, cancel)?;
         return decoder(&package.config, &checkpoint, &metadata, dst, options, cancel, progress);
     }
-    if !matches!(options.decoder.weights, WeightFormat::Int8 | WeightFormat::F32) {
-        let message = "ternary weights are for decoders; an encoder becomes int8";
-        return Err(ModelError::invalid(package.weights.name(), message));
-    }
     crate::load::architecture(&package)?;
-    let config = BertConfig::from_json(package.weights.name(), &package.config)?;
-    let weights = package.weights.clone();
+    encoder(&package, dst, options, cancel, progress)
+}
+
+/// An encoder's checkpoint, or two, to one file.
+fn encoder(
+    package: &Package,
+    dst: &Path,
+    options: &ConvertOptions,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(&Progress<'_>),
+) -> Result<ConvertReport, ModelError> {
+    let file = package.weights.name();
+    let config = BertConfig::from_json(file, &package.config)?;
+    refuse_quantized(&package.weights)?;
+    let second = match &options.judge {
+        None => None,
+        Some(path) => Some(judge(path, package, &config, dst)?),
+    };
+    let asked = options.decoder.weights;
+    let mut networks = vec![Network::new(&config, &package.weights, asked)?];
+    if let Some((_, judge, config)) = &second {
+        networks.push(Network::new(config, &judge.weights, asked)?);
+    }
+    let conversion = Conversion::plan(&networks)?;
+    let mut metadata = metadata(package.metadata(), &[package.weights.storage()], options, cancel)?;
+    if let Some((judge, package, _)) = &second {
+        let judge = Judge { shared: conversion.shared().clone(), ..judge.clone() };
+        metadata.extend(judge.metadata());
+        let sum = sha256(package.weights.storage(), cancel)?;
+        metadata.insert(keys::JUDGE_SOURCE_SHA256.to_owned(), sum);
+    }
+    conversion.write(&metadata, (dst, options.force), cancel, progress)
+}
+
+/// The checkpoint at `path` as the second network of `first`.
+fn judge(
+    path: &Path,
+    first: &Package,
+    config: &BertConfig,
+    dst: &Path,
+) -> Result<(Judge, Package, BertConfig), ModelError> {
+    let package = Package::open(path)?;
+    let file = package.weights.name();
+    refuse_source(dst, [Path::new(file)])?;
+    let kind = package.config.get("model_type").and_then(Value::as_str).unwrap_or_default();
+    if kind != "bert" {
+        let message = format!("config: model_type {kind:?}; a judge is accepted of: bert");
+        return Err(ModelError::invalid(file, message));
+    }
+    refuse_quantized(&package.weights)?;
+    let same = match (&package.tokenizer, &first.tokenizer) {
+        (Some(own), Some(other)) => same_tokenizer(own, other),
+        _ => false,
+    };
+    if !same {
+        let message = format!(
+            "its tokenizer is not that of {}; two networks of a file read the same tokens",
+            first.weights.name()
+        );
+        return Err(ModelError::invalid(file, message));
+    }
+    let judge = Judge {
+        config: package.config.clone(),
+        max_tokens: package.max_tokens,
+        shared: BTreeSet::new(),
+    };
+    let config = judge.check(file, config)?;
+    Ok((judge, package, config))
+}
+
+fn refuse_quantized(weights: &Weights) -> Result<(), ModelError> {
     if weights.tensors().values().any(|t| t.dtype == safetensors::Dtype::U8) {
         return Err(ModelError::invalid(weights.name(), "is quantized already"));
     }
-    let mut items = plan(&config, &weights)?;
-    // Packed matrices first: each is a multiple of 64 bytes, so all of them stay aligned.
-    items.sort_by_key(|i| match i.kind {
-        TensorKind::Linear { .. } => 0,
-        TensorKind::Vector { .. } | TensorKind::Float { .. } => 1,
-        TensorKind::Table { .. } => 2,
-    });
-    let metadata = metadata(package.metadata(), &[weights.storage()], options, cancel)?;
-    // Scales are f32 and follow the packed matrices, bytes come last: everything stays aligned.
-    let mut plans: Vec<_> = items.iter().flat_map(|i| i.plans.clone()).collect();
-    plans.sort_by_key(|p| match p.dtype {
-        "U8" => 0,
-        "F32" => 1,
-        _ => 2,
-    });
-    let mut writer = Writer::create(dst, &metadata, plans.clone())?;
-    let total = items.iter().map(|i| source_bytes(&weights, i)).sum();
-    let (mut done, mut reports) = (0, Vec::new());
-    // Small results (scales, vectors) wait for their turn in the file; big ones go straight out.
-    let mut waiting = Vec::new();
-    for item in &items {
-        if cancel.is_cancelled() {
-            return Err(ModelError::Cancelled);
-        }
-        progress(&Progress { tensor: &item.source, done, total });
-        let (parts, report) = quantize(&weights, item)?;
-        for (plan, data) in item.plans.iter().zip(parts) {
-            if plan.dtype == "U8" {
-                writer.tensor(&plan.name, &data)?;
-            } else {
-                waiting.push((plan.name.clone(), data));
-            }
-        }
-        reports.push(report);
-        done += source_bytes(&weights, item);
+    Ok(())
+}
+
+fn refuse_judge(judge: Option<&Path>, file: &str) -> Result<(), ModelError> {
+    if judge.is_some() {
+        let message = "is a decoder; a judge is the second network of an encoder";
+        return Err(ModelError::invalid(file, message));
     }
-    for plan in plans.iter().filter(|p| p.dtype != "U8") {
-        if let Some(i) = waiting.iter().position(|(name, _)| *name == plan.name) {
-            let (name, data) = waiting.swap_remove(i);
-            writer.tensor(&name, &data)?;
-        }
-    }
-    // Until the file has its name, a stop leaves nothing.
-    if cancel.is_cancelled() {
-        return Err(ModelError::Cancelled);
-    }
-    let (bytes, sha256) = writer.finish(options.force)?;
-    progress(&Progress { tensor: "", done: total, total });
-    let used: Vec<_> = items.iter().map(|i| i.source.as_str()).collect();
-    let left_out =
-        weights.tensors().keys().filter(|n| !used.contains(&n.as_str())).cloned().collect();
-    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors: reports, left_out })
+    Ok(())
 }
 
 /// A conversion that replaced what it reads would leave nothing to try again from.
@@ -204,6 +228,7 @@ fn gguf(
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> Result<ConvertReport, ModelError> {
     let file = GgufFile::open(src)?.with_i2s_layout(options.i2s);
+    refuse_judge(options.judge.as_deref(), file.name())?;
     let checkpoint = GgufCheckpoint::new(file)?;
     let file = checkpoint.file();
     let (config, tokenizer) = (checkpoint.config()?, file.tokenizer()?);
@@ -244,7 +269,8 @@ fn decoder(
         cancel,
         progress,
     )?;
-    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, left_out })
+    let shared = Vec::new();
+    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, shared, left_out })
 }
 
 /// What goes into the file beside tensors: config, tokenizer, and provenance, which is added here.
@@ -284,71 +310,4 @@ pub(crate) fn sha256(file: &Storage, cancel: &CancelToken) -> Result<String, Mod
         at += chunk.len();
     }
     Ok(crate::hex(&hash.finalize()))
-}
-
-fn source_bytes(weights: &Weights, item: &Item) -> u64 {
-    weights.tensors().get(&item.source).map_or(0, |t| t.bytes() as u64)
-}
-
-/// Decides every tensor of the result, and checks every tensor of the source, before any work.
-fn plan(config: &BertConfig, weights: &Weights) -> Result<Vec<Item>, ModelError> {
-    let prefix = find_prefix(weights);
-    let mut items = Vec::new();
-    for spec in tensor_specs(config) {
-        let source = spec.name_in(weights, &prefix);
-        let tensor = weights.tensor(&source)?;
-        let (expected, dtype, packed, scale) = match spec.kind {
-            TensorKind::Linear { rows, cols } => {
-                (vec![rows, cols], "U8", packed_shape(rows, cols), Some(rows))
-            }
-            TensorKind::Table { rows, dim } => (vec![rows, dim], "I8", vec![rows, dim], Some(rows)),
-            TensorKind::Float { rows, cols } => (vec![rows, cols], "F32", vec![rows, cols], None),
-            TensorKind::Vector { len } => (vec![len], "F32", vec![len], None),
-        };
-        if tensor.shape != expected {
-            let message = format!("expected shape {expected:?}, found {:?}", tensor.shape);
-            return Err(weights.error(&source, message));
-        }
-        let size = if dtype == "F32" { 4 } else { 1 };
-        let bytes = packed.iter().product::<usize>() * size;
-        let name = spec.name.clone();
-        let mut plans = vec![TensorPlan { name, dtype, shape: packed, bytes }];
-        if let Some(rows) = scale {
-            let name = format!("{}_scale", spec.name);
-            plans.push(TensorPlan { name, dtype: "F32", shape: vec![rows], bytes: rows * 4 });
-        }
-        items.push(Item { source, kind: spec.kind, plans });
-    }
-    Ok(items)
-}
-
-/// The bytes of each planned tensor of one item, with its error.
-fn quantize(weights: &Weights, item: &Item) -> Result<(Vec<Vec<u8>>, TensorReport), ModelError> {
-    let shape = weights.tensor(&item.source)?.shape.clone();
-    let values = weights.floats(&item.source, &shape)?;
-    let name = item.plans[0].name.clone();
-    let dtype = item.plans[0].dtype;
-    let bad = |e: bho_kernels::KernelError| weights.error(&item.source, e.to_string());
-    let mut error = Rounding::default();
-    let parts = match item.kind {
-        TensorKind::Linear { rows, cols } | TensorKind::Table { rows, dim: cols } => {
-            let (packed, scales) = Int8Matrix::quantize(rows, cols, &values).map_err(bad)?;
-            let back = packed.view().unpack();
-            error.add_rows(&values, &back, &scales);
-            let codes = match item.kind {
-                TensorKind::Table { .. } => back.iter().map(|&v| v as u8).collect(),
-                _ => packed.as_bytes().to_vec(),
-            };
-            vec![codes, f32_bytes(&scales)]
-        }
-        TensorKind::Float { .. } | TensorKind::Vector { .. } => {
-            error.add(&values, values.iter().copied());
-            vec![f32_bytes(&values)]
-        }
-    };
-    Ok((parts, TensorReport::new(&name, shape, dtype, Some(error))))
-}
-
-fn f32_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }

@@ -31,14 +31,14 @@ pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
 pub use inspect::{
-    Audit, Finding, InspectedMemory, InspectedTokenizer, Inspection, Severity, TensorInfo, audit,
-    inspect,
+    Audit, Finding, InspectedJudge, InspectedMemory, InspectedTokenizer, Inspection, Severity,
+    TensorInfo, audit, inspect,
 };
 pub use load::{
     ModelKind, ModelSource, load_encoder, load_encoder_with_tokenizer, load_prompted_encoder,
     model_kind,
 };
-pub use package::{Package, Pooling, Prompts};
+pub use package::{Judge, Package, Pooling, Prompts};
 pub use store::{ModelEntry, ModelStore};
 pub use tokenizer::{TextTokenizer, Tokens};
 pub use weights::{Tensor, Weights};

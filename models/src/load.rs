@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bho_engine::{
-    CancelToken, Classification, Compute, Embedding, Encoder, EngineError, ModelInfo, Storage,
-    TokenLabel, WindowScores,
+    CancelToken, Classification, Compute, Embedding, Encoder, EngineError, ModelInfo, PairScores,
+    Storage, TokenLabel, WindowScores,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -185,6 +185,10 @@ impl Encoder for Prompted {
         self.encoder.labels()
     }
 
+    fn pair_labels(&self) -> &[String] {
+        self.encoder.pair_labels()
+    }
+
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         let texts: Vec<_> = texts.iter().map(|text| format!("{}{text}", self.prompt)).collect();
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
@@ -197,6 +201,14 @@ impl Encoder for Prompted {
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
         self.encoder.classify(texts, cancel)
+    }
+
+    fn classify_pairs(
+        &self,
+        pairs: &[(&str, &str)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<PairScores>, EngineError> {
+        self.encoder.classify_pairs(pairs, cancel)
     }
 
     fn classify_windows(

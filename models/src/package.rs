@@ -4,6 +4,7 @@
 //! Read from one file that `bho convert` wrote (everything rides in the safetensors metadata), or
 //! from a Hugging Face folder.
 
+mod judge;
 mod sentence;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::source::Checkpoint;
 use crate::weights::Weights;
 use sentence::modules;
 
+pub use judge::Judge;
+pub(crate) use judge::same_tokenizer;
 pub use sentence::Prompts;
 
 /// Metadata keys of a file that `bho convert` wrote.
@@ -33,6 +36,14 @@ pub(crate) mod keys {
     pub(crate) const PROMPTS: &str = "bho.prompts";
     /// Tokens of a window, special ones included.
     pub(crate) const MAX_TOKENS: &str = "bho.max_tokens";
+    /// `config.json` of a second network, verbatim; what follows is of it, too.
+    pub(crate) const JUDGE_CONFIG: &str = "bho.judge.config";
+    /// Names of the first network's tensors that are also its own, as a JSON array.
+    pub(crate) const JUDGE_SHARED: &str = "bho.judge.shared";
+    /// Tokens of its window, special ones included.
+    pub(crate) const JUDGE_MAX_TOKENS: &str = "bho.judge.max_tokens";
+    /// sha256 of its source.
+    pub(crate) const JUDGE_SOURCE_SHA256: &str = "bho.judge.source_sha256";
     /// Name of the model.
     pub(crate) const NAME: &str = "bho.name";
     /// The chat template, as Jinja.
@@ -98,6 +109,8 @@ pub struct Package {
     pub prompts: Prompts,
     /// Tokens of a window, if the model says.
     pub max_tokens: Option<usize>,
+    /// A second network, which judges pairs of texts.
+    pub judge: Option<Judge>,
     /// How messages become a prompt, as Jinja.
     pub chat_template: Option<String>,
     /// `tokenizer_config.json`, without the chat template; null without one.
@@ -163,14 +176,8 @@ impl Package {
                 Prompts::read(&name, parse_json(&name, text)?)?
             }
         };
-        let max_tokens = meta
-            .get(keys::MAX_TOKENS)
-            .map(|v| {
-                v.parse().map_err(|_| {
-                    ModelError::invalid(&file, format!("{} is not a number", keys::MAX_TOKENS))
-                })
-            })
-            .transpose()?;
+        let max_tokens = number(&file, meta, keys::MAX_TOKENS)?;
+        let judge = Judge::read(&file, meta)?;
         let name = meta.get(keys::NAME).cloned().unwrap_or_else(|| name.to_owned());
         let json = |key: &str| match meta.get(key) {
             Some(text) => parse_json(&format!("{file}: {key}"), text),
@@ -186,6 +193,7 @@ impl Package {
             pooling,
             prompts,
             max_tokens,
+            judge,
             chat_template,
             tokenizer_config,
             generation,
@@ -258,6 +266,7 @@ impl Package {
             pooling,
             prompts,
             max_tokens,
+            judge: None,
             chat_template,
             tokenizer_config,
             generation,
@@ -299,6 +308,18 @@ impl Package {
         }
         meta
     }
+}
+
+/// A number in the metadata, if it is there.
+fn number(
+    file: &str,
+    meta: &BTreeMap<String, String>,
+    key: &str,
+) -> Result<Option<usize>, ModelError> {
+    let read = |text: &String| {
+        text.parse().map_err(|_| ModelError::invalid(file, format!("{key} is not a number")))
+    };
+    meta.get(key).map(read).transpose()
 }
 
 /// The least metadata of a converted file.

@@ -154,13 +154,3 @@ fn int8_costs_little_and_what_is_ternary_stays() {
     let error = quantize("bitnet_packed", WeightFormat::Ternary).map(drop).unwrap_err().to_string();
     assert!(error.contains("is ternary already"), "{error}");
 }
-
-#[test]
-fn an_encoder_does_not_become_ternary() {
-    let dir = tempfile::tempdir().unwrap();
-    let decoder = DecoderOptions { weights: WeightFormat::Ternary, ..DecoderOptions::default() };
-    let options = ConvertOptions { decoder, ..ConvertOptions::default() };
-    let (source, out) = (golden("bert/h36_gelu_new"), dir.path().join("out.safetensors"));
-    let error = convert(&source, &out, &options, &CancelToken::new(), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("ternary weights are for decoders"), "{error}");
-}

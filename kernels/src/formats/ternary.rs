@@ -17,6 +17,9 @@ pub const TERNARY_TILE_COLS: usize = 16;
 /// Every code of a byte set to 1: four zero weights.
 const ZERO_BYTE: u8 = 0b01_01_01_01;
 
+/// The high bits of 16 codes.
+const HIGH_BITS: u32 = 0xaaaa_aaaa;
+
 /// Ternary weights owned by this value; see [`TernaryView`] for borrowed (mapped) ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TernaryMatrix {
@@ -120,10 +123,37 @@ impl<'a> TernaryView<'a> {
     /// # Errors
     /// [`KernelError::Code`] with the byte's offset.
     pub fn check_codes(&self) -> Result<(), KernelError> {
-        match self.tiles.iter().position(|b| b & (b >> 1) & ZERO_BYTE != 0) {
-            Some(offset) => Err(KernelError::Code { offset }),
-            None => Ok(()),
+        let wrong = |b: &u8| b & (b >> 1) & ZERO_BYTE != 0;
+        // A tile at a time becomes vector code, a search by byte does not.
+        let tiles = self.tiles.chunks_exact(TILE_BYTES);
+        let any = |tile: &[u8]| tile.iter().fold(0, |bits, b| bits | b & (b >> 1)) & ZERO_BYTE;
+        for (i, tile) in tiles.enumerate().filter(|(_, tile)| any(tile) != 0) {
+            if let Some(byte) = tile.iter().position(wrong) {
+                return Err(KernelError::Code { offset: i * TILE_BYTES + byte });
+            }
         }
+        Ok(())
+    }
+
+    /// Sum of the weights of each row, for [`crate::Dequant::row_sums`].
+    pub fn row_sums(&self) -> Vec<i32> {
+        let mut sums = Vec::with_capacity(self.panels() * PANEL);
+        for p in 0..self.panels() {
+            let mut lanes = [0u32; PANEL];
+            let (tiles, _) = self.panel(p).as_chunks::<TILE_BYTES>();
+            for tile in tiles {
+                for (lane, word) in lanes.iter_mut().zip(tile.as_chunks::<4>().0) {
+                    let word = u32::from_le_bytes(*word);
+                    // The low bit of a code counts once, the high one twice.
+                    *lane += word.count_ones() + (word & HIGH_BITS).count_ones();
+                }
+            }
+            // The padding's code 1 is a weight of 0 and goes with the offset.
+            let offset = (tiles.len() * TERNARY_TILE_COLS) as i32;
+            sums.extend(lanes.map(|lane| lane as i32 - offset));
+        }
+        sums.truncate(self.rows);
+        sums
     }
 
     /// The tiles of one panel, 64 bytes for every 16 inputs.
@@ -169,6 +199,15 @@ mod tests {
         let packed = TernaryMatrix::pack(1, 1, &[-1]).unwrap();
         assert_eq!(packed.as_bytes()[0], 0b01_01_01_00);
         assert!(packed.as_bytes()[1..].iter().all(|&b| b == ZERO_BYTE));
+    }
+
+    #[test]
+    fn row_sums_are_those_of_the_weights() {
+        let (rows, cols) = (19, 45);
+        let weights: Vec<i8> = (0..rows * cols).map(|i| (i * i % 7 % 3) as i8 - 1).collect();
+        let packed = TernaryMatrix::pack(rows, cols, &weights).unwrap();
+        let expected = weights.chunks(cols).map(|row| row.iter().map(|&w| i32::from(w)).sum());
+        assert_eq!(packed.view().row_sums(), expected.collect::<Vec<i32>>());
     }
 
     #[test]

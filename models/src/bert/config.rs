@@ -42,6 +42,17 @@ pub struct BertConfig {
     pub labels: Vec<String>,
     /// Whether labels do not exclude each other (`problem_type` `multi_label_classification`).
     pub multi_label: bool,
+    /// What shared a scale when the linear layers were trained to be ternary (`ternary_scale`).
+    pub ternary_scale: Option<TernaryScale>,
+}
+
+/// What shares a scale among ternary weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TernaryScale {
+    /// A matrix, as in BitNet b1.58 (arXiv:2402.17764, §2).
+    Matrix,
+    /// An output row.
+    Row,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +78,7 @@ struct Raw {
     label2id: Option<BTreeMap<String, Value>>,
     num_labels: Option<usize>,
     problem_type: Option<String>,
+    ternary_scale: Option<String>,
 }
 
 fn gelu() -> String {
@@ -141,6 +153,14 @@ impl BertConfig {
                 return Err(invalid(message));
             }
         };
+        let ternary_scale = match raw.ternary_scale.as_deref() {
+            None => None,
+            Some("matrix") => Some(TernaryScale::Matrix),
+            Some("row") => Some(TernaryScale::Row),
+            Some(other) => {
+                return Err(invalid(format!("ternary_scale {other:?}; accepted: matrix, row")));
+            }
+        };
         let architecture = raw.architectures.first().map_or("BertModel", String::as_str).to_owned();
         let labels = labels(raw.id2label, raw.num_labels)
             .and_then(|labels| agree(labels, raw.label2id.as_ref()))
@@ -158,6 +178,7 @@ impl BertConfig {
             eps: raw.layer_norm_eps as f32,
             labels,
             multi_label,
+            ternary_scale,
         })
     }
 
@@ -276,6 +297,7 @@ mod tests {
             ("id2label", json!({"0": "a", "2": "b"}), "id2label has key \"2\""),
             ("is_decoder", json!(true), "is_decoder"),
             ("problem_type", json!("regression"), "accepted: single_label_classification"),
+            ("ternary_scale", json!("column"), "accepted: matrix, row"),
         ] {
             let mut config = minimal();
             config[key] = value;

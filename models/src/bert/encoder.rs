@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! A BERT model behind the [`Encoder`] trait: text, windows, pooling and heads.
+//! BERT models behind the [`Encoder`] trait: text, windows, pooling and heads.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bho_engine::{
-    CancelToken, Classification, Compute, Coverage, Embedding, Encoder, EngineError, LabelScore,
-    ModelInfo, TokenLabel, WindowScores,
+    CancelToken, Classification, Compute, Coverage, Embedding, Encoder, EngineError, ModelInfo,
+    PairScores, TokenLabel, WindowScores,
 };
 
+use super::classify::softmax;
 use super::config::BertConfig;
 use super::model::{BertModel, TokenSequence};
+use super::spec::Scope;
 use crate::error::ModelError;
 use crate::package::{Package, Pooling};
 use crate::tokenizer::{TextTokenizer, Tokens};
 use crate::windows::{self, normalize};
 
-/// A BERT-family encoder, ready for text.
+/// A BERT-family encoder, ready for text: a network for vectors and its head's labels, or two networks
+/// of one tokenizer, the second of which (the judge) does the classifying.
 pub struct BertEncoder {
-    model: BertModel,
+    trunk: Network,
+    judge: Option<Network>,
     tokenizer: TextTokenizer,
     pooling: Pooling,
-    /// Tokens of a window, special ones included.
-    window: usize,
     info: ModelInfo,
+}
+
+/// A network and how much it reads at once.
+pub(super) struct Network {
+    pub(super) model: BertModel,
+    /// Tokens of a window, special ones included.
+    pub(super) window: usize,
 }
 
 /// A text cut into windows of its tokens.
@@ -33,89 +42,26 @@ struct Windowed {
     coverage: Coverage,
 }
 
-impl BertEncoder {
-    /// Builds the encoder of a package; `sha256` is that of its file, or empty.
-    ///
-    /// # Errors
-    /// Naming the part of the package that is missing or wrong.
-    pub fn load(package: &Package, sha256: &str, compute: &Compute) -> Result<Self, ModelError> {
-        let file = package.weights.name();
-        let config = BertConfig::from_json(file, &package.config)?;
-        let json = package.tokenizer.as_deref().ok_or_else(|| {
-            ModelError::invalid(file, "has no tokenizer.json or vocab.txt beside it or in it")
-        })?;
-        let tokenizer = TextTokenizer::from_json(file, json, config.vocab)?;
-        let window = package.max_tokens.unwrap_or(config.positions).min(config.positions);
+impl Network {
+    fn load(
+        package: &Package,
+        scope: &Scope,
+        config: BertConfig,
+        max_tokens: Option<usize>,
+        compute: &Compute,
+    ) -> Result<Self, ModelError> {
+        let window = max_tokens.unwrap_or(config.positions).min(config.positions);
         if window < 4 {
             let message = format!("a window of {window} tokens; accepted: 4 or more");
-            return Err(ModelError::invalid(file, message));
+            return Err(ModelError::invalid(package.weights.name(), message));
         }
-        let model = BertModel::load(config, &package.weights, compute)?;
-        let info = ModelInfo {
-            name: package.name.clone(),
-            architecture: model.config().architecture.clone(),
-            sha256: sha256.into(),
-            precision: model.precision().into(),
-            weight_bytes: model.weight_bytes(),
-            isa: compute.kernels().name().into(),
-            threads: compute.threads(),
-        };
-        Ok(Self { model, tokenizer, pooling: package.pooling, window, info })
-    }
-
-    /// [`BertEncoder::load`] behind the trait, for the table of architectures.
-    pub(crate) fn load_dyn(
-        package: &Package,
-        sha256: &str,
-        compute: &Compute,
-    ) -> Result<Arc<dyn Encoder>, ModelError> {
-        Ok(Arc::new(Self::load(package, sha256, compute)?))
-    }
-
-    /// Token ids of `text`, special ones included and nothing cut, for parity tests.
-    ///
-    /// # Errors
-    /// [`EngineError::Tokenizer`].
-    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EngineError> {
-        let (tokens, _) = self.tokenizer.encode(text, usize::MAX, &CancelToken::new())?;
-        Ok(self.sequence(&tokens.ids, None).ids)
-    }
-
-    /// The network under the text layer.
-    pub fn model(&self) -> &BertModel {
-        &self.model
-    }
-
-    /// `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]` with segments 0 and 1.
-    fn sequence(&self, first: &[u32], second: Option<&[u32]>) -> TokenSequence {
-        let (cls, sep) = (self.tokenizer.cls(), self.tokenizer.sep());
-        let mut sequence = TokenSequence::single([&[cls], first, &[sep]].concat());
-        if let Some(second) = second {
-            sequence.ids.extend(second);
-            sequence.ids.push(sep);
-            let segment = u32::from(self.model.config().types > 1);
-            sequence.types.resize(sequence.ids.len(), segment);
-        }
-        sequence
-    }
-
-    /// Cuts a text into windows of at most `body` tokens.
-    fn windows(
-        &self,
-        text: &str,
-        body: usize,
-        cancel: &CancelToken,
-    ) -> Result<Windowed, EngineError> {
-        let (tokens, total) = self.tokenizer.encode(text, windows::reach(body), cancel)?;
-        let kept = tokens.ids.len();
-        let windows = windows::cut(kept, body);
-        let coverage = Coverage { tokens: total, windows: windows.len(), truncated: total - kept };
-        Ok(Windowed { tokens, windows, coverage })
+        let model = BertModel::load_in(scope, config, &package.weights, compute)?;
+        Ok(Self { model, window })
     }
 
     /// Runs sequences through the network in passes of bounded size; `take` gets the index and
     /// the vectors of each.
-    fn run(
+    pub(super) fn run(
         &self,
         sequences: &[TokenSequence],
         cancel: &CancelToken,
@@ -133,31 +79,123 @@ impl BertEncoder {
         }
         Ok(())
     }
+}
 
-    /// What the head's logits say of each label: of all together, or of each by itself.
-    fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
-        if self.model.config().multi_label {
-            logits.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect()
-        } else {
-            softmax(logits)
+impl BertEncoder {
+    /// Builds the encoder of a package; `sha256` is that of its file, or empty.
+    ///
+    /// # Errors
+    /// Naming the part of the package that is missing or wrong.
+    pub fn load(package: &Package, sha256: &str, compute: &Compute) -> Result<Self, ModelError> {
+        let file = package.weights.name();
+        let config = BertConfig::from_json(file, &package.config)?;
+        let judge = match &package.judge {
+            None => None,
+            Some(judge) => Some((judge, judge.check(file, &config)?)),
+        };
+        let json = package.tokenizer.as_deref().ok_or_else(|| {
+            ModelError::invalid(file, "has no tokenizer.json or vocab.txt beside it or in it")
+        })?;
+        let least = judge.iter().map(|(_, judge)| judge.vocab).fold(config.vocab, usize::min);
+        let tokenizer = TextTokenizer::from_json(file, json, least)?;
+        let scope = match judge {
+            None => Scope::first(&package.weights),
+            // `bho convert` wrote it, without a prefix.
+            Some(_) => Scope::default(),
+        };
+        let trunk = Network::load(package, &scope, config, package.max_tokens, compute)?;
+        let mut info = ModelInfo {
+            name: package.name.clone(),
+            architecture: trunk.model.config().architecture.clone(),
+            sha256: sha256.into(),
+            precision: trunk.model.precision().into(),
+            weight_bytes: trunk.model.weight_bytes(),
+            isa: compute.kernels().name().into(),
+            threads: compute.threads(),
+        };
+        let judge = match judge {
+            None => None,
+            Some((judge, config)) => {
+                let scope = Scope::judge(&judge.shared);
+                let network = Network::load(package, &scope, config, judge.max_tokens, compute)?;
+                let shared = judge.shared.iter().filter_map(|n| package.weights.tensors().get(n));
+                let shared: usize = shared.map(crate::weights::Tensor::bytes).sum();
+                let more = network.model.weight_bytes().saturating_sub(shared as u64);
+                info.weight_bytes = info.weight_bytes.saturating_add(more);
+                Some(network)
+            }
+        };
+        Ok(Self { trunk, judge, tokenizer, pooling: package.pooling, info })
+    }
+
+    /// [`BertEncoder::load`] behind the trait, for the table of architectures.
+    pub(crate) fn load_dyn(
+        package: &Package,
+        sha256: &str,
+        compute: &Compute,
+    ) -> Result<Arc<dyn Encoder>, ModelError> {
+        Ok(Arc::new(Self::load(package, sha256, compute)?))
+    }
+
+    /// Token ids of `text`, special ones included and nothing cut, for parity tests.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`].
+    pub fn token_ids(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        let (tokens, _) = self.tokenizer.encode(text, usize::MAX, &CancelToken::new())?;
+        Ok(self.sequence(&self.trunk, &tokens.ids, None).ids)
+    }
+
+    /// The network under the text layer that gives vectors.
+    pub fn model(&self) -> &BertModel {
+        &self.trunk.model
+    }
+
+    pub(super) fn tokenizer(&self) -> &TextTokenizer {
+        &self.tokenizer
+    }
+
+    /// The network with a sequence head.
+    pub(super) fn classifier(&self) -> Result<&Network, EngineError> {
+        let network = self.judge.as_ref().unwrap_or(&self.trunk);
+        match network.model.config().has_sequence_head() {
+            true => Ok(network),
+            false => Err(self.no_head("sequence classification")),
         }
     }
 
-    fn scores(&self, logits: &[f32], probabilities: &[f32]) -> Vec<LabelScore> {
-        let labels = self.model.config().labels.iter();
-        labels
-            .zip(logits.iter().zip(probabilities))
-            .map(|(label, (&logit, &probability))| LabelScore {
-                label: label.clone(),
-                logit,
-                probability,
-            })
-            .collect()
+    /// `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]` with segments 0 and 1.
+    pub(super) fn sequence(
+        &self,
+        network: &Network,
+        first: &[u32],
+        second: Option<&[u32]>,
+    ) -> TokenSequence {
+        let (cls, sep) = (self.tokenizer.cls(), self.tokenizer.sep());
+        let mut sequence = TokenSequence::single([&[cls], first, &[sep]].concat());
+        if let Some(second) = second {
+            sequence.ids.extend(second);
+            sequence.ids.push(sep);
+            let segment = u32::from(network.model.config().types > 1);
+            sequence.types.resize(sequence.ids.len(), segment);
+        }
+        sequence
+    }
+
+    /// Cuts a text into the windows of the trunk.
+    fn windows(&self, text: &str, cancel: &CancelToken) -> Result<Windowed, EngineError> {
+        let body = self.trunk.window - 2;
+        let (tokens, total) = self.tokenizer.encode(text, windows::reach(body), cancel)?;
+        let kept = tokens.ids.len();
+        let windows = windows::cut(kept, body);
+        let coverage = Coverage { tokens: total, windows: windows.len(), truncated: total - kept };
+        Ok(Windowed { tokens, windows, coverage })
     }
 
     fn no_head(&self, head: &'static str) -> EngineError {
-        let config = self.model.config();
-        let available = match (config.has_sequence_head(), config.has_token_head()) {
+        let config = self.trunk.model.config();
+        let sequence = self.judge.is_some() || config.has_sequence_head();
+        let available = match (sequence, config.has_token_head()) {
             (true, _) => "sequence classification, embedding",
             (_, true) => "token classification, embedding",
             _ => "embedding",
@@ -173,12 +211,17 @@ impl Encoder for BertEncoder {
     }
 
     fn dim(&self) -> usize {
-        self.model.config().hidden
+        self.trunk.model.config().hidden
     }
 
     fn labels(&self) -> &[String] {
-        let config = self.model.config();
+        let config = self.judge.as_ref().unwrap_or(&self.trunk).model.config();
         if config.has_sequence_head() || config.has_token_head() { &config.labels } else { &[] }
+    }
+
+    fn pair_labels(&self) -> &[String] {
+        let labels = self.labels();
+        if self.judge.is_some() || bho_engine::is_inference(labels) { labels } else { &[] }
     }
 
     /// A long text's vector is the mean over all tokens of all its windows (of the windows'
@@ -189,14 +232,14 @@ impl Encoder for BertEncoder {
         let mut owners = Vec::new();
         let mut out = Vec::with_capacity(texts.len());
         for (i, text) in texts.iter().enumerate() {
-            let cut = self.windows(text, self.window - 2, cancel)?;
+            let cut = self.windows(text, cancel)?;
             for window in cut.windows {
-                sequences.push(self.sequence(&cut.tokens.ids[window], None));
+                sequences.push(self.sequence(&self.trunk, &cut.tokens.ids[window], None));
                 owners.push(i);
             }
             out.push(Embedding { vector: vec![0f32; dim], coverage: cut.coverage });
         }
-        self.run(&sequences, cancel, |i, vectors| {
+        self.trunk.run(&sequences, cancel, |i, vectors| {
             let pooled = &mut out[owners[i]].vector;
             let rows = match self.pooling {
                 Pooling::Mean => vectors,
@@ -204,7 +247,7 @@ impl Encoder for BertEncoder {
                 Pooling::Last => &vectors[vectors.len() - dim..],
             };
             for row in rows.chunks_exact(dim) {
-                self.model.compute().kernels().add(pooled, row);
+                self.trunk.model.compute().kernels().add(pooled, row);
             }
             Ok(())
         })?;
@@ -215,64 +258,20 @@ impl Encoder for BertEncoder {
         Ok(out)
     }
 
-    /// A text that needs several windows gets the mean of their probabilities; the second text of
-    /// a pair is kept whole up to half a window.
     fn classify(
         &self,
         texts: &[(&str, Option<&str>)],
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
-        if !self.model.config().has_sequence_head() {
-            return Err(self.no_head("sequence classification"));
-        }
-        let mut sequences = Vec::new();
-        let mut owners = Vec::new();
-        let mut out = Vec::with_capacity(texts.len());
-        for (i, (first, second)) in texts.iter().enumerate() {
-            let mut body = self.window - 2;
-            let mut cut_off = 0;
-            let second = match second {
-                None => None,
-                Some(text) => {
-                    let (tokens, total) =
-                        self.tokenizer.encode(text, (self.window - 3) / 2, cancel)?;
-                    cut_off = total - tokens.ids.len();
-                    body = self.window - 3 - tokens.ids.len();
-                    Some(tokens.ids)
-                }
-            };
-            let mut cut = self.windows(first, body, cancel)?;
-            if cut.windows.is_empty() {
-                // An empty first text still makes a sequence of special tokens.
-                cut.windows.push(0..0);
-            }
-            for window in cut.windows {
-                sequences.push(self.sequence(&cut.tokens.ids[window], second.as_deref()));
-                owners.push(i);
-            }
-            cut.coverage.truncated += cut_off;
-            let zero = vec![0f32; self.model.config().labels.len()];
-            out.push(Classification { labels: self.scores(&zero, &zero), coverage: cut.coverage });
-        }
-        let mut windows = vec![0f32; texts.len()];
-        self.run(&sequences, cancel, |i, vectors| {
-            let logits = self.model.sequence_logits(vectors)?;
-            let probabilities = self.probabilities(&logits);
-            windows[owners[i]] += 1.0;
-            let scores = logits.iter().zip(probabilities);
-            for (label, (logit, p)) in out[owners[i]].labels.iter_mut().zip(scores) {
-                label.logit += logit;
-                label.probability += p;
-            }
-            Ok(())
-        })?;
-        for (classification, n) in out.iter_mut().zip(windows) {
-            for label in &mut classification.labels {
-                label.logit /= n;
-                label.probability /= n;
-            }
-        }
-        Ok(out)
+        self.classify_means(texts, cancel)
+    }
+
+    fn classify_pairs(
+        &self,
+        pairs: &[(&str, &str)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<PairScores>, EngineError> {
+        self.classify_each_pair(pairs, cancel)
     }
 
     fn classify_windows(
@@ -280,26 +279,7 @@ impl Encoder for BertEncoder {
         text: &str,
         cancel: &CancelToken,
     ) -> Result<Vec<WindowScores>, EngineError> {
-        if !self.model.config().has_sequence_head() {
-            return Err(self.no_head("sequence classification"));
-        }
-        let cut = self.windows(text, self.window - 2, cancel)?;
-        let sequences: Vec<_> = cut
-            .windows
-            .iter()
-            .map(|window| self.sequence(&cut.tokens.ids[window.clone()], None))
-            .collect();
-        let mut out = Vec::with_capacity(sequences.len());
-        self.run(&sequences, cancel, |i, vectors| {
-            let spans = &cut.tokens.spans[cut.windows[i].clone()];
-            let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
-            let end = spans.iter().map(|span| span.end).max().unwrap_or(start);
-            let logits = self.model.sequence_logits(vectors)?;
-            let labels = self.scores(&logits, &self.probabilities(&logits));
-            out.push(WindowScores { span: start..end, labels });
-            Ok(())
-        })?;
-        Ok(out)
+        self.classify_each_window(text, cancel)
     }
 
     /// A token in the overlap of two windows takes its label from the one where it stands
@@ -309,18 +289,18 @@ impl Encoder for BertEncoder {
         texts: &[&str],
         cancel: &CancelToken,
     ) -> Result<Vec<Vec<TokenLabel>>, EngineError> {
-        if !self.model.config().has_token_head() {
+        if !self.trunk.model.config().has_token_head() {
             return Err(self.no_head("token classification"));
         }
         let hidden = self.dim();
-        let labels = &self.model.config().labels;
+        let labels = &self.trunk.model.config().labels;
         let mut sequences = Vec::new();
         let mut owners = Vec::new();
         let mut best: Vec<Vec<(usize, TokenLabel)>> = Vec::with_capacity(texts.len());
         for (i, text) in texts.iter().enumerate() {
-            let cut = self.windows(text, self.window - 2, cancel)?;
+            let cut = self.windows(text, cancel)?;
             for window in cut.windows {
-                sequences.push(self.sequence(&cut.tokens.ids[window.clone()], None));
+                sequences.push(self.sequence(&self.trunk, &cut.tokens.ids[window.clone()], None));
                 owners.push((i, window));
             }
             let unset = |span| TokenLabel {
@@ -331,10 +311,10 @@ impl Encoder for BertEncoder {
             };
             best.push(cut.tokens.spans.into_iter().map(|s| (0, unset(s))).collect());
         }
-        self.run(&sequences, cancel, |i, vectors| {
+        self.trunk.run(&sequences, cancel, |i, vectors| {
             let (owner, window) = &owners[i];
             let body = &vectors[hidden..vectors.len() - hidden];
-            let logits = self.model.token_logits(body)?;
+            let logits = self.trunk.model.token_logits(body)?;
             for (token, logits) in window.clone().zip(logits.chunks_exact(labels.len())) {
                 let margin = 1 + (token - window.start).min(window.end - 1 - token);
                 let (held, label) = &mut best[*owner][token];
@@ -355,12 +335,4 @@ impl Encoder for BertEncoder {
             |tokens: Vec<(usize, TokenLabel)>| tokens.into_iter().map(|(_, l)| l).collect();
         Ok(best.into_iter().map(labels).collect())
     }
-}
-
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut p: Vec<f32> = logits.iter().map(|l| (l - max).exp()).collect();
-    let sum: f32 = p.iter().sum();
-    p.iter_mut().for_each(|v| *v /= sum);
-    p
 }

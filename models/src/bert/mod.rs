@@ -2,13 +2,16 @@
 //! BERT (arXiv:1810.04805) and its family: MiniLM, TinyBERT, and other post-norm encoders with
 //! absolute positions.
 
+mod classify;
 mod config;
+mod convert;
 mod encoder;
+mod load;
 mod model;
 mod spec;
 
-pub use config::BertConfig;
+pub use config::{BertConfig, TernaryScale};
+pub(crate) use convert::{Conversion, Network};
 pub use encoder::BertEncoder;
-pub(crate) use model::packed_shape;
 pub use model::{BertModel, TokenSequence};
-pub(crate) use spec::{TensorKind, find_prefix, tensor_specs};
+pub(crate) use spec::{Scope, SubNorms, TensorKind, packed_shape, tensor_specs};

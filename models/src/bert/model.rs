@@ -8,10 +8,10 @@ use bho_engine::layers::{
 };
 use bho_engine::{CancelToken, Compute, EngineError};
 use bho_kernels::QuantRows;
-use safetensors::Dtype;
 
 use super::config::BertConfig;
-use super::spec::{TensorKind, TensorSpec, find_prefix, tensor_specs};
+use super::load::Loader;
+use super::spec::{Scope, SubNorms};
 use crate::error::ModelError;
 use crate::weights::Weights;
 
@@ -32,7 +32,7 @@ impl TokenSequence {
     }
 }
 
-/// A BERT trunk with its heads, on int8 or float weights.
+/// A BERT trunk with its heads, on ternary, int8 or float weights.
 pub struct BertModel {
     config: BertConfig,
     compute: Compute,
@@ -50,15 +50,17 @@ struct Layer {
     query: Linear,
     key: Linear,
     value: Linear,
+    attention_sub_norm: Option<LayerNorm>,
     attention_out: Linear,
     attention_norm: LayerNorm,
     up: Linear,
+    ffn_sub_norm: Option<LayerNorm>,
     down: Linear,
     norm: LayerNorm,
 }
 
 impl BertModel {
-    /// Builds the layers over `weights`; int8 weights stay where they are mapped.
+    /// Builds the layers over `weights`; packed weights stay where they are mapped.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] naming the first tensor that is missing or has another shape.
@@ -67,13 +69,23 @@ impl BertModel {
         weights: &Weights,
         compute: &Compute,
     ) -> Result<Self, ModelError> {
-        let loader = Loader { weights, prefix: find_prefix(weights) };
-        loader.check(&config)?;
+        Self::load_in(&Scope::first(weights), config, weights, compute)
+    }
+
+    /// [`BertModel::load`] for any network of a file.
+    pub(crate) fn load_in(
+        scope: &Scope,
+        config: BertConfig,
+        weights: &Weights,
+        compute: &Compute,
+    ) -> Result<Self, ModelError> {
+        let loader = Loader { weights, scope };
+        let sub_norms = SubNorms::of(&config, weights, scope);
+        loader.check(&config, sub_norms)?;
         let (hidden, ffn) = (config.hidden, config.ffn);
-        let norm = |name: &str| -> Result<LayerNorm, ModelError> {
-            let gain = loader.vector(&format!("{name}.weight"), hidden)?;
-            let bias = loader.vector(&format!("{name}.bias"), hidden)?;
-            Ok(LayerNorm { gain, bias, eps: config.eps })
+        let norm = |name: &str, len| loader.norm(name, len, config.eps);
+        let sub_norm = |wanted: bool, name: &str, len| {
+            wanted.then(|| loader.norm(name, len, config.eps)).transpose()
         };
         let mut layers = Vec::new();
         for i in 0..config.layers {
@@ -84,27 +96,33 @@ impl BertModel {
                 query: part("attention.self.query", hidden, hidden)?,
                 key: part("attention.self.key", hidden, hidden)?,
                 value: part("attention.self.value", hidden, hidden)?,
+                attention_sub_norm: sub_norm(
+                    sub_norms.attention,
+                    &format!("{layer}.{}", SubNorms::ATTENTION),
+                    hidden,
+                )?,
                 attention_out: part("attention.output.dense", hidden, hidden)?,
-                attention_norm: norm(&format!("{layer}.attention.output.LayerNorm"))?,
+                attention_norm: norm(&format!("{layer}.attention.output.LayerNorm"), hidden)?,
                 up: part("intermediate.dense", ffn, hidden)?,
+                ffn_sub_norm: sub_norm(sub_norms.ffn, &format!("{layer}.{}", SubNorms::FFN), ffn)?,
                 down: part("output.dense", hidden, ffn)?,
-                norm: norm(&format!("{layer}.output.LayerNorm"))?,
+                norm: norm(&format!("{layer}.output.LayerNorm"), hidden)?,
             });
         }
         let table =
             |name: &str, rows| loader.table(&format!("embeddings.{name}.weight"), rows, hidden);
         let pooler = config
             .has_sequence_head()
-            .then(|| loader.linear("pooler.dense", hidden, hidden))
+            .then(|| loader.matrix("pooler.dense", hidden, hidden, false))
             .transpose()?;
         let classifier = (config.has_sequence_head() || config.has_token_head())
-            .then(|| loader.head("classifier", config.labels.len(), hidden))
+            .then(|| loader.matrix("classifier", config.labels.len(), hidden, true))
             .transpose()?;
         Ok(Self {
             words: table("word_embeddings", config.vocab)?,
             positions: table("position_embeddings", config.positions)?,
             types: table("token_type_embeddings", config.types)?,
-            norm: norm("embeddings.LayerNorm")?,
+            norm: norm("embeddings.LayerNorm", hidden)?,
             layers,
             pooler,
             classifier,
@@ -123,7 +141,7 @@ impl BertModel {
         &self.compute
     }
 
-    /// `int8`, or `f32` where the file has float weights.
+    /// `ternary` or `int8` as the file has the linear layers, `f32` where they are float.
     pub fn precision(&self) -> &'static str {
         self.layers.first().map_or("f32", |l| l.query.precision())
     }
@@ -210,7 +228,7 @@ impl BertModel {
         let kernels = self.compute.kernels();
         let mut quant = QuantRows::new();
         let mut y = vec![0f32; x.len() / layer.cols() * layer.rows()];
-        layer.forward(kernels, &Rows::new(kernels, layer, x, &mut quant)?, &mut y)?;
+        layer.forward(kernels, &Rows::new(kernels, &[layer], x, &mut quant)?, &mut y)?;
         Ok(y)
     }
 
@@ -248,7 +266,8 @@ impl BertModel {
     /// Queries, keys and values of one block of tokens.
     fn project(&self, layer: &Layer, block: &mut Block<'_>) -> Result<(), EngineError> {
         let kernels = self.compute.kernels();
-        let rows = Rows::new(kernels, &layer.query, block.hidden, &mut block.scratch.quant)?;
+        let layers = [&layer.query, &layer.key, &layer.value];
+        let rows = Rows::new(kernels, &layers, block.hidden, &mut block.scratch.quant)?;
         layer.query.forward(kernels, &rows, block.q)?;
         layer.key.forward(kernels, &rows, block.k)?;
         layer.value.forward(kernels, &rows, block.v)
@@ -268,16 +287,22 @@ impl BertModel {
         let Scratch { quant, wide, narrow } = block.scratch;
         gather_heads(ranges, context, heads, hidden, block.first, block.q);
         narrow.resize(tokens * hidden, 0.0);
-        let rows = Rows::new(kernels, &layer.attention_out, block.q, quant)?;
+        if let Some(norm) = &layer.attention_sub_norm {
+            norm.apply(kernels, block.q);
+        }
+        let rows = Rows::new(kernels, &[&layer.attention_out], block.q, quant)?;
         layer.attention_out.forward(kernels, &rows, narrow)?;
         kernels.add(block.hidden, narrow);
         layer.attention_norm.apply(kernels, block.hidden);
 
         wide.resize(tokens * ffn, 0.0);
-        let rows = Rows::new(kernels, &layer.up, block.hidden, quant)?;
+        let rows = Rows::new(kernels, &[&layer.up], block.hidden, quant)?;
         layer.up.forward(kernels, &rows, wide)?;
         Activation::apply(activation, kernels, wide);
-        let rows = Rows::new(kernels, &layer.down, wide, quant)?;
+        if let Some(norm) = &layer.ffn_sub_norm {
+            norm.apply(kernels, wide);
+        }
+        let rows = Rows::new(kernels, &[&layer.down], wide, quant)?;
         layer.down.forward(kernels, &rows, narrow)?;
         kernels.add(block.hidden, narrow);
         layer.norm.apply(kernels, block.hidden);
@@ -390,92 +415,4 @@ impl<'m> Pass<'m> {
             AttentionInput { q: &self.q, k: &self.k, v: &self.v, heads, dim: hidden / heads };
         attention(&self.model.compute, &input, ranges, &mut self.context)
     }
-}
-
-/// Builds layers from tensors by name.
-struct Loader<'a> {
-    weights: &'a Weights,
-    prefix: String,
-}
-
-impl Loader<'_> {
-    /// Checks every tensor's shape before anything is allocated for it.
-    fn check(&self, config: &BertConfig) -> Result<(), ModelError> {
-        for spec in tensor_specs(config) {
-            let name = spec.name_in(self.weights, &self.prefix);
-            let tensor = self.weights.tensor(&name)?;
-            let expected = match (spec.kind, tensor.dtype) {
-                (TensorKind::Linear { rows, cols }, Dtype::U8) => packed_shape(rows, cols),
-                (TensorKind::Linear { rows, cols } | TensorKind::Float { rows, cols }, _) => {
-                    vec![rows, cols]
-                }
-                (TensorKind::Table { rows, dim }, _) => vec![rows, dim],
-                (TensorKind::Vector { len }, _) => vec![len],
-            };
-            if tensor.shape != expected {
-                let message = format!("expected shape {expected:?}, found {:?}", tensor.shape);
-                return Err(self.weights.error(&name, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn name(&self, name: &str, head: bool) -> String {
-        // The kind plays no part in the name.
-        let spec = TensorSpec { name: name.into(), kind: TensorKind::Vector { len: 0 }, head };
-        spec.name_in(self.weights, &self.prefix)
-    }
-
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        self.weights.floats(&self.name(name, false), &[len])
-    }
-
-    fn scales(&self, weight: &str, rows: usize) -> Result<Vec<f32>, ModelError> {
-        self.weights.floats(&format!("{weight}_scale"), &[rows])
-    }
-
-    fn linear(&self, name: &str, rows: usize, cols: usize) -> Result<Linear, ModelError> {
-        self.matrix(name, rows, cols, false)
-    }
-
-    fn head(&self, name: &str, rows: usize, cols: usize) -> Result<Linear, ModelError> {
-        self.matrix(name, rows, cols, true)
-    }
-
-    fn matrix(
-        &self,
-        name: &str,
-        rows: usize,
-        cols: usize,
-        head: bool,
-    ) -> Result<Linear, ModelError> {
-        let weight = self.name(&format!("{name}.weight"), head);
-        let bias = self.weights.floats(&self.name(&format!("{name}.bias"), head), &[rows])?;
-        if self.weights.tensor(&weight)?.dtype == Dtype::U8 {
-            let scales = self.scales(&weight, rows)?;
-            let bytes = self.weights.bytes(&weight)?;
-            return Linear::int8((rows, cols), bytes, scales, Some(bias))
-                .map_err(|e| self.weights.error(&weight, e.to_string()));
-        }
-        let values = self.weights.floats(&weight, &[rows, cols])?;
-        Linear::float((rows, cols), &values, Some(bias))
-            .map_err(|e| self.weights.error(&weight, e.to_string()))
-    }
-
-    fn table(&self, name: &str, rows: usize, dim: usize) -> Result<Embeddings, ModelError> {
-        let name = self.name(name, false);
-        if self.weights.tensor(&name)?.dtype == Dtype::I8 {
-            let scales = self.scales(&name, rows)?;
-            return Embeddings::int8(&name, (rows, dim), self.weights.bytes(&name)?, scales)
-                .map_err(|e| self.weights.error(&name, e.to_string()));
-        }
-        Embeddings::float(&name, (rows, dim), self.weights.floats(&name, &[rows, dim])?)
-            .map_err(|e| self.weights.error(&name, e.to_string()))
-    }
-}
-
-/// Shape under which a converted file holds packed int8 weights: panels, blocks, rows, inputs.
-pub(crate) fn packed_shape(rows: usize, cols: usize) -> Vec<usize> {
-    let per_block = bho_kernels::INT8_BLOCK_COLS;
-    vec![rows.div_ceil(bho_kernels::PANEL), cols.div_ceil(per_block), bho_kernels::PANEL, per_block]
 }

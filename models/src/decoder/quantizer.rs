@@ -13,7 +13,7 @@ use half::{bf16, f16};
 
 use super::names::Stored;
 use super::spec::MatrixSpec;
-use crate::convert::Rounding;
+use crate::convert::{AbsMean, Rounding};
 use crate::error::ModelError;
 use crate::source::{PackedScale, Source};
 use crate::weights::{TensorPlan, Writer};
@@ -87,25 +87,18 @@ fn for_each_rows(
     Ok(())
 }
 
-/// What a weight of +1 is worth: the inverse, rounded as PyTorch does, of what weights are
-/// multiplied by.
+/// What a weight of +1 is worth in the whole matrix.
 pub(super) fn abs_mean(
     tensor: &str,
     (rows, cols): (usize, usize),
     source: &dyn Source,
 ) -> Result<f32, ModelError> {
-    let mut sum = 0f64;
+    let mut mean = AbsMean::default();
     for_each_rows(source, tensor, (rows, cols), |values| {
-        sum += values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+        mean.add(values);
         Ok(true)
     })?;
-    Ok(mean_step(sum, rows * cols))
-}
-
-/// What a weight of +1 is worth where magnitudes of `count` weights sum to `sum`.
-fn mean_step(sum: f64, count: usize) -> f32 {
-    let mean = (sum / count as f64) as f32;
-    1.0 / (1.0 / mean.max(1e-5))
+    Ok(mean.step().scale)
 }
 
 /// Whether each row's values are `-s`, 0 and `s`.
@@ -237,9 +230,7 @@ pub(super) fn write_layer(
                 for row in values.chunks_exact(cols) {
                     let step = match how {
                         How::AbsMean(step) | How::Columns(step) => step,
-                        How::RowAbsMean => {
-                            mean_step(row.iter().map(|v| f64::from(v.abs())).sum(), cols)
-                        }
+                        How::RowAbsMean => AbsMean::of(row).step().scale,
                         _ => step(row),
                     };
                     // What weights are multiplied by, as the reference has it.

@@ -87,7 +87,8 @@ pub fn make_random(
     let target = (dst, force);
     let (bytes, sha256, tensors, left_out) =
         convert(&spec, &source, options, &metadata, target, cancel, progress)?;
-    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, left_out })
+    let shared = Vec::new();
+    Ok(ConvertReport { path: dst.into(), bytes, sha256, tensors, shared, left_out })
 }
 
 /// Every tensor of a model.

@@ -150,7 +150,10 @@ fn file_name(error: &ModelError) -> String {
 fn check_config(opened: &Opened, findings: &mut Findings) -> Option<usize> {
     let config = opened.config.as_ref()?;
     let read = if config.get("model_type").is_some_and(|kind| kind == "bert") {
-        BertConfig::from_json("", config).map(|config| config.vocab)
+        BertConfig::from_json("", config).and_then(|config| match &opened.judge {
+            None => Ok(config.vocab),
+            Some(judge) => Ok(judge.check("", &config)?.vocab.min(config.vocab)),
+        })
     } else {
         spec("", config).map(|spec| spec.config.vocab)
     };

@@ -10,14 +10,16 @@ use serde_json::{Map, Value};
 
 use super::open::{Container, Opened};
 use super::{Inspection, TensorInfo, shapes};
+use crate::bert::BertConfig;
 use crate::decoder::{memory_of, spec};
 use crate::error::ModelError;
+use crate::package::Judge;
 
 /// Metadata values longer than this are reported by their size.
 const SHOWN: usize = 2048;
 
 /// Keys of a config that are shown.
-const CONFIG: [&str; 26] = [
+const CONFIG: [&str; 27] = [
     "model_type",
     "hidden_size",
     "num_hidden_layers",
@@ -44,6 +46,7 @@ const CONFIG: [&str; 26] = [
     "quantization_config",
     "weight_bits",
     "input_bits",
+    "ternary_scale",
 ];
 
 /// Memory of a decoder that runs here.
@@ -57,6 +60,19 @@ pub struct Memory {
     pub context: u64,
     /// Weights, and keys and values of one text of that length.
     pub total: u64,
+}
+
+/// The second network of an encoder, which judges pairs of texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JudgeFacts {
+    /// Class name in its config.
+    pub architecture: Option<String>,
+    /// What its config says that matters most, as it says it.
+    pub config: Map<String, Value>,
+    /// What it tells apart, in the order of its head.
+    pub labels: Vec<String>,
+    /// Tensors that it has in common with the first network.
+    pub shared: usize,
 }
 
 /// What a tokenizer has.
@@ -83,9 +99,6 @@ pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
     for (_, storage) in &storages {
         sums.push(crate::convert::sha256(storage, &CancelToken::new())?);
     }
-    let config = opened.config.as_ref().and_then(Value::as_object);
-    let shown = |key: &&str| Some(((*key).to_owned(), config?.get(*key)?.clone()));
-    let class = || config?.get("architectures")?.get(0)?.as_str().map(str::to_owned);
     let (format, named) = match &opened.container {
         Container::Gguf(file) => {
             let named = file.architecture().ok().map(str::to_owned);
@@ -101,9 +114,10 @@ pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
         bytes: storages.iter().map(|(_, storage)| storage.as_bytes().len() as u64).sum(),
         sha256: sums.join(" "),
         format,
-        architecture: class().or(named),
+        architecture: opened.config.as_ref().and_then(class).or(named),
         parameters: shapes::parameters(opened),
-        config: CONFIG.iter().filter_map(shown).collect::<Map<_, _>>(),
+        config: opened.config.as_ref().map(shown).unwrap_or_default(),
+        judge: opened.judge.as_ref().map(judge),
         tokenizer: tokenizer(opened),
         chat_template: opened.chat_template.clone(),
         memory: memory(opened),
@@ -111,6 +125,27 @@ pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
         tensors: tensors(&opened.container),
         metadata: opened.metadata.iter().map(|(k, v)| (k.clone(), short(v))).collect(),
     })
+}
+
+/// The class that a config names.
+fn class(config: &Value) -> Option<String> {
+    config.get("architectures")?.get(0)?.as_str().map(str::to_owned)
+}
+
+/// What is shown of a config.
+fn shown(config: &Value) -> Map<String, Value> {
+    let entry = |key: &&str| Some(((*key).to_owned(), config.get(*key)?.clone()));
+    CONFIG.iter().filter_map(entry).collect()
+}
+
+fn judge(judge: &Judge) -> JudgeFacts {
+    JudgeFacts {
+        architecture: class(&judge.config),
+        config: shown(&judge.config),
+        // What is wrong with them, an audit tells.
+        labels: BertConfig::from_json("", &judge.config).map_or_else(|_| vec![], |c| c.labels),
+        shared: judge.shared.len(),
+    }
 }
 
 fn tensors(container: &Container) -> Vec<TensorInfo> {

@@ -15,11 +15,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
-use facts::{Memory, TokenizerFacts};
+use facts::{JudgeFacts, Memory, TokenizerFacts};
 use open::Opened;
 
 pub use audit::{Audit, Finding, Severity, audit};
-pub use facts::{Memory as InspectedMemory, TokenizerFacts as InspectedTokenizer};
+pub use facts::{
+    JudgeFacts as InspectedJudge, Memory as InspectedMemory, TokenizerFacts as InspectedTokenizer,
+};
 
 /// The contents of a model file.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +40,9 @@ pub struct Inspection {
     pub parameters: u64,
     /// What the config says that matters most, as it says it.
     pub config: Map<String, Value>,
+    /// The second network of an encoder that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeFacts>,
     /// The tokenizer, if there is one that can be read.
     pub tokenizer: Option<TokenizerFacts>,
     /// How messages become a prompt, as Jinja.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::error::ModelError;
 use crate::gguf::{GgufCheckpoint, GgufFile};
-use crate::package::{FORMAT, Package, keys, read_json};
+use crate::package::{FORMAT, Judge, Package, keys, read_json};
 use crate::source::{Checkpoint, Source};
 use crate::weights::Weights;
 
@@ -32,6 +32,8 @@ pub(super) struct Opened {
     pub(super) chat_template: Option<String>,
     pub(super) tokenizer_config: Value,
     pub(super) generation: Value,
+    /// The second network of an encoder.
+    pub(super) judge: Option<Judge>,
     pub(super) licence: Option<String>,
     /// Files that could not be opened.
     pub(super) broken: Vec<ModelError>,
@@ -88,6 +90,7 @@ impl Opened {
             chat_template: None,
             tokenizer_config: Value::Null,
             generation: Value::Null,
+            judge: None,
             licence: None,
             broken: Vec::new(),
             faults: Vec::new(),
@@ -132,6 +135,7 @@ impl Opened {
                 this.chat_template = package.chat_template;
                 this.tokenizer_config = package.tokenizer_config;
                 this.generation = package.generation;
+                this.judge = package.judge;
             }
             Err(error) => this.faults.push(error),
         }

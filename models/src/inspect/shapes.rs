@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::audit::{Finding, Findings};
 use super::open::{Container, Opened};
-use crate::bert::{BertConfig, TensorKind, find_prefix, packed_shape, tensor_specs};
+use crate::bert::{BertConfig, Scope, SubNorms, TensorKind, packed_shape, tensor_specs};
 use crate::decoder::{DecoderSpec, HEAD, HeadSpec, Stored, scale_name, spec, table_scale};
 use crate::source::Source;
 use crate::weights::Weights;
@@ -41,7 +41,23 @@ fn parts(opened: &Opened) -> Option<Vec<Part>> {
     }
     let Container::Safetensors(files) = &opened.container else { return None };
     let config = BertConfig::from_json("", config).ok()?;
-    Some(bert_parts(&config, files.first()?, opened.converted))
+    let weights = files.first()?;
+    let Some(judge) = &opened.judge else {
+        return Some(bert_parts(&config, &Scope::first(weights), weights, opened.converted));
+    };
+    let mut parts = bert_parts(&config, &Scope::default(), weights, opened.converted);
+    if let Ok(config) = judge.check("", &config) {
+        let mut further =
+            bert_parts(&config, &Scope::judge(&judge.shared), weights, opened.converted);
+        for part in &mut further {
+            // Counted with the first network.
+            if part.any.iter().any(|(name, _)| judge.shared.contains(name)) {
+                part.numbers = 0;
+            }
+        }
+        parts.extend(further);
+    }
+    Some(parts)
 }
 
 fn decoder_parts(spec: &DecoderSpec, converted: bool) -> Vec<Part> {
@@ -83,17 +99,22 @@ fn decoder_parts(spec: &DecoderSpec, converted: bool) -> Vec<Part> {
     parts
 }
 
-fn bert_parts(config: &BertConfig, weights: &Weights, converted: bool) -> Vec<Part> {
-    let prefix = find_prefix(weights);
+fn bert_parts(config: &BertConfig, scope: &Scope, weights: &Weights, converted: bool) -> Vec<Part> {
     let mut parts = Vec::new();
-    for spec in tensor_specs(config) {
-        let name = spec.name_in(weights, &prefix);
-        let scale = |rows| Part::optional(format!("{name}_scale"), vec![rows]);
+    for spec in tensor_specs(config, SubNorms::of(config, weights, scope)) {
+        let name = spec.name_in(weights, scope);
+        let other = |tensor: &str| scope.name(weights, tensor, spec.head);
+        let scale = |rows| Part::optional(other(&format!("{}_scale", spec.name)), vec![rows]);
         let (shape, further) = match spec.kind {
             TensorKind::Linear { rows, cols } if converted => {
                 let numbers = rows.saturating_mul(cols);
-                let any = vec![(name.clone(), packed_shape(rows, cols))];
-                parts.extend([Part { any, numbers, required: true }, scale(rows)]);
+                let ternary = other(&Stored::Ternary.tensor(spec.layer()));
+                let any = vec![
+                    (name, packed_shape(rows, cols)),
+                    (ternary, Stored::Ternary.shape(rows, cols)),
+                ];
+                let ternary_scale = Part::optional(other(&scale_name(spec.layer())), vec![rows]);
+                parts.extend([Part { any, numbers, required: true }, scale(rows), ternary_scale]);
                 continue;
             }
             TensorKind::Table { rows, dim } if converted => (vec![rows, dim], Some(scale(rows))),

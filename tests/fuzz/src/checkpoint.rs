@@ -339,6 +339,8 @@ pub fn sound(scratch: &Path) -> Vec<Checkpoint> {
         (4, plain),
         (5, plain),
         (6, plain),
+        (5, halves),
+        (6, halves),
     ];
     let made = how.map(|(i, decoder)| {
         checkpoints[i].write(scratch, &Damage::default());

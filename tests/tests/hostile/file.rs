@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use bho_engine::CancelToken;
+use bho_models::decoder::WeightFormat;
 use bho_models::{ConvertOptions, ModelSource, ModelStore, convert};
 use bho_tests::golden;
 use serde_json::{Map, Value, json};
@@ -27,24 +28,35 @@ pub(crate) struct Tensor {
 /// The small golden models that have a tokenizer.
 pub(crate) const CASES: [&str; 3] = ["h36_gelu_new", "seqcls_3", "tokcls_5"];
 
+/// Ternary, with a judge beside the trunk.
+pub(crate) const PAIR: &str = "ternary_pair";
+
+/// Files that `bho convert` makes of them.
+pub(crate) const MODELS: [&str; 4] = [CASES[0], CASES[1], CASES[2], PAIR];
+
 pub(crate) fn folder(case: &str) -> PathBuf {
     golden(&format!("bert/{case}"))
 }
 
-/// A golden model as `bho convert` writes it: int8, about 90 KB, all in one file.
+/// A golden model as `bho convert` writes it: int8 or ternary, about 90 KB, all in one file.
 pub(crate) fn converted(case: &str) -> File {
     static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     let files = FILES.get_or_init(|| {
         let convert = |case: &&str| {
             let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("int8.safetensors");
-            let options = ConvertOptions::default();
-            convert(&folder(case), &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();
+            let path = dir.path().join("out.safetensors");
+            let (mut source, mut options) = (folder(case), ConvertOptions::default());
+            if *case == PAIR {
+                source = golden("bert_ternary/trunk");
+                options.decoder.weights = WeightFormat::Ternary;
+                options.judge = Some(golden("bert_ternary/judge"));
+            }
+            convert(&source, &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();
             std::fs::read(&path).unwrap()
         };
-        CASES.iter().map(convert).collect()
+        MODELS.iter().map(convert).collect()
     });
-    File::parse(&files[CASES.iter().position(|c| *c == case).unwrap()])
+    File::parse(&files[MODELS.iter().position(|c| *c == case).unwrap()])
 }
 
 pub(crate) fn small() -> File {

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::file::{CASES, converted};
+use crate::file::{MODELS, converted};
 use crate::survives;
 
 fn damaged(case: &str, damage: &[(Index, u8)], header_only: bool) -> Vec<u8> {
@@ -25,7 +25,7 @@ proptest! {
 
     #[test]
     fn a_damaged_header_never_panics(
-        case in prop::sample::select(&CASES[..]),
+        case in prop::sample::select(&MODELS[..]),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
         survives(&damaged(case, &damage, true));
@@ -34,7 +34,7 @@ proptest! {
     /// Digits, quotes and brackets keep more headers readable than any byte would.
     #[test]
     fn a_plausibly_damaged_header_never_panics(
-        case in prop::sample::select(&CASES[..]),
+        case in prop::sample::select(&MODELS[..]),
         damage in prop::collection::vec(
             (any::<Index>(), prop::sample::select(&b"0123456789\"{}[],:-.eE #a"[..])), 1..6),
     ) {
@@ -43,7 +43,7 @@ proptest! {
 
     #[test]
     fn damaged_data_never_panics(
-        case in prop::sample::select(&CASES[..]),
+        case in prop::sample::select(&MODELS[..]),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 1..64),
     ) {
         survives(&damaged(case, &damage, false));

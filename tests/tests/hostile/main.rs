@@ -8,6 +8,7 @@ mod decoder_convert;
 mod file;
 mod flips;
 mod header;
+mod judge;
 mod tensors;
 mod tokenizer;
 
@@ -80,6 +81,7 @@ fn runs(encoder: &dyn Encoder, text: &str) {
         assert!(embeddings.iter().all(|e| e.vector.len() == encoder.dim()));
     }
     let _ = encoder.classify(&[(text, Some("a red day")), ("", None)], &never);
+    let _ = encoder.classify_pairs(&[(text, "a red day"), ("", "")], &never);
     let _ = encoder.tag(&[text], &never);
     assert!(started.elapsed() < PATIENCE, "running took {:?}", started.elapsed());
     stays_small();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Tensors that are missing, of another type, or full of values that no model has.
 
-use crate::file::{CASES, File, Tensor, converted, small};
+use crate::file::{File, MODELS, PAIR, Tensor, converted, small};
 use crate::{refused, survives};
 
 const DTYPES: [(&str, usize); 12] = [
@@ -23,9 +23,14 @@ fn elements(tensor: &Tensor) -> usize {
     tensor.shape.iter().product()
 }
 
+/// Every tensor of a file.
+fn all(file: &File) -> impl Iterator<Item = (&File, usize)> {
+    (0..file.tensors.len()).map(move |i| (file, i))
+}
+
 #[test]
 fn each_missing_tensor_is_named() {
-    for case in CASES {
+    for case in MODELS {
         let file = converted(case);
         for (i, tensor) in file.tensors.iter().enumerate() {
             // Without its first table, the checkpoint's prefix cannot be told either.
@@ -37,8 +42,8 @@ fn each_missing_tensor_is_named() {
 
 #[test]
 fn each_tensor_of_another_type_is_named_or_read_as_what_it_is() {
-    let file = small();
-    for (i, tensor) in file.tensors.iter().enumerate() {
+    for (file, i) in [small(), converted(PAIR)].iter().flat_map(all) {
+        let tensor = &file.tensors[i];
         for (dtype, size) in DTYPES.iter().filter(|(d, _)| *d != tensor.dtype) {
             let bytes = file.clone().with(|f| {
                 f.tensors[i].dtype = (*dtype).into();
@@ -56,8 +61,8 @@ fn each_tensor_of_another_type_is_named_or_read_as_what_it_is() {
 
 #[test]
 fn each_tensor_of_another_shape_is_named() {
-    let file = small();
-    for (i, tensor) in file.tensors.iter().enumerate() {
+    for (file, i) in [small(), converted(PAIR)].iter().flat_map(all) {
+        let tensor = &file.tensors[i];
         let mut wrong = vec![vec![elements(tensor), 1], [&tensor.shape[..], &[1]].concat()];
         wrong.push(vec![0]);
         let mut longer = tensor.shape.clone();
@@ -81,7 +86,7 @@ fn each_tensor_of_another_shape_is_named() {
 
 #[test]
 fn values_that_are_not_finite_are_named() {
-    for case in CASES {
+    for case in MODELS {
         let file = converted(case);
         for (i, tensor) in file.tensors.iter().enumerate().filter(|(_, t)| t.dtype == "F32") {
             for value in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -94,7 +99,7 @@ fn values_that_are_not_finite_are_named() {
 
 #[test]
 fn absurd_but_finite_values_run_without_a_panic() {
-    for case in CASES {
+    for case in MODELS {
         let file = converted(case);
         for value in [f32::MAX, f32::MIN, 1e30, 1e-45, 0.0, -0.0, -1.0] {
             for (i, tensor) in file.tensors.iter().enumerate().filter(|(_, t)| t.dtype == "F32") {
@@ -110,7 +115,9 @@ fn absurd_but_finite_values_run_without_a_panic() {
                     if tensor.dtype == "F32" {
                         (0..elements(&tensor)).for_each(|e| put(f, i, e, value));
                     } else {
-                        f.tensors[i].data.fill(255);
+                        // Codes 3 are refused.
+                        let ternary = tensor.name.ends_with(".ternary");
+                        f.tensors[i].data.fill(if ternary { 0b10_10_10_10 } else { 255 });
                     }
                 }
             });

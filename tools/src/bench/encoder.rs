@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Forward passes of the bundled encoder: token ids in, a vector a token out, one sequence.
+//! Forward passes of an encoder: token ids in, a vector a token out, one sequence.
 
 use std::time::Duration;
 
@@ -39,25 +39,35 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
 }
 
+/// The encoder that is part of the program.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn bundled() -> Result<Package, Failure> {
+    let store = ModelStore::bundled().map_err(models::failure)?;
+    let source = store.resolve(models::DEFAULT_EMBEDDER).map_err(models::failure)?;
+    let ModelSource::Bundled { name, bytes, .. } = source else {
+        return Err(Failure::said(Exit::Failed, "the encoder is not part of this program"));
+    };
+    Package::from_storage(&name, Storage::Static(bytes)).map_err(models::failure)
+}
+
 /// Measures; `tick` is told what comes next, how many steps are done and how many there are.
 ///
 /// # Errors
 /// [`Exit::Usage`] for more tokens than the model reads, [`Exit::Failed`] when a backend or a number
 /// of threads changes the result.
 pub(crate) fn run(
+    package: &Package,
     isas: &[&'static dyn Kernels],
     tokens: &[usize],
     threads: &[usize],
     cancel: &CancelToken,
     tick: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Report, Failure> {
-    let store = ModelStore::bundled().map_err(models::failure)?;
-    let source = store.resolve(models::DEFAULT_EMBEDDER).map_err(models::failure)?;
-    let ModelSource::Bundled { name, bytes, .. } = source else {
-        return Err(Failure::said(Exit::Failed, "the encoder is not part of this program"));
-    };
-    let package = Package::from_storage(&name, Storage::Static(bytes)).map_err(models::failure)?;
-    let config = BertConfig::from_json(&name, &package.config).map_err(models::failure)?;
+    let name = &package.name;
+    let config =
+        BertConfig::from_json(package.weights.name(), &package.config).map_err(models::failure)?;
     if let Some(tokens) = tokens.iter().find(|tokens| **tokens > config.positions) {
         let message = format!(
             "--tokens: {name} reads up to {} tokens at once, not {tokens}",
@@ -100,7 +110,7 @@ pub(crate) fn run(
         version: env!("CARGO_PKG_VERSION"),
         complete: !cancel.is_cancelled(),
         cpu: crate::machine::Machine::read().cpu,
-        model: name,
+        model: name.clone(),
         precision,
         rows,
     })

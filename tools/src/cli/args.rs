@@ -382,6 +382,7 @@ const BENCH_ENCODER_EXAMPLES: &str = "\
 Examples:
   bho bench encoder
   bho bench encoder --isa avx2,avx512_vnni --tokens 128 --json
+  bho bench encoder --model reasoner.safetensors --tokens 128
 
 Token ids in, a vector a token out, one sequence at a time; the tokenizer is not in the time. All
 backends and numbers of threads must give the same vectors.";
@@ -389,6 +390,10 @@ backends and numbers of threads must give the same vectors.";
 #[derive(Debug, Args)]
 #[command(after_help = BENCH_ENCODER_EXAMPLES)]
 pub(crate) struct BenchEncoderArgs {
+    /// Encoder to time, a BERT file or model name [default: the bundled one]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub(crate) model: Option<PathBuf>,
+
     /// Backends, by name [default: the one that runs would use]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) isa: Vec<String>,

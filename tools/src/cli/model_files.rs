@@ -11,12 +11,14 @@ Examples:
   bho convert bitnet-b1.58-2B-4T/ bitnet.safetensors --licence MIT
   bho convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2.safetensors
   bho convert bitnet-embedding-0.6b/ embedder.safetensors --embed int8
+  bho convert trunk/ reasoner.safetensors --judge judge/ --weights ternary
   bho convert model/ out.safetensors --name my-encoder --licence Apache-2.0 --force --json
 
 SRC is a directory with config.json, tokenizer files and safetensors (one file or several), or a GGUF
 file. The result is one file with packed weights, configuration, tokenizer and chat template inside,
 which runs where it is mapped; it appears under its name only when it is whole. Ctrl-C leaves nothing
-behind. Encoders (BERT) become int8; decoders (BitNet, Llama) keep ternary weights as they are.";
+behind. Encoders (BERT) become int8, or ternary if trained for it; decoders keep
+ternary weights as they are.";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONVERT_EXAMPLES)]
@@ -24,9 +26,14 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
 
-    /// Decoders: linear layers in plain floats become int8, or stay f32; ternary ones stay ternary
+    /// What linear layers in plain floats become; ternary ones stay ternary
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::Int8)]
     pub(crate) weights: Precision,
+
+    /// Encoders: a second checkpoint, with a sequence head and the same tokenizer, that classifies for
+    /// the first; tensors that both have are stored once
+    #[arg(long, value_name = "CHECKPOINT", value_hint = ValueHint::AnyPath)]
+    pub(crate) judge: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) decoder: DecoderArgs,
@@ -135,12 +142,14 @@ pub(crate) enum HeadPrecision {
     F32,
 }
 
-/// How floats of a decoder are stored.
+/// How linear layers in floats are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Precision {
     /// 8 bits with a scale per row
     Int8,
-    /// as they are, in single precision
+    /// -1, 0 or +1 times a scale; of encoders, as ternary_scale in the config says
+    Ternary,
+    /// decoders: as they are, in single precision
     F32,
 }
 

@@ -77,9 +77,15 @@ pub(crate) fn encoder(args: &BenchEncoderArgs) -> Result<Exit, Failure> {
     let threads = numbers(&args.threads, &default_threads());
     let (cancel, bar) = (CancelToken::new(), progress());
     let interrupted = exit::cancel_on_interrupt(&cancel);
-    let report = encoder::run(&isas, &tokens, &threads, &cancel, &mut |what, done, total| {
-        advance(&bar, what, done, total);
-    });
+    let package = match &args.model {
+        None => encoder::bundled()?,
+        Some(model) => bho_models::Package::open(&crate::models::file(model)?)
+            .map_err(crate::models::failure)?,
+    };
+    let report =
+        encoder::run(&package, &isas, &tokens, &threads, &cancel, &mut |what, done, total| {
+            advance(&bar, what, done, total);
+        });
     bar.finish_and_clear();
     let report = report?;
     print(args.json, &report, |style| describe_encoder(&report, style))?;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! `bho convert`: a Hugging Face directory to one int8 file.
+//! `bho convert`: a Hugging Face directory, or two, to one file.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bho_engine::CancelToken;
@@ -26,9 +27,10 @@ const SHOWN: usize = 5;
 pub(crate) fn execute(args: ConvertArgs) -> Result<Exit, Failure> {
     let weights = match args.weights {
         Precision::Int8 => WeightFormat::Int8,
+        Precision::Ternary => WeightFormat::Ternary,
         Precision::F32 => WeightFormat::F32,
     };
-    let report = write(args.files, decoder_options(weights, &args.decoder))?;
+    let report = write(args.files, args.judge, decoder_options(weights, &args.decoder))?;
     let mut out = output::stdout();
     if args.json {
         json::document(&mut out, &report)?;
@@ -56,10 +58,17 @@ pub(super) fn decoder_options(weights: WeightFormat, args: &DecoderArgs) -> Deco
 }
 
 /// Writes the file, with progress on a terminal; Ctrl-C stops it within a tensor.
-pub(super) fn write(args: FileArgs, decoder: DecoderOptions) -> Result<ConvertReport, Failure> {
+pub(super) fn write(
+    args: FileArgs,
+    judge: Option<PathBuf>,
+    decoder: DecoderOptions,
+) -> Result<ConvertReport, Failure> {
     let src = models::file(&args.src)?;
+    let judge = judge.map(|judge| models::file(&judge)).transpose()?;
     // A folder that is not there is the environment's fault; what is in it, the job's.
-    std::fs::metadata(&src).with_context(|| format!("cannot read {}", src.display()))?;
+    for path in [&src].into_iter().chain(&judge) {
+        std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
     let options = ConvertOptions {
         name: args.name,
         source: args.source,
@@ -68,6 +77,7 @@ pub(super) fn write(args: FileArgs, decoder: DecoderOptions) -> Result<ConvertRe
         force: args.force,
         i2s: if args.i2s_arm { I2sLayout::Arm } else { I2sLayout::X86 },
         decoder,
+        judge,
     };
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
@@ -124,6 +134,10 @@ fn describe(report: &ConvertReport, style: &Style) -> String {
         table.row([tensor.name.as_str().into(), tensor.dtype.into(), error.into()]);
     }
     out.push_str(&table.render(style));
+    if !report.shared.is_empty() {
+        let tensors = output::count(report.shared.len(), "tensor");
+        out.push_str(&format!("stored once for both networks: {tensors}\n"));
+    }
     out.push_str(&describe_left_out(report, style));
     out
 }

@@ -63,6 +63,20 @@ fn facts(found: &Inspection, verbose: bool, style: &Style) -> String {
     for (key, value) in &found.config {
         fact(key, clipped(value.to_string().trim_matches('"'), verbose));
     }
+    if let Some(judge) = &found.judge {
+        let class = judge.architecture.as_deref().unwrap_or("not stated");
+        fact("judge", format!("{class}: {}", judge.labels.join(", ")));
+        for (key, value) in &judge.config {
+            if found.config.get(key) != Some(value) {
+                fact(
+                    &format!("judge {key}"),
+                    clipped(value.to_string().trim_matches('"'), verbose),
+                );
+            }
+        }
+        let shared = output::count(judge.shared, "tensor");
+        fact("judge shares", format!("{shared} with the first network"));
+    }
     match &found.tokenizer {
         None => fact("tokenizer", "none".into()),
         Some(t) => {

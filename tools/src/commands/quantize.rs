@@ -46,7 +46,7 @@ pub(crate) fn execute(args: QuantizeArgs) -> Result<Exit, Failure> {
         (Target::Ternary, Scales::Row) => WeightFormat::TernaryRows,
     };
     let options = decoder_options(weights, &args.decoder);
-    let report = write(args.files, DecoderOptions { floats_only: true, ..options })?;
+    let report = write(args.files, None, DecoderOptions { floats_only: true, ..options })?;
     let mean_error = mean_error(&report.tensors);
     let broken = args.to == Target::Ternary && mean_error > BROKEN;
     let warning = broken.then_some(WARNING);

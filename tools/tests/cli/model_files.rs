@@ -105,6 +105,27 @@ fn models_are_found_by_name_or_path() {
 }
 
 #[test]
+fn a_judge_stands_beside_its_trunk_in_one_ternary_file() {
+    let golden = |name: &str| repository().join("tests/golden/bert_ternary").join(name);
+    let (trunk, judge) = (golden("trunk"), golden("judge"));
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("both.safetensors");
+    let flags = ["--weights", "ternary", "--judge", judge.to_str().unwrap()];
+    let shown = stdout(&convert(&trunk, &out, &flags));
+    assert!(shown.contains("stored once for both networks: 8 tensors"), "{shown}");
+    let shown = stdout(&bho().arg("inspect").arg(&out).output().unwrap());
+    for fact in [
+        "BertForSequenceClassification: entailment, neutral, contradiction",
+        "8 tensors with the first network",
+        "judge.classifier.weight",
+    ] {
+        assert!(shown.contains(fact), "{fact:?} is not in {shown}");
+    }
+    fails(&convert(&trunk, &out, &["--force", "--judge", "no/such"]), 2, "no/such");
+    fails(&convert(&trunk, &out, &["--force", "--judge", trunk.to_str().unwrap()]), 1, "judge");
+}
+
+#[test]
 fn a_conversion_reports_itself_and_can_be_inspected() {
     let src = tiny_checkpoint();
     let out = src.path().join("out.safetensors");

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::{
-    CancelToken, Classification, Embedding, Encoder, EngineError, ModelInfo, TokenLabel,
-    WindowScores,
+    CancelToken, Classification, Embedding, Encoder, EngineError, ModelInfo, PairScores,
+    TokenLabel, WindowScores,
 };
 use sha2::{Digest, Sha256};
 
@@ -84,6 +84,10 @@ impl Encoder for Recall {
         self.encoder.labels()
     }
 
+    fn pair_labels(&self) -> &[String] {
+        self.encoder.pair_labels()
+    }
+
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         self.encoder.embed(texts, cancel)
     }
@@ -94,6 +98,14 @@ impl Encoder for Recall {
         cancel: &CancelToken,
     ) -> Result<Vec<Classification>, EngineError> {
         self.encoder.classify(texts, cancel)
+    }
+
+    fn classify_pairs(
+        &self,
+        pairs: &[(&str, &str)],
+        cancel: &CancelToken,
+    ) -> Result<Vec<PairScores>, EngineError> {
+        self.encoder.classify_pairs(pairs, cancel)
     }
 
     fn classify_windows(
