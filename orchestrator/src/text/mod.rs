@@ -13,7 +13,7 @@ pub mod words;
 pub use numbers::{Bound, Quantity, QuantityKind, quantities};
 pub use phrases::key_phrases;
 pub use polarity::{Term, are_antonyms, terms};
-pub use sentences::{Sentences, ends_with_stop, is_heading, sentences, speaker};
+pub use sentences::{Kind, Sentences, Turn, ends_with_stop, is_heading, sentences, speaker, turn};
 pub use words::{Word, Words, is_stop_word, stem, term_id, words};
 
 /// Collapses every run of whitespace to one space and trims the ends.
