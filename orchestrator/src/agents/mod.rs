@@ -7,7 +7,7 @@ mod generate;
 mod input;
 mod relation;
 mod retriever;
-mod summarizer;
+pub mod summarizer;
 mod synthesis;
 
 use std::collections::BTreeMap;

@@ -4,12 +4,14 @@
 //! Everything here is deterministic, works on any UTF-8 input (NUL bytes and emoji included) and
 //! takes time linear in the length of the text. Spans are byte offsets into the text given.
 
+pub mod function_words;
 pub mod numbers;
 pub mod phrases;
 pub mod polarity;
 pub mod sentences;
 pub mod words;
 
+pub use function_words::FunctionWords;
 pub use numbers::{Bound, Quantity, QuantityKind, quantities};
 pub use phrases::key_phrases;
 pub use polarity::{Term, are_antonyms, terms};

@@ -70,11 +70,15 @@ fn is_name(name: &str) -> bool {
     let plain = name.split(' ').all(|word| {
         words += 1;
         let number = words > 1 && word.len() <= 3 && word.bytes().all(|b| b.is_ascii_digit());
-        let letters = word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '\'' | '_'));
+        let letters =
+            word.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '\'' | '_'));
         let cased = words == 1 || word.starts_with(|c: char| !c.is_lowercase());
         number || (letters && cased && word.chars().next().is_some_and(char::is_alphabetic))
     });
-    plain && words <= 3 && name.len() <= MAX_NAME && (capital || words == 1)
+    plain
+        && words <= 3
+        && name.len() <= MAX_NAME
+        && (capital || words == 1)
         && (capital || name.chars().nth(1).is_some())
 }
 

@@ -196,7 +196,8 @@ impl<'a> Sentences<'a> {
             self.pos += marker;
             let said = turn(content);
             if let Some(timed) = said.filter(|t| t.timed) {
-                self.pos = line.start + timed.at;
+                let bracket = content[..timed.at].ends_with('<');
+                self.pos = line.start + timed.at - usize::from(bracket);
             }
             if !content.starts_with(['#', '|', '>']) {
                 self.extend_block(line, said.is_some());
@@ -215,7 +216,8 @@ impl<'a> Sentences<'a> {
             || content.starts_with('|')
             || marker_len(content) > 0
             || is_code(content, line.is_indented(self.text))
-            || turn(content).is_some_and(|t| t.timed || in_turn || t.name.starts_with(char::is_uppercase))
+            || turn(content)
+                .is_some_and(|t| t.timed || in_turn || t.name.starts_with(char::is_uppercase))
     }
 
     /// Takes the following lines into the block as long as they are soft wraps.
@@ -295,8 +297,7 @@ impl<'a> Sentences<'a> {
             let c = if byte.is_ascii() { char::from(byte) } else { self.char_at(i, end) };
             let after = i + c.len_utf8();
             if !verbatim && (is_stop(c) || is_wide_stop(c)) {
-                let stop =
-                    if is_stop(c) { block.stop_at(i) } else { block.wide_stop_at(i, after) };
+                let stop = if is_stop(c) { block.stop_at(i) } else { block.wide_stop_at(i, after) };
                 match stop {
                     Stop::Ends(at) => {
                         i = at;

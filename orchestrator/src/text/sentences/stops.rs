@@ -4,8 +4,8 @@
 use super::lines::floor;
 use super::tables::{
     BEFORE_NUMBER, BEFORE_ORDINAL, CLOSES_LIST, GERMAN, MAY_END, MONTHS, NEVER_END, PARTICLES,
-    STARTERS,
 };
+use crate::text::function_words::is_foreign;
 use crate::text::words::{is_stop_word, words};
 
 /// How far back from a full stop its word is read.
@@ -189,7 +189,8 @@ impl<'a> Block<'a> {
         }
         while self.text[at..self.end].starts_with('[') {
             let digits = self.skip_run(at + 1, |c| c.is_ascii_digit());
-            if digits == at + 1 || digits - at > 4 || !self.text[digits..self.end].starts_with(']') {
+            if digits == at + 1 || digits - at > 4 || !self.text[digits..self.end].starts_with(']')
+            {
                 break;
             }
             at = digits + 1;
@@ -212,9 +213,10 @@ impl<'a> Block<'a> {
     fn word_at(&self, at: usize) -> &'a str {
         // One character past the longest function word is enough to tell.
         let rest = &self.text[at..self.end];
-        let end = rest.char_indices().take(13).find(|(_, c)| {
-            !c.is_alphabetic() && !matches!(c, '\'' | '\u{2019}')
-        });
+        let end = rest
+            .char_indices()
+            .take(13)
+            .find(|(_, c)| !c.is_alphabetic() && !matches!(c, '\'' | '\u{2019}'));
         &rest[..end.map_or(floor(rest, rest.len().min(52)), |(n, _)| n)]
     }
 
@@ -243,7 +245,7 @@ impl<'a> Block<'a> {
         if particle && !is_stop_word(word) {
             return articles;
         }
-        is_stop_word(word) || STARTERS.binary_search(&folded).is_ok()
+        is_stop_word(word) || is_foreign(folded)
     }
 }
 

@@ -61,31 +61,6 @@ pub(super) const GERMAN: &[&str] = &[
     "wurde", "zu", "zum", "zur", "über",
 ];
 
-/// Function words of other languages than English that open sentences.
-#[rustfmt::skip]
-pub(super) const STARTERS: &[&str] = &[
-    "aan", "aber", "ale", "allerdings", "als", "anche", "aquela", "aquele", "aqui", "asimismo",
-    "au", "auch", "aussi", "avec", "bei", "c'est", "car", "ce", "ceci", "cela", "ces", "cet",
-    "cette", "che", "chez", "com", "como", "con", "cuando", "dabei", "dalla", "damit", "danach",
-    "dann", "dans", "dar", "das", "dat", "dem", "dennoch", "depuis", "der", "deshalb", "deze",
-    "die", "dies", "diese", "dieser", "dieses", "dit", "dlatego", "do", "doch", "dopo", "dort",
-    "durch", "dus", "een", "eine", "einen", "einer", "ela", "elas", "ele", "eles", "ella", "ellas",
-    "elle", "elles", "ellos", "em", "en", "entonces", "er", "ero", "es", "esa", "ese", "essa",
-    "esse", "esta", "este", "esto", "eu", "foi", "für", "gdy", "gli", "hat", "het", "hier", "hij",
-    "ich", "ihr", "ihre", "ik", "ils", "im", "in", "infine", "inoltre", "ist", "ja", "jak", "je",
-    "jednak", "jego", "jej", "jest", "jetzt", "kiedy", "lei", "les", "leur", "leurs", "lui", "ma",
-    "mais", "mas", "mein", "meine", "met", "mi", "mit", "muchos", "my", "na", "nach", "nachdem",
-    "nie", "niet", "no", "noch", "non", "nos", "nous", "nur", "não", "obwohl", "oder", "on", "ona",
-    "oni", "ono", "onze", "ook", "otra", "otro", "par", "para", "perché", "pero", "plus", "po",
-    "poi", "pois", "por", "pour", "puis", "quand", "quando", "que", "questa", "questo", "quindi",
-    "sans", "se", "sein", "seine", "seit", "selon", "seu", "si", "sie", "sin", "sind", "sobre",
-    "sua", "sur", "são", "ta", "tak", "tam", "también", "também", "ten", "teraz", "to", "toen",
-    "tous", "tout", "toutes", "trotzdem", "tutti", "tylko", "um", "uma", "un", "una", "und", "une",
-    "uno", "unser", "unsere", "van", "vervolgens", "voor", "vous", "wanneer", "war", "waren", "was",
-    "we", "wegen", "weil", "wenn", "wie", "wij", "wir", "wird", "wo", "wurde", "ze", "zij", "zu",
-    "zwar", "às", "él", "était", "étant", "été", "über",
-];
-
 /// Articles and prepositions that are parts of names as well (`C. de Boor`, `J. Le Carré`): after an
 /// initial they open no sentence.
 #[rustfmt::skip]
