@@ -8,7 +8,7 @@
 
 use bho_engine::Embedding;
 
-use super::cues::{self, CUES};
+use super::cues;
 use super::draft::{Reading, density, frequency};
 use super::weights::{CALIBRATION, CUE_WEIGHTS, WEIGHTS};
 use crate::text::{Kind, words};
@@ -57,7 +57,7 @@ const MAX_WORDS: usize = 60;
 /// A sentence as the model sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Salience {
-    /// One value for each of [`FEATURES`], then 0 or 1 for each of [`CUES`].
+    /// One value for each of [`FEATURES`], then 0 or 1 for each of [`cues::CUES`].
     pub(super) features: Vec<f32>,
     /// What the rules set by hand add.
     pub(super) by_hand: f64,
@@ -256,6 +256,7 @@ impl Form {
 
 #[cfg(test)]
 mod tests {
+    use super::cues::CUES;
     use super::*;
 
     #[test]
