@@ -6,7 +6,7 @@ mod embed;
 mod generate;
 mod input;
 mod retriever;
-mod summarizer;
+pub mod summarizer;
 mod synthesis;
 
 use std::collections::BTreeMap;

@@ -4,16 +4,18 @@
 //! Everything here is deterministic, works on any UTF-8 input (NUL bytes and emoji included) and
 //! takes time linear in the length of the text. Spans are byte offsets into the text given.
 
+pub mod function_words;
 pub mod numbers;
 pub mod phrases;
 pub mod polarity;
 pub mod sentences;
 pub mod words;
 
+pub use function_words::FunctionWords;
 pub use numbers::{Bound, Quantity, QuantityKind, quantities};
 pub use phrases::key_phrases;
 pub use polarity::{Term, are_antonyms, terms};
-pub use sentences::{Sentences, ends_with_stop, is_heading, sentences, speaker};
+pub use sentences::{Kind, Sentences, Turn, ends_with_stop, is_heading, sentences, speaker, turn};
 pub use words::{Word, Words, is_stop_word, stem, term_id, words};
 
 /// Collapses every run of whitespace to one space and trims the ends.

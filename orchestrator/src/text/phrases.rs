@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::function_words::FunctionWords;
 use super::polarity::is_negation;
-use super::words::{Word, is_stop_word, stem, term_id, words};
+use super::words::{Word, stem, term_id, words};
 
 /// Longest phrase, in words.
 const MAX_WORDS: usize = 4;
@@ -15,6 +16,15 @@ const MAX_WORDS: usize = 4;
 ///
 /// Phrases worth naming appear early; the bound keeps memory flat on texts of any length.
 const MAX_CANDIDATES: usize = 20_000;
+
+/// A phrase of a text that may tell what it is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Phrase<'a> {
+    /// As the text writes it.
+    pub text: &'a str,
+    /// Larger is better; comparable within one text.
+    pub score: f64,
+}
 
 struct Candidate {
     span: Range<usize>,
@@ -29,6 +39,11 @@ struct Candidate {
 /// phrases made of the words of a better one are left out. Addresses, redaction marks, numbers
 /// and single letters are no phrases.
 pub fn key_phrases(text: &str, max: usize) -> Vec<String> {
+    candidates(text, max).iter().map(|phrase| super::squeeze(phrase.text)).collect()
+}
+
+/// The phrases of [`key_phrases`], with their scores.
+pub fn candidates(text: &str, max: usize) -> Vec<Phrase<'_>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut index: HashMap<Vec<u64>, usize> = HashMap::new();
     let mut seen: HashMap<u64, WordStats> = HashMap::new();
@@ -48,6 +63,7 @@ pub fn key_phrases(text: &str, max: usize) -> Vec<String> {
         }
         run.clear();
     };
+    let function_words = FunctionWords::of(text);
     for word in words(text) {
         let gap = &text[last_end..word.start];
         let parted = !run.is_empty() && !joins(gap);
@@ -60,7 +76,7 @@ pub fn key_phrases(text: &str, max: usize) -> Vec<String> {
         if parted {
             close(&mut run, &seen);
         }
-        if !is_content(text, &word, gap) {
+        if function_words.contains(word.text) || !is_content(text, &word, gap) {
             close(&mut run, &seen);
             at_start = false;
             continue;
@@ -84,12 +100,12 @@ struct WordStats {
     named: bool,
 }
 
-fn rank(
-    text: &str,
+fn rank<'a>(
+    text: &'a str,
     candidates: &[Candidate],
     seen: &HashMap<u64, WordStats>,
     max: usize,
-) -> Vec<String> {
+) -> Vec<Phrase<'a>> {
     let length = text.len().max(1) as f64;
     let mut scored: Vec<(f64, usize)> = candidates
         .iter()
@@ -108,21 +124,21 @@ fn rank(
         })
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut kept: Vec<&Candidate> = Vec::new();
-    for (_, at) in scored {
+    let mut kept: Vec<(f64, &Candidate)> = Vec::new();
+    for (score, at) in scored {
         if kept.len() == max {
             break;
         }
         let c = &candidates[at];
-        let covered = kept.iter().any(|k| {
+        let covered = kept.iter().any(|(_, k)| {
             let shared = c.stems.iter().filter(|s| k.stems.contains(s)).count();
             shared == c.stems.len() || shared == k.stems.len()
         });
         if !covered {
-            kept.push(c);
+            kept.push((score, c));
         }
     }
-    kept.iter().map(|c| super::squeeze(&text[c.span.clone()])).collect()
+    kept.iter().map(|(score, c)| Phrase { text: &text[c.span.clone()], score: *score }).collect()
 }
 
 /// Whether a gap keeps its two words in one phrase.
@@ -141,13 +157,7 @@ fn is_content(text: &str, word: &Word<'_>, gap: &str) -> bool {
     let dotted =
         gap == "." || (after.starts_with('.') && after[1..].starts_with(char::is_alphanumeric));
     let short = word.text.chars().nth(1).is_none() && word.text.is_ascii();
-    !(address
-        || marked
-        || dotted
-        || short
-        || is_stop_word(word.text)
-        || is_negation(word.text)
-        || is_filler(word.text))
+    !(address || marked || dotted || short || is_negation(word.text) || is_filler(word.text))
 }
 
 /// Words that are content in a sentence but name no topic.
