@@ -322,8 +322,8 @@ impl Guard {
         span: &Range<usize>,
     ) -> bool {
         partly.iter().filter(|reading| reading.leaves_out(span)).any(|reading| {
-            let judges = |d: &&Box<dyn Detector>| d.name() == reading.detector;
-            self.detectors.iter().find(judges).map(|d| d.opinion(category)) == Some(Opinion::Model)
+            let judge = self.detectors.iter().find(|d| d.name() == reading.detector);
+            judge.map(|d| d.opinion(category)) == Some(Opinion::Model)
         })
     }
 

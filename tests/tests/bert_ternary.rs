@@ -331,7 +331,7 @@ fn networks_that_do_not_go_together_are_refused() {
     assert!(rows.to_string().contains("not trained for a scale a row"), "{rows}");
     // Without a word in the config, both are accepted.
     let free = changed(&trunk, "config.json", |c| {
-        drop(c.as_object_mut().unwrap().remove("ternary_scale"))
+        drop(c.as_object_mut().unwrap().remove("ternary_scale"));
     });
     for format in [WeightFormat::Ternary, WeightFormat::TernaryRows] {
         File::new(free.path(), None, format).unwrap().encoder();

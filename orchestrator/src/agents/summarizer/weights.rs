@@ -47,7 +47,7 @@ pub(super) static CUE_WEIGHTS: &[(&str, f32)] = &[
     ("we * appl~|use|employ~|utiliz~|leverag~", 0.2652),
     ("we * argue|believe|hope|conjecture|hypothesize", 0.3631),
     ("we * analyz~|analys~|characteriz~", 0.2855),
-    ("we * achiev~|obtain~|improv~|outperform~|report~", 0.3183),
+    ("we * achiev~|obtain~|improv~|outperform~|report~", 0.3184),
     ("we * also|further~|additionally|then", -0.4065),
     ("our * approach|method|model|framework|algorithm|technique|system|architecture", -0.0660),
     ("our * result~|experiment~|analysis|evaluation|finding~|theory", -0.1032),
