@@ -107,7 +107,7 @@ impl Encoder for Fake {
             let probability = match i {
                 0 if text.contains("toad") => 0.9,
                 i if i == last && text.contains("obeys") => 0.8,
-                _ => 0.01,
+                _ => 0.005,
             };
             LabelScore { label: label.clone(), logit: 0.0, probability }
         };
