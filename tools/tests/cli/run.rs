@@ -25,6 +25,9 @@ fn the_main_job_is_done_and_pleasant_to_read() {
     assert!(shown.contains("BitNet b1.58 is efficient"), "{shown}");
     assert!(shown.contains("\nnode    agent "), "{shown}");
     assert!(shown.contains("\nreduce  bitnet.synthesis "), "{shown}");
+    // The guard has nothing against what the program itself says.
+    assert!(!shown.contains("withheld") && !shown.contains("refused"), "{shown}");
+    assert_eq!(shown.matches("  ok\n").count(), 4, "{shown}");
     let guarded = shown.lines().find(|line| line.starts_with("pipeline:input ")).unwrap();
     assert!(guarded.contains(" redact  1 email, 1 phone "), "{shown}");
     assert!(!shown.contains('\x1b'), "no colours into a pipe");
