@@ -149,6 +149,7 @@ fn fixtures_show_the_mistake_they_are_named_after() {
         "list_as_key",
         "many_faults",
         "missing_required",
+        "model_windows_out_of_range",
         "nodes_is_a_map",
         "non_utf8",
         "nul_byte",

@@ -16,6 +16,9 @@ const MAX_GAP: usize = 4;
 /// So many tokens that are no words at all may stand at either end of one.
 const MAX_EDGE: usize = 16;
 
+/// White space between two signs of a passage at most, but for several in a row.
+pub(super) const MAX_PASSAGE_GAP: usize = MAX_EDGE + 1;
+
 /// Top-level domains with which a turned address begins.
 const DOMAINS: &[&str] = &[
     "moc", "gro", "ten", "ude", "vog", "oi", "ed", "ku", "rf", "se", "ti", "ln", "fni", "ofni",
