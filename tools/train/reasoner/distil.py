@@ -69,18 +69,23 @@ def quiet(model):
     return model
 
 
-def arguments(description):
+def compiled(model, options):
+    return torch.compile(model, dynamic=True) if options.compile else model
+
+
+def arguments(description, rate):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--minilm", type=pathlib.Path, required=True, help="what tools/golden/fetch_minilm.sh left")
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--scale", choices=SCALES, default="matrix", help="what a ternary matrix has one scale for")
+    parser.add_argument("--scale", choices=SCALES, default="row", help="what a ternary matrix has one scale for")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--tokens", type=int, default=3072, help="tokens a batch")
-    parser.add_argument("--rate", type=float, default=8e-4)
+    parser.add_argument("--tokens", type=int, default=2048, help="tokens a batch")
+    parser.add_argument("--rate", type=float, default=rate, help=f"at the start, falling to nothing; {rate} by default")
     parser.add_argument("--ramp", type=float, default=0.25, help="share of the run until all weights are ternary")
     parser.add_argument("--hidden", type=float, default=1.0, help="weight of the hidden states at the start")
     parser.add_argument("--save", type=float, default=5, help="minutes between saves")
     parser.add_argument("--bf16", action="store_true", help="twice as fast where the CPU or GPU has such units")
+    parser.add_argument("--compile", action="store_true", help="a fifth faster after some minutes of compiling; needs a C++ compiler")
     parser.add_argument("--resume", action="store_true")
     return parser
 
@@ -131,7 +136,7 @@ class Run:
                 begin, done = time.time(), min(1.0, state["seconds"] / limit)
                 share = min(1.0, done / options.ramp) if options.ramp > 0 else 1.0
                 # In steps of a twentieth: each is a jolt, and is learned away before the next.
-                set_share(self.student, math.floor(share * 20) / 20, True)
+                set_share(self.student, math.floor(share * 20) / 20)
                 rate = options.rate * min(1.0, (state["step"] + 1) / 50) * max(0.01, 1 - done)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
@@ -142,7 +147,7 @@ class Run:
                 loss.backward()
                 nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
                 self.optimizer.step()
-                values = torch.tensor([float(value) for value in values])
+                values = torch.tensor([float(torch.as_tensor(value).detach()) for value in values])
                 means = values if means is None else 0.95 * means + 0.05 * values
                 seen += inputs["input_ids"].numel()
                 state.update(step=state["step"] + 1, batch=number + 1, seconds=state["seconds"] + time.time() - begin)

@@ -20,9 +20,10 @@ from torch import nn
 from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from distil import Run, arguments, hidden_loss
+from distil import Run, arguments, compiled, hidden_loss
 from pairs import LABELS
 
+TEACHER_RATE, STUDENT_RATE = 1.2e-4, 6e-4
 LENGTH = 128  # tokens of a pair, special ones included: what is longer loses the end of the premise
 
 
@@ -55,6 +56,7 @@ def from_minilm(folder):
     config = BertConfig(**json.loads((folder / "config.json").read_text()))
     config.id2label = dict(enumerate(LABELS))
     config.label2id = {label: number for number, label in enumerate(LABELS)}
+    config._attn_implementation = "eager"
     model = BertForSequenceClassification(config)
     model.bert.embeddings.load_state_dict(whole.embeddings.state_dict())
     model.bert.encoder.load_state_dict(whole.encoder.state_dict())
@@ -74,7 +76,7 @@ def labelled_loss(logits, belongings, device):
 
 
 def main():
-    parser = arguments(__doc__.split("\n\n")[0])
+    parser = arguments(__doc__.split("\n\n")[0], TEACHER_RATE if "teacher" in sys.argv[1:2] else STUDENT_RATE)
     parser.add_argument("role", choices=("teacher", "student"))
     parser.add_argument("--pairs", type=pathlib.Path, required=True)
     parser.add_argument("--teacher", type=pathlib.Path)
@@ -85,25 +87,26 @@ def main():
     labelled = rows_of(tokenizer, items_of(options.pairs / "train.jsonl"))
     if options.role == "teacher":
         run = Run(options, from_minilm(options.minilm), ["loss"], ternary=False)
+        forward = compiled(run.student, options)
 
         def loss_of(student, inputs, belongings, done):
             with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
-                logits = student(**inputs).logits
+                logits = forward(**inputs).logits
             loss = labelled_loss(logits.float(), belongings, run.device)
             return loss, (loss,)
 
         run.train(lambda epoch, rng: labelled, loss_of)
     else:
         more = rows_of(tokenizer, items_of(options.pairs / "unlabelled.jsonl"))
-        load = lambda: BertForSequenceClassification.from_pretrained(options.teacher)
+        load = lambda: BertForSequenceClassification.from_pretrained(options.teacher, attn_implementation="eager")
         run = Run(options, load(), ["hidden", "teacher", "labels"])
-        teacher = load().to(run.device).eval()
+        teacher, forward = compiled(load().to(run.device).eval(), options), compiled(run.student, options)
 
         def loss_of(student, inputs, belongings, done):
             with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
                 with torch.no_grad():
                     theirs = teacher(**inputs, output_hidden_states=True)
-                ours = student(**inputs, output_hidden_states=True)
+                ours = forward(**inputs, output_hidden_states=True)
             hidden = hidden_loss(ours.hidden_states, theirs.hidden_states, inputs["attention_mask"])
             target = functional.softmax(theirs.logits.float(), dim=-1)
             said = functional.cross_entropy(ours.logits.float(), target) - functional.cross_entropy(theirs.logits.float(), target)

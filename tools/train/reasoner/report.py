@@ -2,7 +2,7 @@
 """What a run gives, before conversion.
 
     python report.py trunk FOLDER --data DATA_FOLDER [--split dev]     Spearman's correlation with STS-B's scores
-    python report.py judge FOLDER --pairs PAIRS report-snli ...        accuracy by label
+    python report.py judge FOLDER --pairs PAIRS report-snli ...        accuracy by label, and how far to trust it
 
 FOLDER is a checkpoint: with `ternary_scale` in its config its linear layers are made ternary first, otherwise they stay
 float. `bho eval similarity` and `bho eval claims` measure the same of what was converted.
@@ -67,6 +67,25 @@ def trunk(folder, data, split):
     print(f"STS-B {split}: Spearman {spearman:.4f} over {len(items)} pairs")
 
 
+def softened(logits, labels):
+    """The temperature with the least mean negative log-likelihood, and the calibration error (15 bins) at it and at 1."""
+
+    def log_likelihood(temperature):
+        said = logits / temperature
+        said = said - numpy.log(numpy.exp(said - said.max(1, keepdims=True)).sum(1, keepdims=True)) - said.max(1, keepdims=True)
+        return said
+
+    def error(temperature):
+        sure = numpy.exp(log_likelihood(temperature))
+        top, right = sure.max(1), sure.argmax(1) == labels
+        bins = numpy.minimum((top * 15).astype(int), 14)
+        return sum(abs(top[bins == b].sum() - right[bins == b].sum()) for b in range(15)) / len(labels)
+
+    tried = numpy.arange(0.5, 4.01, 0.02)
+    best = min(tried, key=lambda t: -log_likelihood(t)[numpy.arange(len(labels)), labels].mean())
+    return best, error(best), error(1.0)
+
+
 def judge(folder, pairs, parts):
     tokenizer = tokenizer_of(folder)
     model = load(BertForSequenceClassification, folder)
@@ -82,6 +101,8 @@ def judge(folder, pairs, parts):
         sides = numpy.isin(labels, (0, 2))
         if sides.all():
             line += f"; entailment or contradiction {((said[:, 0] > said[:, 2]) == (labels == 0)).mean():.4f}"
+        temperature, after, before = softened(said, labels)
+        line += f"; temperature {temperature:.2f} (calibration error {after:.3f}, without {before:.3f})"
         print(line, *(f"{name} {(best == number)[labels == number].mean():.3f}" for number, name in enumerate(LABELS) if (labels == number).any()))
 
 

@@ -31,15 +31,11 @@ class BitLinear(nn.Linear):
     """A linear layer whose latent weights are blended into their ternary form: `share` 0 is float, 1 ternary."""
 
     scale = "matrix"
-    share = 1.0
-    activations = True
 
     def forward(self, x):
-        weight = self.weight
-        if self.share > 0:
-            weight = weight + self.share * (ternary(weight.detach(), self.scale) - weight.detach())
-        if self.activations:
-            x = x + (int8_range(x.detach()) - x.detach())
+        latent = self.weight.detach()
+        weight = self.weight + self.share * (ternary(latent, self.scale) - latent)
+        x = x + (int8_range(x.detach()) - x.detach())
         return functional.linear(x, weight, self.bias)
 
 
@@ -53,10 +49,11 @@ def to_bitlinear(encoder, scale):
         if type(layer) is nn.Linear:
             layer.__class__ = BitLinear
             layer.scale = scale
+            # A tensor: a number would be compiled in, and each new one would compile all anew.
+            layer.register_buffer("share", torch.ones((), device=layer.weight.device), persistent=False)
     return encoder
 
 
-def set_share(model, share, activations):
+def set_share(model, share):
     for layer in linears(model):
-        layer.share = share
-        layer.activations = activations
+        layer.share.fill_(share)

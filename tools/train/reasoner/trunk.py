@@ -15,13 +15,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertModel
 
-from distil import Run, arguments, hidden_loss, pooled
+from distil import Run, arguments, compiled, hidden_loss, pooled
 
 LENGTH = 96  # tokens of a training text, special ones included
 
 
 def main():
-    parser = arguments(__doc__.split("\n\n")[0])
+    parser = arguments(__doc__.split("\n\n")[0], 8e-4)
     parser.add_argument("--texts", type=pathlib.Path, required=True)
     options = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(options.minilm / "tokenizer.json"))
@@ -29,16 +29,17 @@ def main():
     tokenizer.enable_truncation(LENGTH)
     texts = options.texts.read_text(encoding="utf-8").splitlines()
     rows = [(row.ids, row.type_ids, None) for row in tokenizer.encode_batch(texts)]
-    load = lambda: BertModel.from_pretrained(options.minilm, add_pooling_layer=False)
+    load = lambda: BertModel.from_pretrained(options.minilm, add_pooling_layer=False, attn_implementation="eager")
     run = Run(options, load(), ["hidden", "direct", "relation"])
-    teacher = load().to(run.device).eval()
+    teacher = compiled(load().to(run.device).eval(), options)
+    forward = compiled(run.student, options)
 
     def loss_of(student, inputs, _, done):
         mask = inputs["attention_mask"]
         with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
             with torch.no_grad():
                 theirs = teacher(**inputs, output_hidden_states=True).hidden_states
-            ours = student(**inputs, output_hidden_states=True).hidden_states
+            ours = forward(**inputs, output_hidden_states=True).hidden_states
         hidden = hidden_loss(ours, theirs, mask)
         a, b = pooled(ours[-1].float(), mask), pooled(theirs[-1].float(), mask)
         direct = (1 - (a * b).sum(-1)).mean()
