@@ -45,7 +45,7 @@ fn main() -> Fallible<()> {
     if files.is_empty() {
         return Err("usage: agents_report [--limit N] FILE...".into());
     }
-    let source = ModelStore::bundled()?.resolve("minilm-l6-int8")?;
+    let source = ModelStore::bundled()?.resolve("bitnet-s-1.58b")?;
     let reasoner = EncoderReasoner::new(load_encoder(&source, &Compute::new(2)?)?);
     for model in reasoner.models() {
         println!("model: {}, {}", model.name, model.precision);

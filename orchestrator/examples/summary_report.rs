@@ -84,7 +84,7 @@ fn options() -> Fallible<Options> {
 
 fn main() -> Fallible<()> {
     let options = options()?;
-    let source = ModelStore::bundled()?.resolve("minilm-l6-int8")?;
+    let source = ModelStore::bundled()?.resolve("bitnet-s-1.58b")?;
     let reasoner = EncoderReasoner::new(load_encoder(&source, &Compute::new(2)?)?);
     for model in reasoner.models() {
         eprintln!("model: {}, {}", model.name, model.precision);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 fn reasoner() -> &'static EncoderReasoner {
     static REASONER: OnceLock<EncoderReasoner> = OnceLock::new();
     REASONER.get_or_init(|| {
-        let source = ModelStore::bundled().unwrap().resolve("minilm-l6-int8").unwrap();
+        let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
         EncoderReasoner::new(load_encoder(&source, &Compute::new(2).unwrap()).unwrap())
     })
 }
@@ -125,10 +125,10 @@ fn verdicts_on_plain_statements() {
 
 #[test]
 fn the_encoder_embeds_a_text_alike_alone_and_beside_others() {
-    assert_eq!(reasoner().models()[0].name, "minilm-l6-int8");
+    assert_eq!(reasoner().models()[0].name, "bitnet-s-1.58b");
     let cancel = CancelToken::new();
     let alone = reasoner().embed(&["Rain fell all night."], &cancel).unwrap();
-    let source = ModelStore::bundled().unwrap().resolve("minilm-l6-int8").unwrap();
+    let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
     let fresh = EncoderReasoner::new(load_encoder(&source, &Compute::new(1).unwrap()).unwrap());
     let beside = fresh.embed(&["A longer sentence beside it.", "Rain fell all night."], &cancel);
     assert_eq!(alone[0].vector, beside.unwrap()[1].vector);

@@ -45,7 +45,7 @@ impl Reasoner for Hashed {
 fn bundled() -> &'static EncoderReasoner {
     static REASONER: OnceLock<EncoderReasoner> = OnceLock::new();
     REASONER.get_or_init(|| {
-        let source = ModelStore::bundled().unwrap().resolve("minilm-l6-int8").unwrap();
+        let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
         EncoderReasoner::new(load_encoder(&source, &Compute::new(2).unwrap()).unwrap())
     })
 }

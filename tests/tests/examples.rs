@@ -118,7 +118,7 @@ fn is_sound(example: &str, pipeline: &Pipeline, outcome: &RunOutcome) {
     }
     let trace = outcome.trace.as_ref().unwrap();
     assert!(trace.nodes.iter().all(|n| n.status == NodeStatus::Ok), "{example}");
-    assert_eq!(trace.models[0].name, "minilm-l6-int8");
+    assert_eq!(trace.models[0].name, "bitnet-s-1.58b");
 
     let recorded = serde_json::to_string(trace).unwrap();
     let results = serde_json::to_string(&outcome.results).unwrap();

@@ -124,7 +124,7 @@ fn the_bundled_file_is_what_its_recipe_makes() {
         return;
     };
     let store = ModelStore::bundled().unwrap();
-    let entry = &store.entries()[0];
+    let entry = store.find("minilm-l6-int8").unwrap();
     let out = tempfile::tempdir().unwrap();
     let options = ConvertOptions {
         name: Some(entry.name.clone()),

@@ -24,6 +24,7 @@ macro_rules! bundled {
 /// Bundled files by their name in the manifest. Being part of the program, they are mapped with
 /// it: shared between processes and read from disk only where touched.
 static FILES: &[(&str, &[u8])] = &[
+    bundled!("bitnet-s-1.58b.safetensors"),
     bundled!("minilm-l6-int8.safetensors"),
     bundled!("rampart-pii-int8.safetensors"),
     bundled!("tinybert-guard-int8.safetensors"),

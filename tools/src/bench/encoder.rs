@@ -39,13 +39,16 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
 }
 
-/// The encoder that is part of the program.
+/// The bundled encoder that is measured where none is named: int8, as other runtimes have it too.
+const MEASURED: &str = "minilm-l6-int8";
+
+/// The encoder [`MEASURED`], which is part of the program.
 ///
 /// # Errors
 /// When it is not.
 pub(crate) fn bundled() -> Result<Package, Failure> {
     let store = ModelStore::bundled().map_err(models::failure)?;
-    let source = store.resolve(models::DEFAULT_EMBEDDER).map_err(models::failure)?;
+    let source = store.resolve(MEASURED).map_err(models::failure)?;
     let ModelSource::Bundled { name, bytes, .. } = source else {
         return Err(Failure::said(Exit::Failed, "the encoder is not part of this program"));
     };

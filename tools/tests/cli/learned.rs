@@ -142,7 +142,7 @@ fn a_run_says_what_it_did_without() {
     assert!(warning.contains("p.yml:4:22: models.guard_path: cannot read"), "{warning}");
     assert_eq!(stderr(&output), format!("warning: {warning}\n"));
     let models = outcome["models"].as_array().unwrap();
-    assert_eq!(models.iter().map(|m| &m["name"]).collect::<Vec<_>>(), ["minilm-l6-int8"]);
+    assert_eq!(models.iter().map(|m| &m["name"]).collect::<Vec<_>>(), ["bitnet-s-1.58b"]);
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn labels_that_say_something_else_are_refused() {
     config["label2id"] = value!({"safe": 0, "jailbreak": 1, "toxicity": 2});
     fs::write(&path, config.to_string()).unwrap();
     fails(&check_on(dir.path()), 1, "label2id gives \"jailbreak\" the index 1, id2label 2");
-    let (_dir, path) = pipeline("models: {guard: minilm-l6-int8}\n");
-    fails(&run_under(&path, NAMED), 1, "models.guard: model minilm-l6-int8 is a BertModel");
+    let (_dir, path) = pipeline("models: {guard: bitnet-s-1.58b}\n");
+    fails(&run_under(&path, NAMED), 1, "models.guard: model bitnet-s-1.58b is a BertModel");
     let output = bho().arg("validate").arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("p.yml:4:17: error[bad_model]: models.guard: "));

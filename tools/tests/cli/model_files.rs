@@ -57,7 +57,7 @@ fn a_text_becomes_a_unit_vector_the_same_on_every_backend() {
     assert_eq!(vector(&scalar), values);
 
     let shown = stdout(&run(["embed", TEXT]));
-    assert!(shown.starts_with("minilm-l6-int8  384 dimensions, "), "{shown}");
+    assert!(shown.starts_with("bitnet-s-1.58b  384 dimensions, "), "{shown}");
     assert!(stdout(&run(["embed", ""])).contains("0 tokens, 0 windows"));
 }
 
@@ -221,7 +221,7 @@ fn a_pipeline_can_pin_each_model_beside_itself() {
     let outcome = json(&output, 0);
     let names: Vec<_> =
         outcome["models"].as_array().unwrap().iter().map(|model| &model["name"]).collect();
-    assert_eq!(names[..2], ["minilm-l6-int8", "tiny"]);
+    assert_eq!(names[..2], ["bitnet-s-1.58b", "tiny"]);
     assert_eq!(outcome["results"]["b"]["dim"], 32);
     fs::write(&pipeline, fs::read_to_string(&pipeline).unwrap().replace("tiny.", "gone.")).unwrap();
     let output = bho().arg("run").arg(&pipeline).args(["--input", TEXT]).output().unwrap();

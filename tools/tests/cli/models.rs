@@ -40,14 +40,14 @@ fn an_empty_store_has_the_bundled_models() {
     assert_eq!(keys(&list["models"][0]), fields);
     assert_eq!(
         (&list["models"][0]["name"], &list["models"][0]["bundled"]),
-        (&"minilm-l6-int8".into(), &true.into())
+        (&"bitnet-s-1.58b".into(), &true.into())
     );
     assert!(stdout(&models(&store, &["models", "list"])).contains("Apache-2.0"));
     let shown = stdout(&models(&store, &["models", "show", "mini-embed-small"]));
-    assert!(shown.contains("minilm-l6-int8") && shown.contains("sha256"), "{shown}");
+    assert!(shown.contains("bitnet-s-1.58b") && shown.contains("sha256"), "{shown}");
     let verified = json(&models(&store, &["models", "verify", "--json"]), 0);
     assert_eq!(keys(&verified), ["ok", "blobs", "bytes", "models", "unreferenced", "partial"]);
-    assert_eq!(verified["models"][0]["name"], "minilm-l6-int8");
+    assert_eq!(verified["models"][0]["name"], "bitnet-s-1.58b");
     assert_eq!(
         json(&models(&store, &["models", "verify", "bitnet-s-1.58b", "--json"]), 0)["ok"],
         true

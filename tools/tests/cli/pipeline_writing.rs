@@ -267,7 +267,7 @@ fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
     assert_eq!(outcome["status"], "complete");
     assert!(TEXT.contains(outcome["results"]["sum"]["text"].as_str().unwrap()));
     let names: Vec<_> = outcome["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
-    assert_eq!(names[..2], ["minilm-l6-int8", "random"]);
+    assert_eq!(names[..2], ["bitnet-s-1.58b", "random"]);
 }
 
 #[test]

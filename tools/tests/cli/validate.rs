@@ -48,7 +48,7 @@ fn the_report_has_stable_keys() {
         report["faults"].as_array().unwrap().len() as u64
     );
     assert_eq!(report["models"][0]["label"], "bitnet-s-1.58b");
-    assert_eq!(report["models"][0]["model"], "minilm-l6-int8 (bundled)");
+    assert_eq!(report["models"][0]["model"], "bitnet-s-1.58b (bundled)");
 }
 
 #[test]

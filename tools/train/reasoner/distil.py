@@ -16,6 +16,7 @@ from ternary import SCALES, set_share, to_bitlinear
 
 SEED = 20261122
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+WINDOW_FILE = "sentence_bert_config.json"  # tokens that an embedding reads at once; it says nothing of a judge
 
 
 def batches(lengths, tokens, rng):
@@ -90,6 +91,11 @@ def arguments(description, rate):
     return parser
 
 
+def encoder_of(model):
+    """The BERT inside a model with a head; the model itself where it has none."""
+    return getattr(model, "bert", model)
+
+
 class Run:
     """A student that learns for so many minutes, saved whole every now and then."""
 
@@ -99,7 +105,7 @@ class Run:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.manual_seed(SEED)
         self.student = (quiet(student) if ternary else student).to(self.device).train()
-        encoder = getattr(student, "bert", student)
+        encoder = encoder_of(student)
         self.ternary = ternary
         if ternary:
             to_bitlinear(encoder.encoder, options.scale)
@@ -172,5 +178,5 @@ class Run:
         if self.ternary:
             self.student.config.ternary_scale = self.options.scale
         self.student.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
+        for name in (*TOKENIZER_FILES, *([WINDOW_FILE] if encoder_of(self.student) is self.student else [])):
             (folder / name).write_bytes((self.options.minilm / name).read_bytes())

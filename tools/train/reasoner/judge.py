@@ -111,7 +111,7 @@ def main():
             target = functional.softmax(theirs.logits.float(), dim=-1)
             said = functional.cross_entropy(ours.logits.float(), target) - functional.cross_entropy(theirs.logits.float(), target)
             labels = labelled_loss(ours.logits.float(), belongings, run.device)
-            return options.hidden * (1 - 0.9 * done) * hidden + 2 * said + 0.3 * labels, (hidden, said, labels)
+            return options.hidden * (1 - 0.9 * done) * hidden + 2 * said + labels, (hidden, said, labels)
 
         def epoch_of(epoch, rng):
             return labelled + rng.sample(more, min(len(more), len(labelled) // 2))

@@ -4,9 +4,12 @@
 use bho_engine::CancelToken;
 
 use super::calibration::{self, Calibration};
+use super::guards::Sides;
 use super::judge::{Exhibit, Judge, Reading, Statement};
+use super::rules::Rules;
 use crate::agents::AgentError;
-use crate::reasoner::{Entailer, Pair};
+use crate::reasoner::{Entailer, Entailment, Pair};
+use crate::text::{Term, sentences, squeeze, terms};
 
 /// Reads (premise = evidence, hypothesis = statement) with a natural-language-inference head.
 pub(super) struct Cross<'a> {
@@ -44,11 +47,129 @@ impl Judge for Cross<'_> {
             .map(|e| Pair { premise: e.text, hypothesis: &statement.text })
             .collect();
         let scored = self.entailer.entailment(&pairs, cancel)?;
-        let read = |e: &crate::reasoner::Entailment| {
+        let read = |(e, exhibit): (&Entailment, &Exhibit<'_>)| {
             let (supports, refutes) =
                 self.calibration.of_logits(e.entails, e.neutral, e.contradicts);
-            Reading { supports, refutes }
+            let related = related(exhibit.similarity);
+            Reading { supports: supports * related, refutes: refutes * related }
         };
-        Ok(scored.iter().map(read).collect())
+        let read = scored.iter().zip(exhibits).map(read);
+        let ruled = Rules.read(statement, exhibits, cancel)?;
+        let both = read.zip(ruled).zip(exhibits).map(|((read, ruled), exhibit)| {
+            if says_it(exhibit.text, &statement.text) {
+                return SAYS_IT;
+            }
+            let mut reading = pooled(read, ruled);
+            let sides = Sides::new(statement, exhibit.text, exhibit.before, "");
+            if denies_another(sides.sentence, &statement.text) {
+                reading.refutes *= BY_ANOTHER_DENIAL;
+            }
+            reading
+        });
+        Ok(both.collect())
+    }
+}
+
+/// What is left of a refutation where evidence or statement denies a word that the other has not:
+/// too little to decide. Heads learn to take any `not` for a contradiction: `doesn't charge` refutes
+/// `is free` at 0.96.
+const BY_ANOTHER_DENIAL: f64 = 0.4;
+
+/// Whether one of the two negates words, none of which the other has.
+fn denies_another(evidence: &str, statement: &str) -> bool {
+    let (evidence, statement) = (terms(evidence), terms(statement));
+    let foreign = |of: &[Term], to: &[Term]| {
+        let mut heads = of.iter().filter_map(|term| term.head).peekable();
+        heads.peek().is_some() && heads.all(|head| to.iter().all(|term| term.stem != of[head].stem))
+    };
+    foreign(&evidence, &statement) || foreign(&statement, &evidence)
+}
+
+/// What a text that has the statement as one of its sentences, word for word, comes to.
+const SAYS_IT: Reading = Reading { supports: 0.98, refutes: 0.01 };
+
+/// Whether one of the text's sentences is the statement; case, spaces, quotes and the stop aside.
+fn says_it(text: &str, statement: &str) -> bool {
+    let plain = |text: &str| {
+        let ends =
+            |c: char| c.is_whitespace() || matches!(c, '.' | '!' | '"' | '\u{201c}' | '\u{201d}');
+        squeeze(text.trim_matches(ends)).to_lowercase()
+    };
+    let statement = plain(statement);
+    sentences(text).any(|span| plain(&text[span]) == statement)
+}
+
+/// Both readings as one, where the rules take a side: a product of powers of what each says of
+/// support, refutation and neither.
+///
+/// The head knows other words for the same thing, the rules what is written alike; they err on
+/// different pairs. Rules that see nothing say nothing: they know no synonyms.
+fn pooled(head: Reading, rules: Reading) -> Reading {
+    if rules.supports.max(rules.refutes) < super::relation::DECIDE {
+        return head;
+    }
+    let three = |r: Reading| [r.supports, r.refutes, 1.0 - r.supports - r.refutes];
+    let pool = |(head, rules): (f64, f64)| {
+        head.max(LEAST).powf(HEAD_WEIGHT) * rules.max(LEAST).powf(RULES_WEIGHT)
+    };
+    let (head, rules) = (three(head), three(rules));
+    let [supports, refutes, neither] = [0, 1, 2].map(|i| pool((head[i], rules[i])));
+    let sum = supports + refutes + neither;
+    Reading { supports: supports / sum, refutes: refutes / sum }
+}
+
+/// How much each says, and what is left to a side that one of them leaves nothing.
+const HEAD_WEIGHT: f64 = 0.9;
+const RULES_WEIGHT: f64 = 0.5;
+const LEAST: f64 = 0.02;
+
+/// How far a reading counts at this cosine of statement and text, in 0..=1.
+///
+/// Inference sets call two captions of different scenes a contradiction, and so does a head that
+/// learnt from them: of random pairs of CREAK's claims and explanations it refutes 58 %, though
+/// one says nothing of the other. Their cosine is above 0.2 in one of twenty; that of 95 in 100
+/// claims with evidence for or against them above 0.27 (same sets, `bitnet-s-1.58b`).
+fn related(similarity: f64) -> f64 {
+    ((similarity - UNRELATED) / (RELATED - UNRELATED)).clamp(0.0, 1.0)
+}
+
+/// Cosine up to which a text says nothing of a statement, and from which on it counts in full.
+const UNRELATED: f64 = 0.1;
+const RELATED: f64 = 0.2;
+
+#[cfg(test)]
+mod tests {
+    use super::{denies_another, related, says_it};
+
+    #[test]
+    fn denials_of_other_words_are_told_from_denials() {
+        let evidence = "The carrier doesn't charge for a second delivery.";
+        for (claim, another) in [
+            ("A second delivery is free", true),
+            ("The carrier charges for a second delivery", false),
+            ("The carrier does not charge", false),
+        ] {
+            assert_eq!(denies_another(evidence, claim), another, "{claim}");
+        }
+        assert!(denies_another("The plan was approved.", "The plan was not rejected"));
+        assert!(!denies_another("The plan was approved.", "The plan was approved by all"));
+    }
+
+    #[test]
+    fn a_sentence_says_itself() {
+        let text = "It rained. \"Writers do not block readers.\" That is so";
+        assert!(says_it(text, "writers do not block readers"));
+        for other in ["writers block readers", "do not block readers", "It rained?", ""] {
+            assert!(!says_it(text, other), "{other}");
+        }
+        assert!(!says_it("It was -5 degrees.", "It was 5 degrees."));
+    }
+
+    #[test]
+    fn texts_about_something_else_decide_nothing() {
+        for (similarity, expected) in [(-0.3, 0.0), (0.1, 0.0), (0.15, 0.5), (0.2, 1.0), (0.9, 1.0)]
+        {
+            assert!((related(similarity) - expected).abs() < 1e-9, "{similarity}");
+        }
     }
 }

@@ -41,6 +41,14 @@ pub(super) struct Reading {
     pub(super) refutes: f64,
 }
 
+impl Reading {
+    /// The same, scaled to add up to 1 where it is more.
+    pub(super) fn within_one(self) -> Self {
+        let sum = (self.supports + self.refutes).max(1.0);
+        Self { supports: self.supports / sum, refutes: self.refutes / sum }
+    }
+}
+
 /// Reads evidence.
 pub(super) trait Judge {
     /// How the result calls it.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
 use crate::text::{clip, squeeze};
 use decompose::Part;
-use judge::Statement;
+use judge::{Reading, Statement};
 use sources::Source;
 use verdict::{Evidence, Outcome, Resting, Verdict};
 
@@ -34,8 +34,9 @@ pub(super) use guards::differ;
 /// units, dates, negation, quantifiers, names and comparisons can overrule the judge, and the
 /// evidence then says under `overruled` which did and why.
 ///
-/// The verdict is that of the strongest evidence. It is `uncertain` when nothing reaches a
-/// probability of 0.6, or when support and refutation stand against each other. One refuted part
+/// The verdict is that of the strongest evidence. It is `uncertain` when nothing reaches the
+/// probability that decides (`calibration.rs`: 0.5 with a cross-encoder, 0.6 with rules alone), or
+/// when support and refutation stand against each other. One refuted part
 /// refutes a claim; it takes the whole, or all parts, to support it.
 ///
 /// The rules read words, numbers and negation; they do not reason over several sentences, know
@@ -87,7 +88,16 @@ static SPEC: AgentSpec = AgentSpec {
         },
     ],
     outputs: &[
-        "text", "verdict", "score", "evidence", "claim", "parts", "judge", "checked", "note",
+        "text",
+        "verdict",
+        "score",
+        "probabilities",
+        "evidence",
+        "claim",
+        "parts",
+        "judge",
+        "checked",
+        "note",
     ],
     not_yet: None,
 };
@@ -140,6 +150,7 @@ impl Agent for ClaimCheck {
             ("text".to_owned(), Value::from(report.text())),
             ("verdict".to_owned(), resting.verdict.name().into()),
             ("score".to_owned(), input::score(resting.verdict.score)),
+            ("probabilities".to_owned(), probabilities(resting.verdict.sides)),
             ("evidence".to_owned(), report.evidence()),
             ("claim".to_owned(), claim.into()),
             ("judge".to_owned(), judge.name().into()),
@@ -166,6 +177,15 @@ fn parent_text(input: &Fields) -> Option<(&str, &str)> {
     // Of several the last: it is the one whose text the merge kept.
     let (node, _) = input::parents(input).filter(|(_, fields)| gave(fields)).last()?;
     (!text.trim().is_empty() && text.len() <= MAX_PASSED_ON).then_some((node, text))
+}
+
+/// How likely each verdict is; they add up to 1.
+fn probabilities(Reading { supports, refutes }: Reading) -> Value {
+    json!({
+        "supports": input::score(supports),
+        "refutes": input::score(refutes),
+        "uncertain": input::score(1.0 - supports - refutes),
+    })
 }
 
 /// What was found, to be told.
@@ -272,7 +292,7 @@ impl Report<'_> {
             format!("{}{from}", quote(e.found.window.text(self.sources)))
         };
         let claim = quote(self.claim);
-        let Verdict { outcome, score } = self.resting.verdict;
+        let Verdict { outcome, score, .. } = self.resting.verdict;
         let evidence = &self.checked[self.resting.on].0;
         let part = match self.resting.on.checked_sub(1) {
             Some(part) if matches!(outcome, Outcome::Refuted(_)) => {

@@ -90,6 +90,9 @@ pub(super) struct Verdict {
     pub(super) outcome: Outcome,
     /// Probability that the verdict holds, in 0..=1.
     pub(super) score: f64,
+    /// Probabilities of the strongest support and refutation; they add up to at most 1, and what
+    /// they leave is that nothing decides.
+    pub(super) sides: Reading,
 }
 
 impl Verdict {
@@ -124,7 +127,7 @@ impl Verdict {
                 false => (Outcome::Undecided, 1.0 - best),
             }
         };
-        Self { outcome, score }
+        Self { outcome, score, sides: Reading { supports, refutes }.within_one() }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -162,16 +165,23 @@ pub(super) fn combine(verdicts: &[Verdict]) -> Resting {
     if verdicts.len() < 2 {
         return whole;
     }
-    let uncertain = |score: f64| Resting {
-        verdict: Verdict { outcome: Outcome::Undecided, score: 1.0 - score },
-        on: 0,
+    // The whole says one thing and a part the other: both are told.
+    let uncertain = |part: Verdict| {
+        let whole = whole.verdict;
+        let sides = Reading {
+            supports: whole.sides.supports.max(part.sides.supports),
+            refutes: whole.sides.refutes.max(part.sides.refutes),
+        };
+        let score = 1.0 - part.score.min(whole.score);
+        let verdict = Verdict { outcome: Outcome::Undecided, score, sides: sides.within_one() };
+        Resting { verdict, on: 0 }
     };
     let refuted = parts()
         .filter(|(_, v)| matches!(v.outcome, Outcome::Refuted(_)))
         .reduce(|a, b| if b.1.score > a.1.score { b } else { a });
     if let Some((on, verdict)) = refuted {
         return match whole.verdict.outcome {
-            Outcome::Supported(_) => uncertain(verdict.score.min(whole.verdict.score)),
+            Outcome::Supported(_) => uncertain(verdict),
             Outcome::Refuted(_) if whole.verdict.score >= verdict.score => whole,
             _ => Resting { verdict, on },
         };
@@ -180,7 +190,7 @@ pub(super) fn combine(verdicts: &[Verdict]) -> Resting {
     let weakest = parts().reduce(|a, b| if b.1.score < a.1.score { b } else { a });
     let all = parts().all(|(_, v)| matches!(v.outcome, Outcome::Supported(_)));
     match (weakest.filter(|_| all), whole.verdict.outcome) {
-        (Some((_, part)), Outcome::Refuted(_)) => uncertain(part.score.min(whole.verdict.score)),
+        (Some((_, part)), Outcome::Refuted(_)) => uncertain(part),
         (Some((on, verdict)), Outcome::Undecided) => Resting { verdict, on },
         _ => whole,
     }
@@ -192,7 +202,12 @@ mod tests {
     use Outcome::{Mixed, Refuted, Supported, Undecided};
 
     fn verdict(outcome: Outcome, score: f64) -> Verdict {
-        Verdict { outcome, score }
+        let sides = match outcome {
+            Supported(_) => Reading { supports: score, refutes: 0.1 },
+            Refuted(_) => Reading { supports: 0.1, refutes: score },
+            Mixed { .. } | Undecided => Reading { supports: 0.3, refutes: 0.2 },
+        };
+        Verdict { outcome, score, sides }
     }
 
     #[test]
@@ -215,7 +230,13 @@ mod tests {
             let resting = combine(verdicts);
             assert_eq!((resting.verdict.name(), resting.on), (name, on), "{verdicts:?}");
             assert!((0.0..=1.0).contains(&resting.verdict.score));
+            let Reading { supports, refutes } = resting.verdict.sides;
+            assert!(supports + refutes <= 1.0 + 1e-12, "{verdicts:?}");
         }
+        // Torn: both sides are told, none for more than it is worth.
+        let torn = combine(&[yes, yes, no]).verdict.sides;
+        assert!((torn.supports - 0.8 / 1.5).abs() < 1e-12, "{torn:?}");
+        assert!((torn.refutes - 0.7 / 1.5).abs() < 1e-12, "{torn:?}");
         assert_eq!(combine(&[open, yes, weak]).verdict.score, 0.65);
     }
 }

@@ -49,6 +49,10 @@ const LEAD: f64 = 1.0;
 const SUMS_UP: f64 = 1.0;
 /// Weight of a question in a dialogue; the answer says more. Set by hand.
 const ASKED: f64 = -0.8;
+/// Weight of a sentence that only points elsewhere: `See also: the chapter on X.` Set by hand.
+const POINTS: f64 = -2.0;
+/// Weight of an item of a list beside prose: it is a detail of what the prose says. Set by hand.
+const ITEM: f64 = -0.8;
 /// Standard deviations beyond which a feature grows no further.
 const MAX_DEVIATION: f64 = 2.5;
 /// Words from which on a sentence counts as no longer.
@@ -196,6 +200,8 @@ pub(super) fn rate(
             flag(draft.leans),
         ];
         let mut by_hand = if found[i].sums_up { SUMS_UP } else { 0.0 };
+        by_hand += if points_elsewhere(sentence) { POINTS } else { 0.0 };
+        by_hand += if draft.kind == Kind::Item { ITEM } else { 0.0 };
         if let Some(at) = announcement {
             let place = draft.index as f64 / last;
             features.extend([
@@ -219,6 +225,17 @@ pub(super) fn rate(
         all.push(Salience { features, by_hand });
     }
     all
+}
+
+/// Whether a sentence tells where to read on and no more.
+fn points_elsewhere(sentence: &str) -> bool {
+    let mut words = words(sentence).map(|word| word.text.to_lowercase());
+    let first_two = (words.next(), words.next());
+    let (Some(first), Some(second)) = (&first_two.0, &first_two.1) else { return false };
+    matches!(
+        (first.as_str(), second.as_str()),
+        ("see", "also") | ("read", "more") | ("further", "reading")
+    )
 }
 
 /// What a sentence looks like.

@@ -263,9 +263,9 @@ fn leaning(result: &Fields) -> Option<(Class, f64)> {
     let stated: Vec<(Class, f64)> =
         stated.filter_map(|(word, value)| Some((Class::of(word)?, value.as_f64()?))).collect();
     let all = if stated.is_empty() { of_evidence.collect() } else { stated };
-    let sides = all
-        .into_iter()
-        .filter(|(class, score)| *class != Class::Uncertain && (0.0..=1.0).contains(score));
+    let sides = all.into_iter().filter(|(class, score)| {
+        *class != Class::Uncertain && *score > 0.0 && (0.0..=1.0).contains(score)
+    });
     // Of equals the first.
     sides.reduce(|best, other| if other.1 > best.1 { other } else { best })
 }
