@@ -59,7 +59,7 @@ impl std::fmt::Display for ModelSource {
 }
 
 /// A model as read.
-fn package_of(source: &ModelSource) -> Result<Package, ModelError> {
+pub(crate) fn package_of(source: &ModelSource) -> Result<Package, ModelError> {
     match source {
         ModelSource::Bundled { name, bytes, .. } => {
             Package::from_storage(name, Storage::Static(bytes))

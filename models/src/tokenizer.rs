@@ -2,17 +2,19 @@
 //! Text to token ids, with byte spans, in bounded memory.
 
 pub(crate) mod limits;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use bho_engine::{CancelToken, EngineError};
 use serde_json::json;
 
 use crate::error::ModelError;
 use crate::package::{read_json, read_tokenizer};
+use shared::Built;
 
 /// Bytes of text tokenized at a time. The `tokenizers` crate keeps about 100 bytes a token, so a
 /// long text is cut at white space, where WordPiece splits anyway.
@@ -20,9 +22,7 @@ const SEGMENT: usize = 1 << 16;
 
 /// A tokenizer with the special tokens of its template.
 pub struct TextTokenizer {
-    inner: tokenizers::Tokenizer,
-    cls: u32,
-    sep: u32,
+    built: Arc<Built>,
 }
 
 /// The tokens of one text, without special ones.
@@ -37,46 +37,28 @@ pub struct Tokens {
 impl TextTokenizer {
     /// Builds a tokenizer from the text of a `tokenizer.json` for a model of `vocab` ids.
     ///
-    /// Truncation and padding that the file asks for are switched off: callers see every token.
+    /// Truncation and padding that the file asks for are switched off: callers see every token. Models whose files are the
+    /// same text share one tokenizer as long as any of them lives.
     ///
     /// # Errors
     /// When the text is no tokenizer, has ids the model lacks, or no `[CLS] … [SEP]` template.
     pub fn from_json(file: &str, json: &str, vocab: usize) -> Result<Self, ModelError> {
         let invalid = |message: String| ModelError::invalid(format!("{file}: tokenizer"), message);
-        limits::check(json).map_err(&invalid)?;
-        // The crate is not written for hostile files: a panic in it is a broken file, not a bug.
-        let built = catch_unwind(AssertUnwindSafe(|| {
-            let mut inner = tokenizers::Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
-            inner.with_truncation(None).map_err(|e| e.to_string())?;
-            inner.with_padding(None);
-            let empty = inner.encode("", true).map_err(|e| e.to_string())?;
-            // The template's ids need not be in the vocabulary.
-            let special = empty.get_ids().to_vec();
-            let largest = inner.get_vocab(true).into_values().chain(special.clone()).max();
-            Ok::<_, String>((inner, special, largest))
-        }))
-        .unwrap_or_else(|_| Err("the file makes the tokenizer panic".into()));
-        let (inner, special, largest) = built.map_err(&invalid)?;
-        let &[cls, sep] = special.as_slice() else {
-            return Err(invalid(format!(
-                "an empty text must become two special tokens ([CLS] [SEP]), found {}",
-                special.len()
-            )));
-        };
-        if let Some(id) = largest.filter(|&id| id as usize >= vocab) {
+        let built = shared::built(json).map_err(&invalid)?;
+        if let Some(id) = built.largest.filter(|&id| id as usize >= vocab) {
             return Err(invalid(format!("has id {id}, but the model has {vocab} embeddings")));
         }
-        Ok(Self { inner, cls, sep })
+        Ok(Self { built })
     }
 
     /// Id that opens every window.
     pub fn cls(&self) -> u32 {
-        self.cls
+        self.built.cls
     }
 
     /// Id that closes every part of a window.
     pub fn sep(&self) -> u32 {
-        self.sep
+        self.built.sep
     }
 
     /// Tokenizes `text`; at most `keep` tokens are kept, the rest are counted.
@@ -96,6 +78,7 @@ impl TextTokenizer {
         for range in segments(text, SEGMENT) {
             cancel.check()?;
             let encoding = self
+                .built
                 .inner
                 .encode(&text[range.clone()], false)
                 .map_err(|e| EngineError::Tokenizer(e.to_string()))?;
@@ -207,6 +190,23 @@ mod tests {
         assert_eq!(joined, text);
         let solid = "é".repeat(1000);
         assert!(segments(&solid, 99).all(|r| r.len() <= 99));
+    }
+
+    #[test]
+    fn the_same_text_is_built_once_while_it_is_in_use() {
+        // No other test has this text in use.
+        let vocab = format!("{VOCAB}once\n");
+        let json = wordpiece_json(&vocab, true).unwrap();
+        let build = |json: &str, vocab| TextTokenizer::from_json("test", json, vocab);
+        let (first, second) = (build(&json, 9).unwrap(), build(&json, 10).unwrap());
+        assert!(Arc::ptr_eq(&first.built, &second.built));
+        // What a model lacks is looked at for each.
+        assert!(build(&json, 8).is_err());
+        let other = build(&wordpiece_json(&vocab, false).unwrap(), 9).unwrap();
+        assert!(!Arc::ptr_eq(&first.built, &other.built));
+        let kept = Arc::downgrade(&first.built);
+        drop((first, second));
+        assert!(kept.upgrade().is_none(), "nothing keeps a tokenizer that no model has");
     }
 
     #[test]

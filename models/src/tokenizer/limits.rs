@@ -5,7 +5,9 @@
 //! would make a terabyte of one letter. WordPiece tries every substring of a word, in cubic time.
 //! A file that would do either is refused before the `tokenizers` crate sees it.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// Most bytes that all steps together may make of one.
@@ -23,8 +25,17 @@ const OTHER: usize = 3;
 /// Longest word WordPiece may take apart, in characters; BERT's files say 100.
 const MAX_WORD: u64 = 256;
 
+/// What was seen in a file that is accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The `type` of its model; empty where it has none.
+    pub(crate) kind: String,
+    /// The largest id in its vocabulary; none of one that gives no ids.
+    pub(crate) largest: Option<u64>,
+}
+
 /// The parts of the file that are looked at; the vocabulary is skipped, not kept.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Parts {
     #[serde(default)]
     normalizer: Value,
@@ -33,23 +44,57 @@ struct Parts {
     model: Option<Model>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, serde::Deserialize)]
 struct Model {
+    #[serde(default, rename = "type")]
+    kind: Value,
     #[serde(default)]
     max_input_chars_per_word: Value,
+    #[serde(default)]
+    vocab: Ids,
+}
+
+/// The largest id in a map of tokens to ids; none of a list, whose places are the ids.
+#[derive(Default)]
+struct Ids(Option<u64>);
+
+impl<'de> Deserialize<'de> for Ids {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self(None))
+    }
+}
+
+impl<'de> Visitor<'de> for Ids {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a vocabulary")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some((_, id)) = map.next_entry::<IgnoredAny, Value>()? {
+            self.0 = self.0.max(id.as_u64());
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// Refuses a file whose steps could make far more of a text than it was.
-pub(crate) fn check(json: &str) -> Result<(), String> {
+pub(crate) fn check(json: &str) -> Result<Seen, String> {
     let parts: Parts = serde_json::from_str(json).map_err(|e| e.to_string())?;
     let mut growth = 1;
     steps(&parts.normalizer, &mut growth)?;
     steps(&parts.pre_tokenizer, &mut growth)?;
-    let word = parts.model.map(|m| m.max_input_chars_per_word).unwrap_or_default();
+    let Model { kind, max_input_chars_per_word: word, vocab } = parts.model.unwrap_or_default();
     if word.as_u64().is_some_and(|n| n > MAX_WORD) {
         return Err(format!("max_input_chars_per_word is {word}; accepted: 0..={MAX_WORD}"));
     }
-    Ok(())
+    Ok(Seen { kind: kind.as_str().unwrap_or_default().to_owned(), largest: vocab.0 })
 }
 
 /// Multiplies `growth` by that of one step, or of all steps of a sequence.
@@ -134,7 +179,7 @@ mod tests {
 
     fn normalizers(steps: &[Value]) -> Result<(), String> {
         let sequence = json!({ "type": "Sequence", "normalizers": steps });
-        check(&json!({ "normalizer": sequence, "model": {} }).to_string())
+        check(&json!({ "normalizer": sequence, "model": {} }).to_string()).map(drop)
     }
 
     #[test]
@@ -145,7 +190,12 @@ mod tests {
         // A trie of one unit, one text.
         let table = json!({ "type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAABhYgA=" });
         normalizers(&[table, spaces]).unwrap();
-        check(r#"{"model": {"max_input_chars_per_word": 100}}"#).unwrap();
+        let seen = |model: &str| check(&format!("{{\"model\": {model}}}")).unwrap();
+        let words = seen(
+            r#"{"type": "WordPiece", "max_input_chars_per_word": 100, "vocab": {"b": 7, "a": 2}}"#,
+        );
+        assert_eq!(words, Seen { kind: "WordPiece".into(), largest: Some(7) });
+        assert_eq!(seen(r#"{"type": 7, "vocab": [["a", -1.5]]}"#), Seen::default());
     }
 
     #[test]
