@@ -31,8 +31,8 @@ pub use convert::{ConvertOptions, ConvertReport, Progress, TensorReport, convert
 pub use decoder_tokenizer::{DecoderTokenizer, EncodeOptions};
 pub use error::ModelError;
 pub use inspect::{
-    Audit, Finding, InspectedJudge, InspectedMemory, InspectedTokenizer, Inspection, Severity,
-    TensorInfo, audit, inspect,
+    Audit, Finding, InspectedJudge, InspectedMemory, InspectedTokenizer, Inspection, ModelSizes,
+    Severity, TensorInfo, WeightKind, audit, inspect,
 };
 pub use load::{
     ModelKind, ModelSource, load_encoder, load_encoder_with_tokenizer, load_prompted_encoder,

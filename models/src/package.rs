@@ -129,7 +129,7 @@ impl Package {
             return Self::from_dir(path);
         }
         let weights = Weights::open(path)?;
-        if weights.metadata().contains_key(keys::FORMAT) {
+        if weights.is_converted() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             return Self::from_metadata(&stem, weights);
         }
@@ -145,7 +145,8 @@ impl Package {
         Self::from_metadata(name, Weights::parse(name, storage)?)
     }
 
-    fn from_metadata(name: &str, weights: Weights) -> Result<Self, ModelError> {
+    /// Reads a converted file.
+    pub(crate) fn from_metadata(name: &str, weights: Weights) -> Result<Self, ModelError> {
         let file = weights.name().to_owned();
         let meta = weights.metadata();
         let need = |key: &str| {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bho_engine::{Compute, Encoder, ModelInfo};
 use bho_guard::detectors::learned::{Moderator, PiiTagger, Recall};
 use bho_guard::{Detector, GuardEnv, GuardError};
+use bho_models::store::ModelUse;
 use bho_models::{ModelError, ModelStore, load_encoder, load_encoder_with_tokenizer};
 use bho_orchestrator::config::Pipeline;
 
@@ -20,9 +21,10 @@ use crate::exit::{Exit, Failure};
 use crate::models::{self, Choice, Named};
 use crate::output;
 
-/// The bundled model of each kind; a program whose manifest lacks one has no detector of that kind.
-const BUNDLED: [(Kind, &str); 2] =
-    [(Kind::Tagger, "rampart-pii"), (Kind::Moderator, "tinybert-guard")];
+/// The kinds of models that the guard has, and how the manifest calls them; a program whose manifest has no model of a kind
+/// has no detector of that kind.
+const KINDS: [(Kind, ModelUse); 2] =
+    [(Kind::Tagger, ModelUse::Tagger), (Kind::Moderator, ModelUse::Moderator)];
 
 /// What happens where the models cannot be had.
 pub(crate) const RULES_ALONE: &str = "the guard works by its rules alone";
@@ -149,9 +151,11 @@ pub(crate) fn parts(
     if let Some(choice) = chosen(environment, pipeline) {
         parts.push(part(choice, store, tokenizer, compute)?);
     }
-    for (kind, name) in BUNDLED {
-        if store.find(name).is_some() && parts.iter().all(|part| part.kind != kind) {
-            let choice = Choice::of_guard(None, Named::Label(name.to_owned()));
+    for (kind, used_as) in KINDS {
+        if let Some(entry) = store.first_choice(used_as)
+            && parts.iter().all(|part| part.kind != kind)
+        {
+            let choice = Choice::of_guard(None, Named::Label(entry.name.clone()));
             parts.push(part(choice, store, None, compute)?);
         }
     }
@@ -258,9 +262,7 @@ mod tests {
         let parts = parts(&GuardEnv::default(), None, &store, &compute);
         let parts = parts.unwrap_or_else(|unfit| panic!("{}", unfit.describe()));
         let kinds: Vec<_> = parts.iter().map(|part| (part.kind, part.info.name.as_str())).collect();
-        let bundled = BUNDLED.into_iter().filter(|(_, name)| store.find(name).is_some());
-        assert_eq!(kinds, bundled.collect::<Vec<_>>());
-        assert_eq!(kinds[0].0, Kind::Tagger);
+        assert_eq!(kinds, [(Kind::Tagger, "rampart-pii"), (Kind::Moderator, "tinybert-guard")]);
         for part in &parts {
             assert_eq!(part.info.sha256, store.find(&part.info.name).unwrap().sha256);
         }

@@ -191,6 +191,17 @@ fn stored(name: &str) -> Result<Option<PathBuf>, ModelError> {
     store.get(name)?.map(|manifest| store.path(&manifest)).transpose()
 }
 
+/// The error about a name that is neither in the program nor in the store.
+pub(crate) fn unknown(bundled: &ModelStore, store: &LocalStore, name: &str) -> ModelError {
+    match (bundled.resolve(name), store.unknown(name)) {
+        (
+            Err(ModelError::Unknown { name, known: inside }),
+            ModelError::Unknown { known: stored, .. },
+        ) => ModelError::Unknown { name, known: format!("{inside}; in the store: {stored}") },
+        (_, unknown) => unknown,
+    }
+}
+
 /// An encoder by the name or alias of a bundled model, by its file, or by its name in the store; `prompt` is the name of what
 /// stands before texts, where it is not the model's default.
 pub(crate) fn encoder(
@@ -242,6 +253,7 @@ pub(crate) fn in_pipeline(choice: &Choice, error: ModelError) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use bho_models::store::ModelUse;
     use bho_orchestrator::agents::AgentRegistry;
     use bho_orchestrator::config::{ModelRefs, Node};
 
@@ -275,6 +287,16 @@ mod tests {
         assert_eq!((generator.key, generator.named), (reasoner.key, reasoner.named));
         let [reasoner, ..] = choices(&pipeline(ModelRefs::default(), &[]), Path::new("p.yml"));
         assert_eq!((reasoner.key, reasoner.label().as_str()), (None, DEFAULT_REASONER));
+    }
+
+    #[test]
+    fn pipelines_that_name_no_model_get_the_first_of_the_manifest() {
+        let bundled = ModelStore::bundled().unwrap();
+        for (label, used_as) in
+            [(DEFAULT_REASONER, ModelUse::Reasoner), (DEFAULT_EMBEDDER, ModelUse::Embedder)]
+        {
+            assert_eq!(bundled.find(label), bundled.first_choice(used_as), "{label}");
+        }
     }
 
     #[test]

@@ -110,29 +110,35 @@ impl Audit {
 /// When nothing of it can be opened.
 pub fn audit(path: &Path) -> Result<Audit, ModelError> {
     let opened = Opened::open(path)?;
+    let findings = look(&opened, &ModelSource::file(path))?;
+    Ok(Audit { inspection: facts::inspection(&opened)?, findings })
+}
+
+/// What is wrong with a model, the worst first.
+pub(super) fn look(opened: &Opened, source: &ModelSource) -> Result<Vec<Finding>, ModelError> {
     let mut findings = Findings::default();
     for error in opened.broken.iter().chain(&opened.faults) {
         findings.push(Finding::severe("file", &file_name(error), error.to_string()));
     }
-    let vocab = check_config(&opened, &mut findings);
-    shapes::check(&opened, &mut findings);
-    values::check(&opened, &mut findings);
-    let tokenizer = check_tokenizer(&opened, vocab, &mut findings);
-    check_ids(&opened, vocab, tokenizer.as_ref(), &mut findings);
-    template::check(&opened, tokenizer.as_ref(), &mut findings);
-    check_origin(&opened, &mut findings);
+    let vocab = check_config(opened, &mut findings);
+    shapes::check(opened, &mut findings);
+    values::check(opened, &mut findings);
+    let tokenizer = check_tokenizer(opened, vocab, &mut findings);
+    check_ids(opened, vocab, tokenizer.as_ref(), &mut findings);
+    template::check(opened, tokenizer.as_ref(), &mut findings);
+    check_origin(opened, &mut findings);
     if opened.converted && findings.list.iter().all(|f| f.severity != Severity::Severe) {
         // What the checks above do not know of.
         let is_text = opened.config.as_ref().is_some_and(is_known);
-        let loaded = match is_text {
-            true => crate::decoder::load_decoder(path).map(drop),
-            false => crate::load_encoder(&ModelSource::file(path), &Compute::new(1)?).map(drop),
+        let loaded = match source {
+            ModelSource::File(path) if is_text => crate::decoder::load_decoder(path).map(drop),
+            source => crate::load_encoder(source, &Compute::new(1)?).map(drop),
         };
         if let Err(error) = loaded {
             findings.push(Finding::severe("load", &file_name(&error), error.to_string()));
         }
     }
-    Ok(Audit { inspection: facts::inspection(&opened)?, findings: findings.finish() })
+    Ok(findings.finish())
 }
 
 /// The last part of the name of the file that an error is about.

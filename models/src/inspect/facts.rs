@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use bho_engine::CancelToken;
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -13,7 +14,8 @@ use super::{Inspection, TensorInfo, shapes};
 use crate::bert::BertConfig;
 use crate::decoder::{memory_of, spec};
 use crate::error::ModelError;
-use crate::package::Judge;
+use crate::package::{Judge, keys};
+use crate::weights::Weights;
 
 /// Metadata values longer than this are reported by their size.
 const SHOWN: usize = 2048;
@@ -75,6 +77,45 @@ pub struct JudgeFacts {
     pub shared: usize,
 }
 
+/// How large a model is, as its file has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSizes {
+    /// Weights and other numbers of the model, scales and padding left out.
+    pub parameters: u64,
+    /// Layers; of two networks in a file, those of the first.
+    pub layers: u64,
+    /// Numbers of a token's vector.
+    pub dimensions: u64,
+    /// Tokens that are read at once, special ones included.
+    pub max_tokens: u64,
+    /// How the matrices of its layers are stored.
+    pub weights: WeightKind,
+}
+
+/// How the matrices of a model's layers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightKind {
+    /// -1, 0 and +1, times a scale.
+    Ternary,
+    /// 8-bit integers, times a scale of each row.
+    Int8,
+    /// Floats.
+    F32,
+}
+
+impl WeightKind {
+    /// Its name, that of [`bho_engine::ModelInfo::precision`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ternary => "ternary",
+            Self::Int8 => "int8",
+            Self::F32 => "f32",
+        }
+    }
+}
+
 /// What a tokenizer has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TokenizerFacts {
@@ -99,22 +140,17 @@ pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
     for (_, storage) in &storages {
         sums.push(crate::convert::sha256(storage, &CancelToken::new())?);
     }
-    let (format, named) = match &opened.container {
-        Container::Gguf(file) => {
-            let named = file.architecture().ok().map(str::to_owned);
-            (format!("GGUF v{}", file.version()), named)
-        }
-        Container::Safetensors(_) if opened.converted => {
-            (format!("bho v{}", crate::package::FORMAT), None)
-        }
-        Container::Safetensors(_) => ("safetensors".into(), None),
+    let format = match &opened.container {
+        Container::Gguf(file) => format!("GGUF v{}", file.version()),
+        Container::Safetensors(_) if opened.converted => format!("bho v{}", crate::package::FORMAT),
+        Container::Safetensors(_) => "safetensors".into(),
     };
     Ok(Inspection {
         path: opened.path.clone(),
         bytes: storages.iter().map(|(_, storage)| storage.as_bytes().len() as u64).sum(),
         sha256: sums.join(" "),
         format,
-        architecture: opened.config.as_ref().and_then(class).or(named),
+        architecture: architecture(opened),
         parameters: shapes::parameters(opened),
         config: opened.config.as_ref().map(shown).unwrap_or_default(),
         judge: opened.judge.as_ref().map(judge),
@@ -124,6 +160,38 @@ pub(super) fn inspection(opened: &Opened) -> Result<Inspection, ModelError> {
         files: storages.iter().map(|(name, _)| PathBuf::from(name)).collect(),
         tensors: tensors(&opened.container),
         metadata: opened.metadata.iter().map(|(k, v)| (k.clone(), short(v))).collect(),
+    })
+}
+
+/// The class that the config names; GGUF's own name of one that is not known.
+pub(super) fn architecture(opened: &Opened) -> Option<String> {
+    opened.config.as_ref().and_then(class).or_else(|| match &opened.container {
+        Container::Gguf(file) => file.architecture().ok().map(str::to_owned),
+        Container::Safetensors(_) => None,
+    })
+}
+
+/// How large a converted model is; none where its config does not say.
+pub(super) fn sizes(opened: &Opened) -> Option<ModelSizes> {
+    let Container::Safetensors(files) = &opened.container else { return None };
+    let config = opened.config.as_ref()?;
+    let number = |key: &str| config.get(key)?.as_u64();
+    let positions = number("max_position_embeddings")?;
+    let window = opened.metadata.get(keys::MAX_TOKENS).and_then(|text| text.parse().ok());
+    let tensors = || files.iter().flat_map(Weights::tensors);
+    let weights = if tensors().any(|(name, _)| name.ends_with(".ternary")) {
+        WeightKind::Ternary
+    } else if tensors().any(|(_, tensor)| tensor.dtype == Dtype::U8) {
+        WeightKind::Int8
+    } else {
+        WeightKind::F32
+    };
+    Some(ModelSizes {
+        parameters: shapes::parameters(opened),
+        layers: number("num_hidden_layers")?,
+        dimensions: number("hidden_size")?,
+        max_tokens: positions.min(window.unwrap_or(positions)),
+        weights,
     })
 }
 

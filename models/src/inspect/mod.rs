@@ -11,16 +11,19 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bho_engine::Storage;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
+use crate::load::ModelSource;
 use facts::{JudgeFacts, Memory, TokenizerFacts};
 use open::Opened;
 
 pub use audit::{Audit, Finding, Severity, audit};
 pub use facts::{
-    JudgeFacts as InspectedJudge, Memory as InspectedMemory, TokenizerFacts as InspectedTokenizer,
+    JudgeFacts as InspectedJudge, Memory as InspectedMemory, ModelSizes,
+    TokenizerFacts as InspectedTokenizer, WeightKind,
 };
 
 /// The contents of a model file.
@@ -85,4 +88,31 @@ pub fn inspect(path: &Path) -> Result<Inspection, ModelError> {
         Some(error) => Err(error),
         None => facts::inspection(&opened),
     }
+}
+
+/// What a file of the program says of itself, and what is wrong with it.
+pub(crate) struct Bundled {
+    /// Class name in its config.
+    pub(crate) architecture: Option<String>,
+    /// None where its config does not say them.
+    pub(crate) sizes: Option<ModelSizes>,
+    /// What `bho convert` wrote into it.
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// What is severe of what an audit finds.
+    pub(crate) severe: Vec<Finding>,
+}
+
+/// Reads everything in a file of the program, as [`audit`] does.
+///
+/// # Errors
+/// When it is no file that `bho convert` wrote.
+pub(crate) fn bundled(source: &ModelSource) -> Result<Bundled, ModelError> {
+    let opened = match source {
+        ModelSource::Bundled { name, bytes, .. } => Opened::memory(name, Storage::Static(bytes))?,
+        ModelSource::File(path) => Opened::open(path)?,
+    };
+    let mut severe = audit::look(&opened, source)?;
+    severe.retain(|finding| finding.severity == Severity::Severe);
+    let (architecture, sizes) = (facts::architecture(&opened), facts::sizes(&opened));
+    Ok(Bundled { architecture, sizes, metadata: opened.metadata, severe })
 }

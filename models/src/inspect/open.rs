@@ -78,6 +78,18 @@ impl Opened {
         Ok(Self::safetensors(path.to_owned(), path, vec![weights]))
     }
 
+    /// Opens a file that `bho convert` wrote and that is in memory.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub(super) fn memory(name: &str, storage: Storage) -> Result<Self, ModelError> {
+        let package = Package::from_storage(name, storage)?;
+        let weights = package.weights.clone();
+        let mut this = Self::of_weights(name.into(), vec![weights.clone()]);
+        this.take(package, Checkpoint::single(weights));
+        Ok(this)
+    }
+
     fn new(path: PathBuf, container: Container) -> Self {
         Self {
             path,
@@ -121,22 +133,29 @@ impl Opened {
         Ok(this)
     }
 
-    fn safetensors(path: PathBuf, model: &Path, files: Vec<Weights>) -> Self {
+    fn of_weights(path: PathBuf, files: Vec<Weights>) -> Self {
         let metadata = files.first().map(|file| file.metadata().clone()).unwrap_or_default();
         let mut this = Self::new(path, Container::Safetensors(files));
         this.converted = metadata.get(keys::FORMAT).is_some_and(|format| format == FORMAT);
         this.licence = metadata.get("bho.licence").or_else(|| metadata.get("license")).cloned();
         this.metadata = metadata;
+        this
+    }
+
+    fn take(&mut self, package: Package, checkpoint: Checkpoint) {
+        self.source = Some(Box::new(checkpoint));
+        self.config = Some(package.config);
+        self.tokenizer = package.tokenizer;
+        self.chat_template = package.chat_template;
+        self.tokenizer_config = package.tokenizer_config;
+        self.generation = package.generation;
+        self.judge = package.judge;
+    }
+
+    fn safetensors(path: PathBuf, model: &Path, files: Vec<Weights>) -> Self {
+        let mut this = Self::of_weights(path, files);
         match Package::open_checkpoint(model) {
-            Ok((package, checkpoint)) => {
-                this.source = Some(Box::new(checkpoint));
-                this.config = Some(package.config);
-                this.tokenizer = package.tokenizer;
-                this.chat_template = package.chat_template;
-                this.tokenizer_config = package.tokenizer_config;
-                this.generation = package.generation;
-                this.judge = package.judge;
-            }
+            Ok((package, checkpoint)) => this.take(package, checkpoint),
             Err(error) => this.faults.push(error),
         }
         if this.licence.is_none() && !this.converted {

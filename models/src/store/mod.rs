@@ -17,7 +17,7 @@ mod pull;
 mod transfer;
 mod verify;
 
-pub use bundled::{ModelEntry, ModelStore};
+pub use bundled::{ModelEntry, ModelStore, ModelUse};
 pub use link::Link;
 pub use local::{Listed, LocalStore, Removed};
 pub use manifest::{Checked, Manifest, Origin, OriginKind, StoredFile};

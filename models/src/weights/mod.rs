@@ -115,6 +115,11 @@ impl Weights {
         &self.metadata
     }
 
+    /// Whether `bho convert` wrote it.
+    pub(crate) fn is_converted(&self) -> bool {
+        self.metadata.contains_key(crate::package::keys::FORMAT)
+    }
+
     /// The tensor of this name.
     ///
     /// # Errors

@@ -26,7 +26,8 @@ fn import(store: &LocalStore, name: &str, contents: &[(&str, &[u8])]) -> Manifes
 }
 
 fn verify(store: &LocalStore, name: Option<&str>) -> bho_models::store::Verification {
-    store.verify(name, &CancelToken::new(), &mut |_| {}).unwrap()
+    let names = name.map(|name| vec![name]);
+    store.verify(names.as_deref(), &CancelToken::new(), &mut |_| {}).unwrap()
 }
 
 #[test]
@@ -38,7 +39,7 @@ fn a_folder_comes_back_as_it_was_and_equal_files_are_kept_once() {
         &[
             ("config.json", b"{}"),
             ("sub/config.json", b"{}"),
-            ("w.safetensors", &[1; 5000]),
+            ("w.bin", &[1; 5000]),
             (".git", b"x"),
         ],
     );
@@ -46,9 +47,9 @@ fn a_folder_comes_back_as_it_was_and_equal_files_are_kept_once() {
     assert_eq!(files(&store, "blobs/sha256").len(), 2);
     let folder = store.path(&manifest).unwrap();
     assert_eq!(fs::read(folder.join("sub/config.json")).unwrap(), b"{}");
-    assert_eq!(fs::read(folder.join("w.safetensors")).unwrap(), [1; 5000]);
+    assert_eq!(fs::read(folder.join("w.bin")).unwrap(), [1; 5000]);
     assert!(!folder.join(".git").exists());
-    assert!(fs::metadata(folder.join("w.safetensors")).unwrap().permissions().readonly());
+    assert!(fs::metadata(folder.join("w.bin")).unwrap().permissions().readonly());
     assert_eq!(store.get("a").unwrap(), Some(manifest));
     assert!(verify(&store, None).ok);
     // The store can be moved as a whole.
@@ -117,7 +118,7 @@ fn a_damaged_a_missing_and_a_surplus_blob_are_told_apart() {
     fs::write(blob(&[1; 500]), b"short").unwrap();
     assert!(store.path(&manifest).unwrap_err().to_string().contains("is not what was stored"));
     assert!(matches!(
-        store.verify(Some("zz"), &CancelToken::new(), &mut |_| {}),
+        store.verify(Some(&["a", "zz"]), &CancelToken::new(), &mut |_| {}),
         Err(ModelError::Unknown { .. })
     ));
 }
@@ -157,6 +158,43 @@ fn a_manifest_that_is_damaged_or_hostile_is_told_and_costs_no_blob() {
     assert_eq!(files(&store, "blobs/sha256").len(), 2);
     // It can be removed itself, and then everything is.
     assert_eq!(store.remove("bad").unwrap().files, 2);
+}
+
+#[test]
+fn files_that_are_whole_and_cannot_be_read_are_told() {
+    let (_dir, store) = store();
+    let header = |json: &str| [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+    let one = r#"{"w": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}"#;
+    let sound = [header(one), vec![0; 4]].concat();
+    let outside = header(one);
+    let huge = u64::MAX.to_le_bytes();
+    let newer = header(r#"{"__metadata__": {"bho.format": "9"}}"#);
+    let config = header(r#"{"__metadata__": {"bho.format": "1", "bho.config": "{"}}"#);
+    let files: [(&str, &[u8], &str); 11] = [
+        ("w.safetensors", &sound, ""),
+        ("README.md", &[0xff; 9], ""),
+        ("config.json", b"{}", ""),
+        ("w.safetensors", &outside, "w.safetensors: not safetensors: "),
+        ("w.safetensors", &huge, "w.safetensors: not safetensors: "),
+        ("w.safetensors", b"<html>", "w.safetensors: not safetensors: "),
+        ("w.safetensors", b"GGUF\x03\0\0\0", "a GGUF file"),
+        ("w.safetensors", &newer, "this version reads \"1\""),
+        ("w.safetensors", &config, "bho.config: not JSON"),
+        ("w.gguf", b"GGUF\x03\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", "w.gguf: GGUF: "),
+        ("sub/config.json", b"{\"a\": 1", "sub/config.json: not JSON: "),
+    ];
+    for (name, bytes, message) in files {
+        import(&store, "m", &[(name, bytes)]);
+        let found = verify(&store, Some("m"));
+        let model = &found.models[0];
+        assert_eq!((found.ok, model.faults.is_empty()), (message.is_empty(), message.is_empty()));
+        assert_eq!(model.remedy.is_none(), message.is_empty());
+        if !message.is_empty() {
+            assert!(model.faults.len() == 1 && model.faults[0].contains(message), "{model:?}");
+            assert!(model.remedy.as_ref().unwrap().contains("bho models rm m"), "{model:?}");
+        }
+        store.remove("m").unwrap();
+    }
 }
 
 #[test]
@@ -211,7 +249,9 @@ fn pulls_side_by_side_do_not_disturb_each_other() {
         }
     });
     let found = verify(&store, None);
-    assert!(found.ok && found.models.len() == 2 && found.blobs == 1, "{found:?}");
+    assert!(found.models.len() == 2 && found.blobs == 1, "{found:?}");
+    // They are whole, if no GGUF.
+    assert!(found.models.iter().all(|m| m.faults[0].starts_with("m.gguf: GGUF: ")), "{found:?}");
     assert!(found.partial.is_empty() && files(&store, "partial").is_empty());
 }
 

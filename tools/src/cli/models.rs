@@ -23,7 +23,7 @@ pub(crate) enum ModelsVerb {
     List(ModelsListArgs),
     /// Show where a model comes from, its licence and its files.
     Show(ModelsShowArgs),
-    /// Compare the files of the store with their sha256.
+    /// Read every file of the program's and the store's models, and say what is wrong.
     Verify(ModelsVerifyArgs),
     /// Bring a model into the store.
     Pull(ModelsPullArgs),
@@ -48,6 +48,7 @@ pub(crate) struct ModelsListArgs {
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
+  bho models show minilm-l6-int8
   bho models show smollm2
   llama-cli -m \"$(bho models show smollm2 --path)\"";
 
@@ -70,17 +71,23 @@ pub(crate) struct ModelsShowArgs {
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   bho models verify
-  bho models verify smollm2 --json
+  bho models verify minilm-l6-int8 smollm2
+  bho models verify --json | jq -r '.models[] | select(.faults != []) | .name'
 
-Reads every file again, and exits with 1 if one is damaged or missing. Pulling the model again
-repairs it. Files that no model needs and downloads that broke off are listed; they are no fault.";
+Reads every file again: its size and sha256, and whether its header, the places of its tensors
+and its JSON can be read. What is inside the program is also held against what the program says
+of it, and built. (`bho inspect NAME --audit` looks as deep into a model of the store.) A line per
+model says what is wrong and what to do. Files that no model needs and downloads that broke off
+are listed; they are no fault.
+
+Exits with 0 if all is sound, with 1 if something is wrong, with 2 for a name nobody knows.";
 
 #[derive(Debug, Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub(crate) struct ModelsVerifyArgs {
-    /// Name of a model [default: all]
+    /// Names of models [default: all]
     #[arg(value_name = "NAME")]
-    pub(crate) name: Option<String>,
+    pub(crate) names: Vec<String>,
 
     /// Print the report as JSON
     #[arg(long)]

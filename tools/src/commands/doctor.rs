@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! `bho doctor`: what this machine offers, and what the program makes of it.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use bho_engine::Compute;
+use bho_engine::{CancelToken, Compute};
 use bho_guard::{Guard, GuardEnv};
-use bho_models::{ModelSource, ModelStore};
+use bho_models::ModelStore;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::cli::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
@@ -51,7 +49,7 @@ struct ModelReport {
     architecture: String,
     bytes: u64,
     sha256: String,
-    /// Whether the bytes in this program have that sha256.
+    /// Whether its file in this program is sound, as `bho models verify` sees it.
     verified: bool,
     licence: String,
     source: String,
@@ -138,16 +136,17 @@ fn verify_models(problems: &mut Vec<String>) -> Result<Vec<ModelReport>, Failure
     let store = ModelStore::bundled().map_err(models::failure)?;
     let mut reports = Vec::new();
     for entry in store.entries() {
-        let verified = match store.resolve(&entry.name) {
-            Ok(ModelSource::Bundled { bytes, .. }) => hex(&Sha256::digest(bytes)) == entry.sha256,
-            _ => false,
+        let verified = match super::models::verify_bundled(&store, entry, &CancelToken::new()) {
+            Ok(model) => {
+                if let Some(remedy) = model.remedy {
+                    let faults = model.faults.join("; ");
+                    problems.push(format!("model {}: {faults}. To do: {remedy}", entry.name));
+                }
+                model.faults.is_empty()
+            }
+            // Without a backend, which is a problem said already, nothing can be built.
+            Err(_) => false,
         };
-        if !verified {
-            problems.push(format!(
-                "model {}: its bytes are not those of the manifest; build the program again",
-                entry.name
-            ));
-        }
         reports.push(ModelReport {
             name: entry.name.clone(),
             aliases: entry.aliases.clone(),
@@ -207,13 +206,6 @@ fn guard_report(problems: &mut Vec<String>) -> Result<GuardReport, Failure> {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
 fn describe(report: &Report, style: &Style) -> String {
     let Report { cpu, memory, kernels, threads, .. } = report;
     let unknown = || "not known".to_owned();
@@ -252,7 +244,7 @@ fn describe(report: &Report, style: &Style) -> String {
         .into(),
     );
     for model in &report.models {
-        let check = if model.verified { "sha256 verified" } else { "sha256 WRONG" };
+        let check = if model.verified { "sha256 verified" } else { "DAMAGED" };
         let tint = if model.verified { Tint::Plain } else { Tint::Red };
         let line = format!(
             "{} ({}), {}, {}, {check}; also {}",

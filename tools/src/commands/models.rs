@@ -6,13 +6,12 @@ mod pull;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use bho_engine::CancelToken;
+use bho_models::ModelError;
 use bho_models::store::{
     Checked, Listed, LocalStore, Manifest, ModelEntry, ModelStore, Partial, Verification,
     VerifiedModel,
 };
-use bho_models::{ModelError, ModelSource};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::cli::models::{
     ModelsListArgs, ModelsRmArgs, ModelsShowArgs, ModelsVerb, ModelsVerifyArgs,
@@ -43,14 +42,16 @@ fn list(args: &ModelsListArgs) -> Result<Exit, Failure> {
         let bundled = bundled.entries().iter().map(|entry| {
             json!({
                 "name": entry.name, "bundled": true, "bytes": entry.bytes, "files": 1,
-                "licence": entry.licence, "source": entry.source, "pulled": null, "fault": null,
+                "licence": entry.licence, "source": entry.source, "pulled": null,
+                "sizes": entry.sizes, "tiers": entry.tiers, "fault": null,
             })
         });
         let stored = listed.iter().map(|Listed { name, manifest }| match manifest {
             Ok(manifest) => json!({
                 "name": name, "bundled": false, "bytes": manifest.bytes(),
                 "files": manifest.files.len(), "licence": manifest.licence,
-                "source": manifest.source.location, "pulled": manifest.pulled, "fault": null,
+                "source": manifest.source.location, "pulled": manifest.pulled,
+                "sizes": null, "tiers": null, "fault": null,
             }),
             Err(error) => json!({ "name": name, "bundled": false, "fault": error.to_string() }),
         });
@@ -58,11 +59,14 @@ fn list(args: &ModelsListArgs) -> Result<Exit, Failure> {
         print::document(&mut out, &json!({ "store": store.root(), "models": all }))?;
         return Ok(if sound { Exit::Success } else { Exit::Failed });
     }
-    let mut table = Table::new(["model", ">size", "licence", "pulled", "source"]);
+    let mut table =
+        Table::new(["model", ">size", ">parameters", "weights", "licence", "pulled", "source"]);
     for entry in bundled.entries() {
         table.row([
             entry.name.as_str().into(),
             output::size(entry.bytes).into(),
+            output::size(entry.sizes.parameters).trim_end_matches('B').into(),
+            entry.sizes.weights.name().into(),
             entry.licence.as_str().into(),
             "bundled".into(),
             entry.source.as_str().into(),
@@ -73,6 +77,9 @@ fn list(args: &ModelsListArgs) -> Result<Exit, Failure> {
         table.row([
             name.as_str().into(),
             output::size(manifest.bytes()).into(),
+            // `bho inspect` reads them out of the file.
+            "".into(),
+            "".into(),
             licence(manifest.licence.as_deref()).into(),
             manifest.pulled.split('T').next().unwrap_or_default().into(),
             manifest.source.location.as_str().into(),
@@ -92,7 +99,7 @@ fn show(args: &ModelsShowArgs) -> Result<Exit, Failure> {
         let bundled = ModelStore::bundled().map_err(models::failure)?;
         return match bundled.find(&args.name) {
             Some(entry) => show_bundled(args, entry),
-            None => Err(models::failure(store.unknown(&args.name))),
+            None => Err(models::failure(models::unknown(&bundled, &store, &args.name))),
         };
     };
     let mut out = output::stdout();
@@ -120,12 +127,14 @@ fn show_bundled(args: &ModelsShowArgs, entry: &ModelEntry) -> Result<Exit, Failu
         let document = json!({
             "name": entry.name, "bundled": true, "aliases": entry.aliases, "licence": entry.licence,
             "source": entry.source, "revision": entry.revision, "summary": entry.summary,
-            "architecture": entry.architecture,
+            "architecture": entry.architecture, "sizes": entry.sizes, "tiers": entry.tiers,
             "files": [{ "path": entry.file, "sha256": entry.sha256, "size": entry.bytes }],
         });
         print::document(&mut out, &document)?;
         return Ok(Exit::Success);
     }
+    let sizes = &entry.sizes;
+    let tiers = entry.tiers.iter().map(|(used_as, tier)| format!("{} {tier}", used_as.name()));
     let facts = [
         ("model", entry.name.clone()),
         ("also", entry.aliases.join(", ")),
@@ -135,6 +144,11 @@ fn show_bundled(args: &ModelsShowArgs, entry: &ModelEntry) -> Result<Exit, Failu
         ("revision", entry.revision.clone()),
         ("size", output::size(entry.bytes)),
         ("sha256", entry.sha256.clone()),
+        ("architecture", entry.architecture.clone()),
+        ("weights", format!("{}, {} parameters", sizes.weights.name(), sizes.parameters)),
+        ("layers", format!("{} of {} dimensions", sizes.layers, sizes.dimensions)),
+        ("tokens", format!("{} at once", sizes.max_tokens)),
+        ("tiers", tiers.collect::<Vec<_>>().join(", ")),
         ("summary", entry.summary.clone()),
     ];
     out.write_all(self::facts(&facts, &Style::stdout()).as_bytes())?;
@@ -190,67 +204,78 @@ fn licence(stated: Option<&str>) -> &str {
 
 fn verify(args: &ModelsVerifyArgs) -> Result<Exit, Failure> {
     let (bundled, store) = (ModelStore::bundled().map_err(models::failure)?, models::store()?);
+    let mut entries: Vec<&ModelEntry> = bundled.entries().iter().collect();
+    let mut stored = None;
+    if !args.names.is_empty() {
+        // A bundled model is not in the folder; a name that is in neither is known before anything is read.
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            args.names.iter().map(String::as_str).partition(|name| bundled.find(name).is_some());
+        let known = store.list().map_err(models::failure)?;
+        if let Some(name) = outside.iter().find(|name| known.iter().all(|l| l.name != **name)) {
+            return Err(models::failure(models::unknown(&bundled, &store, name)));
+        }
+        entries.retain(|entry| inside.iter().any(|name| bundled.find(name) == Some(*entry)));
+        stored = Some(outside);
+    }
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
+    let stopped = |error| match error {
+        ModelError::Cancelled => Failure::said(Exit::Interrupted, "stopped before all was read"),
+        error => models::failure(error),
+    };
+    let mut carried = Vec::new();
+    for entry in &entries {
+        carried.push(verify_bundled(&bundled, entry, &cancel).map_err(stopped)?);
+    }
     let bar = super::convert::progress();
-    let checked = store.verify(args.name.as_deref(), &cancel, &mut |progress| {
+    let checked = store.verify(stored.as_deref(), &cancel, &mut |progress| {
         super::convert::advance(&bar, progress);
     });
     bar.finish_and_clear();
-    let named = args.name.as_deref();
-    let mut found = match checked {
-        // A bundled model is not in the folder.
-        Err(ModelError::Unknown { .. })
-            if named.is_some_and(|name| bundled.find(name).is_some()) =>
-        {
-            Verification::default()
-        }
-        Err(ModelError::Cancelled) => {
-            return Err(Failure::said(Exit::Interrupted, "stopped before all was read"));
-        }
-        found => found.map_err(models::failure)?,
-    };
-    let wanted = |entry: &&ModelEntry| named.is_none_or(|name| bundled.find(name) == Some(*entry));
-    let carried = bundled.entries().iter().filter(wanted).map(verify_bundled);
+    let mut found = checked.map_err(stopped)?;
     found.models.splice(..0, carried);
     found.ok = found.models.iter().all(|model| model.faults.is_empty());
     let mut out = output::stdout();
     if args.json {
         print::document(&mut out, &found)?;
     } else {
-        out.write_all(describe_verification(&found, &Style::stdout()).as_bytes())?;
+        let inside: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        out.write_all(describe_verification(&found, inside, &Style::stdout()).as_bytes())?;
         out.flush()?;
     }
     Ok(if found.ok { Exit::Success } else { Exit::Failed })
 }
 
-fn verify_bundled(entry: &ModelEntry) -> VerifiedModel {
-    let right = ModelStore::bundled().and_then(|store| match store.source(entry)? {
-        ModelSource::Bundled { bytes, sha256, .. } => {
-            Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-                == sha256)
-        }
-        ModelSource::File(_) => Ok(false),
-    });
-    let wrong = "its bytes are not those of the program's manifest; build the program again";
-    let faults = match right {
-        Ok(true) => Vec::new(),
-        Ok(false) => vec![wrong.to_owned()],
-        Err(error) => vec![error.to_string()],
-    };
-    VerifiedModel { name: entry.name.clone(), faults }
+/// What is wrong with a model of the program.
+pub(crate) fn verify_bundled(
+    bundled: &ModelStore,
+    entry: &ModelEntry,
+    cancel: &CancelToken,
+) -> Result<VerifiedModel, ModelError> {
+    let faults = bundled.verify(entry, cancel)?;
+    let remedy = (!faults.is_empty())
+        .then(|| "it is part of the program: install or build the program again".to_owned());
+    Ok(VerifiedModel { name: entry.name.clone(), bundled: true, faults, remedy })
 }
 
-fn describe_verification(found: &Verification, style: &Style) -> String {
+/// Most faults of a model that are told on its line.
+const TOLD: usize = 5;
+
+fn describe_verification(found: &Verification, inside: u64, style: &Style) -> String {
     let mut out = String::new();
-    for VerifiedModel { name, faults } in &found.models {
+    for VerifiedModel { name, bundled, faults, remedy } in &found.models {
+        let place = if *bundled { " (bundled)" } else { "" };
         if faults.is_empty() {
-            out.push_str(&format!("{}  {name}\n", style.paint(Tint::Green, "sound")));
+            out.push_str(&format!("{}  {name}{place}\n", style.paint(Tint::Green, "sound")));
+            continue;
         }
-        for fault in faults {
-            let line = style.wrap(&format!("{name}: {fault}"));
-            out.push_str(&format!("{}  {line}\n", style.paint(Tint::Red, "fault")));
+        let mut told = faults.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
+        if faults.len() > TOLD {
+            told.push_str(&format!("; and {} more (--json has all)", faults.len() - TOLD));
         }
+        let remedy = remedy.as_deref().unwrap_or_default();
+        let line = style.wrap(&format!("{name}{place}: {told}. To do: {remedy}"));
+        out.push_str(&format!("{}  {line}\n", style.paint(Tint::Red, "fault")));
     }
     for blob in &found.unreferenced {
         let sound = if blob.sound { "" } else { ", damaged" };
@@ -268,6 +293,9 @@ fn describe_verification(found: &Verification, style: &Style) -> String {
         out.push_str(&format!("{}   {line}\n", style.paint(Tint::Dim, "part")));
     }
     let (files, size) = (output::count(found.blobs, "file"), output::size(found.bytes));
+    if inside > 0 {
+        out.push_str(&format!("{} inside the program read\n", output::size(inside)));
+    }
     out.push_str(&format!("{files} of the store read, {size}\n"));
     if !found.unreferenced.is_empty() {
         out.push_str("`bho models rm` of any model removes what no model needs\n");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::support::{bho, fails, file, json, keys, stderr, stdout};
+use crate::support::{bho, fails, file, json, keys, repository, stderr, stdout};
 
 /// Runs with a store of its own.
 fn models(store: &Path, args: &[&str]) -> Output {
@@ -36,7 +36,10 @@ fn an_empty_store_has_the_bundled_models() {
     let store = dir.path().join("none");
     let list = json(&models(&store, &["models", "list", "--json"]), 0);
     assert_eq!(keys(&list), ["store", "models"]);
-    let fields = ["name", "bundled", "bytes", "files", "licence", "source", "pulled", "fault"];
+    let fields = [
+        "name", "bundled", "bytes", "files", "licence", "source", "pulled", "sizes", "tiers",
+        "fault",
+    ];
     assert_eq!(keys(&list["models"][0]), fields);
     assert_eq!(
         (&list["models"][0]["name"], &list["models"][0]["bundled"]),
@@ -45,17 +48,24 @@ fn an_empty_store_has_the_bundled_models() {
     assert!(stdout(&models(&store, &["models", "list"])).contains("Apache-2.0"));
     let shown = stdout(&models(&store, &["models", "show", "mini-embed-small"]));
     assert!(shown.contains("bitnet-s-1.58b") && shown.contains("sha256"), "{shown}");
+    let shown = stdout(&models(&store, &["models", "show", "minilm-l6-int8"]));
+    assert!(shown.contains("int8, 22565376 parameters") && shown.contains("6 of 384"), "{shown}");
+    let shown = json(&models(&store, &["models", "show", "tinybert-guard", "--json"]), 0);
+    let sizes = ["parameters", "layers", "dimensions", "max_tokens", "weights"];
+    assert_eq!((keys(&shown["sizes"]), &shown["tiers"]["moderator"]), (sizes.to_vec(), &1.into()));
     let verified = json(&models(&store, &["models", "verify", "--json"]), 0);
     assert_eq!(keys(&verified), ["ok", "blobs", "bytes", "models", "unreferenced", "partial"]);
-    assert_eq!(verified["models"][0]["name"], "bitnet-s-1.58b");
-    assert_eq!(
-        json(&models(&store, &["models", "verify", "bitnet-s-1.58b", "--json"]), 0)["ok"],
-        true
-    );
+    assert_eq!(keys(&verified["models"][0]), ["name", "bundled", "faults", "remedy"]);
+    let named =
+        ["models", "verify", "tinybert-guard", "rampart-pii", "tinybert-onnx-int8", "--json"];
+    let verified = json(&models(&store, &named), 0);
+    let names = verified["models"].as_array().unwrap().iter().map(|model| &model["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["rampart-pii", "tinybert-guard"]);
+    assert_eq!(verified["ok"], true);
     // Looking leaves no trace.
     assert!(!store.exists());
     fails(&models(&store, &["models", "show", "gpt-7"]), 2, "no model is called \"gpt-7\"");
-    fails(&models(&store, &["models", "verify", "gpt-7"]), 2, "no model is called");
+    fails(&models(&store, &["models", "verify", "rampart-pii", "gpt-7"]), 2, "in the store: none");
     fails(&models(&store, &["models", "rm", "gpt-7", "--yes"]), 2, "no model is called");
     fails(&models(&store, &["models", "rm", "minilm-l6-int8", "--yes"]), 1, "part of the program");
     fails(
@@ -142,7 +152,7 @@ fn a_model_of_the_store_goes_where_a_file_goes() {
 #[test]
 fn a_folder_of_the_store_converts_and_embeds() {
     let dir = tempfile::tempdir().unwrap();
-    let golden = crate::support::repository().join("tests/golden/bert/h32_long");
+    let golden = repository().join("tests/golden/bert/h32_long");
     let source = dir.path().join("tiny-bert");
     fs::create_dir(&source).unwrap();
     for name in ["config.json", "model.safetensors"] {
@@ -207,6 +217,90 @@ fn damage_is_found_listed_and_removed() {
     assert_eq!(keys(&removed), ["name", "files", "bytes", "kept"]);
     assert_eq!((&removed["files"], &removed["bytes"]), (&1.into(), &bytes.len().into()));
     assert_eq!(fs::read_dir(store.join("blobs/sha256")).unwrap().count(), 0);
+}
+
+#[test]
+fn every_fault_of_a_stored_model_is_on_its_line() {
+    let dir = with_tiny();
+    let store = dir.path().join("store");
+    let line = |code: i32, name: &str| {
+        let found = models(&store, &["models", "verify", "tiny", name]);
+        assert_eq!(found.status.code(), Some(code), "{}", stderr(&found));
+        let lines = stdout(&found).lines().map(str::to_owned).collect::<Vec<_>>();
+        let of_tiny: Vec<_> = lines.iter().filter(|line| line.contains("  tiny")).collect();
+        assert_eq!(of_tiny.len(), 1, "{lines:?}");
+        of_tiny[0].clone()
+    };
+    assert_eq!(line(0, "rampart-pii"), "sound  tiny");
+    let shown = json(&models(&store, &["models", "show", "tiny", "--json"]), 0);
+    let blob = store.join("blobs/sha256").join(shown["files"][0]["sha256"].as_str().unwrap());
+    let bytes = fs::read(&blob).unwrap();
+    let put = |bytes: &[u8]| {
+        fs::remove_file(&blob).unwrap();
+        fs::write(&blob, bytes).unwrap();
+    };
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    let longer = [&bytes[..], b"x"].concat();
+    let all: [&[u8]; 5] = [&bytes[..bytes.len() - 1], &bytes[..7], b"", &longer, &flipped];
+    for damaged in all {
+        put(damaged);
+        let line = line(1, "tiny");
+        assert!(line.starts_with("fault  tiny: model.safetensors: blob "), "{line}");
+        assert!(line.contains(" is damaged: ") && line.contains("To do: pull it again"), "{line}");
+    }
+    fs::remove_file(&blob).unwrap();
+    assert!(line(1, "tiny").contains("is missing. To do: pull it again, from "));
+    fs::write(&blob, &bytes).unwrap();
+    let torn = store.join("refs/tiny.json");
+    let manifest = fs::read_to_string(&torn).unwrap();
+    fs::write(&torn, manifest.replace("\"size\": ", "\"size\": 1")).unwrap();
+    assert!(line(1, "tiny").contains(" bytes, the manifest says 1"));
+    fs::write(&torn, &manifest[..9]).unwrap();
+    assert!(line(1, "tiny").contains("To do: `bho models rm tiny`, then pull it again"));
+    fs::write(&torn, &manifest).unwrap();
+    assert_eq!(line(0, "tiny"), "sound  tiny");
+
+    // Kept as it came, but no model: pulling it again would help nobody.
+    let (_source, broken) = file("tiny2.safetensors", &bytes[..bytes.len() / 2]);
+    let pulled = models(&store, &["models", "pull", broken.to_str().unwrap(), "--yes"]);
+    assert_eq!(pulled.status.code(), Some(0), "{}", stderr(&pulled));
+    let found = json(&models(&store, &["models", "verify", "--json"]), 1);
+    let model = &found["models"].as_array().unwrap().last().unwrap();
+    let fault = model["faults"][0].as_str().unwrap();
+    assert!(fault.starts_with("tiny2.safetensors: not safetensors: "), "{fault}");
+    assert!(model["remedy"].as_str().unwrap().contains("pull a sound one"), "{model}");
+}
+
+/// The program is a file, too: a bit of a model inside it may flip like any other.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_with_a_damaged_model_says_so() {
+    let mut program = fs::read(env!("CARGO_BIN_EXE_bho")).unwrap();
+    let model = repository().join("models/bundled/tinybert-guard-int8.safetensors");
+    let model = fs::read(model).unwrap();
+    let (needle, middle) = (&model[..4096], model.len() / 2);
+    let at = program.windows(needle.len()).position(|part| part == needle).unwrap();
+    program[at + middle] ^= 0x10;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bho");
+    fs::write(&path, program).unwrap();
+    fs::set_permissions(&path, fs::metadata(env!("CARGO_BIN_EXE_bho")).unwrap().permissions())
+        .unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(&path);
+        command.env("BHO_MODELS_DIR", dir.path().join("store")).args(args).output().unwrap()
+    };
+    let found = run(&["models", "verify"]);
+    assert_eq!(found.status.code(), Some(1), "{}", stderr(&found));
+    let found = stdout(&found);
+    assert!(found.contains("sound  rampart-pii (bundled)\n"), "{found}");
+    assert!(found.contains("fault  tinybert-guard (bundled): sha256: the file has "), "{found}");
+    assert!(found.contains("install or build the program again\n"), "{found}");
+    assert_eq!(run(&["models", "verify", "rampart-pii"]).status.code(), Some(0));
+    let report = json(&run(&["doctor", "--json"]), 1);
+    let problem = report["problems"][0].as_str().unwrap();
+    assert!(problem.starts_with("model tinybert-guard: sha256: "), "{problem}");
 }
 
 #[test]
