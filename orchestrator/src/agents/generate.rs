@@ -4,8 +4,9 @@
 use bho_engine::EngineError;
 use bho_engine::generation::{Finish, Generated};
 use bho_engine::sampling::{SamplingError, SamplingParams};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::writing::trace;
 use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
 use crate::reasoner::{Form, TextRequest};
 
@@ -200,19 +201,7 @@ fn result(generated: &Generated, is_json: bool) -> Result<Fields, AgentError> {
     fields.insert("finish".into(), finish.into());
     fields.insert("tokens".into(), generated.tokens.len().into());
     fields.insert("prompt_tokens".into(), generated.prompt_tokens.into());
-    // For the trace: unlike the rest, these differ from run to run.
-    let first_token_us = u64::try_from(generated.first_token.as_micros()).unwrap_or(u64::MAX);
-    fields.insert(
-        "_generation".into(),
-        json!({
-            "prompt_tokens": generated.prompt_tokens,
-            "cached_tokens": generated.cached_tokens,
-            "tokens": generated.tokens.len(),
-            "first_token_us": first_token_us,
-            "tokens_per_second": generated.tokens_per_second(),
-            "finish": finish,
-        }),
-    );
+    fields.extend(trace(std::slice::from_ref(generated)).map(|t| ("_generation".to_owned(), t)));
     Ok(fields)
 }
 

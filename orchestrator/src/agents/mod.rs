@@ -8,6 +8,7 @@ mod input;
 mod retriever;
 pub mod summarizer;
 mod synthesis;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

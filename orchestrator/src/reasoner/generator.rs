@@ -42,6 +42,16 @@ pub trait Generator: Send + Sync {
     /// What this model is.
     fn info(&self) -> &ModelInfo;
 
+    /// Tokens that the context leaves for an answer behind this request's prompt; 0 where the prompt
+    /// alone fills it. A model that does not say is taken for one with room enough.
+    ///
+    /// # Errors
+    /// For a prompt that cannot be put to the model, as in [`Generator::generate`].
+    fn room(&self, request: &TextRequest) -> Result<usize, EngineError> {
+        let _ = request;
+        Ok(usize::MAX)
+    }
+
     /// Writes a text.
     ///
     /// One that `cancel` stops comes back as far as it went, with

@@ -2,7 +2,9 @@
 //! `bitnet.claimcheck`: whether a text or knowledge base bears out a claim, with the evidence.
 
 mod calibration;
+mod copied;
 mod cross;
+mod decoder;
 mod decompose;
 mod guards;
 mod judge;
@@ -15,13 +17,17 @@ mod verdict;
 
 use serde_json::{Value, json};
 
-use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
+use super::{
+    Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input, writing,
+};
 use crate::text::{clip, squeeze};
+use decoder::Decoder;
 use decompose::Part;
-use judge::{Reading, Statement};
+use judge::{Judge, Reading, Statement};
 use sources::Source;
 use verdict::{Evidence, Outcome, Resting, Verdict};
 
+pub(super) use copied::{Flag, copied};
 pub(super) use guards::differ;
 
 /// The agent `bitnet.claimcheck`.
@@ -32,7 +38,8 @@ pub(super) use guards::differ;
 /// ([`crate::reasoner::Reasoner::entailer`]), in windows of one to three sentences, with the window
 /// as premise and the statement as hypothesis; else rules, sentence by sentence. Guards for numbers,
 /// units, dates, negation, quantifiers, names and comparisons can overrule the judge, and the
-/// evidence then says under `overruled` which did and why.
+/// evidence then says under `overruled` which did and why. A language model, where there is one and
+/// `method` does not forbid it, judges beside them (`decoder`).
 ///
 /// The verdict is that of the strongest evidence. It is `uncertain` when nothing reaches the
 /// probability that decides (`calibration.rs`: 0.5 with a cross-encoder, 0.6 with rules alone), or
@@ -86,6 +93,7 @@ static SPEC: AgentSpec = AgentSpec {
             required: false,
             help: "more to look in: text, a list of texts, or of maps with `text` and `source`",
         },
+        writing::METHOD,
     ],
     outputs: &[
         "text",
@@ -96,6 +104,7 @@ static SPEC: AgentSpec = AgentSpec {
         "claim",
         "parts",
         "judge",
+        "written_by",
         "checked",
         "note",
     ],
@@ -118,14 +127,15 @@ impl Agent for ClaimCheck {
         let parts = decompose::decompose(read);
         let mut statements = vec![Statement::new(read)];
         statements.extend(parts.iter().map(|part| Statement::new(part.text.as_str())));
-        let judge = judge::choose(ctx.reasoner);
+        let way = writing::way(input, ctx, &SPEC)?;
+        let judge = Decoder::new(way, judge::choose(ctx.reasoner), ctx);
         let (candidates, total) = retrieve::candidates(&sources, &statements[0], ctx)?;
         let most = [MAX_EVIDENCE, MAX_PART_EVIDENCE];
         let found =
             retrieve::best(&statements, &candidates, &sources, judge.max_sentences(), most, ctx)?;
         let mut checked = Vec::with_capacity(statements.len());
         for (statement, found) in statements.iter().zip(&found) {
-            let evidence = verdict::weigh(statement, found, &sources, judge.as_ref(), ctx)?;
+            let evidence = verdict::weigh(statement, found, &sources, &judge, ctx)?;
             let verdict = Verdict::of(&evidence, judge.calibration());
             checked.push((evidence, verdict));
         }
@@ -146,6 +156,7 @@ impl Agent for ClaimCheck {
             ));
         }
         notes.extend(report.notes());
+        notes.extend(judge.notes());
         let mut result = Fields::from_iter([
             ("text".to_owned(), Value::from(report.text())),
             ("verdict".to_owned(), resting.verdict.name().into()),
@@ -155,6 +166,7 @@ impl Agent for ClaimCheck {
             ("claim".to_owned(), claim.into()),
             ("judge".to_owned(), judge.name().into()),
         ]);
+        judge.tell(&mut result);
         if !parts.is_empty() {
             result.insert("parts".to_owned(), report.parts());
         }

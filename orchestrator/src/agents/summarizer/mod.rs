@@ -11,6 +11,7 @@ use std::ops::Range;
 use bho_engine::Embedding;
 use serde_json::{Value, json};
 
+use super::writing::{self, Way};
 use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
 use crate::text::phrases::{Phrase, candidates};
 
@@ -20,12 +21,18 @@ mod layout;
 mod salience;
 mod select;
 mod weights;
+mod written;
 
 use draft::Reading;
 use layout::Layout;
 use salience::{Cosines, Salience};
+use written::Material;
 
 /// The agent `bitnet.summarizer`.
+///
+/// Where there is a language model and `method` does not forbid it, that writes the summary from the
+/// text, or from the sentences that say most of a long one; else the summary is made of sentences
+/// of the text, as follows.
 ///
 /// Headings, code and tables are left out, a sentence out of a turn of a dialogue is led by its
 /// speaker, and one that points back (`They do not ...`) is taken rather with the sentence before
@@ -87,8 +94,18 @@ static SPEC: AgentSpec = AgentSpec {
             required: false,
             help: "title of the text; a heading at its start is taken for one",
         },
+        writing::METHOD,
     ],
-    outputs: &["text", "sentences", "key_phrases", "coverage", "note"],
+    outputs: &[
+        "text",
+        "sentences",
+        "key_phrases",
+        "coverage",
+        "written_by",
+        "flagged",
+        "checked_by",
+        "note",
+    ],
     not_yet: None,
 };
 
@@ -109,6 +126,8 @@ impl Agent for Summarizer {
             bullets,
         };
         let max_phrases = wanted_phrases(input)?;
+        let way = writing::way(input, ctx, &SPEC)?;
+        let title = input::trimmed(input, "title");
 
         let mut notes = Vec::new();
         let (reading, distinct) = read(text, layout.max_sentences, ctx)?;
@@ -128,7 +147,7 @@ impl Agent for Summarizer {
             notes.push(format!("key phrases are from the first {PHRASE_BYTES} bytes"));
         }
 
-        let vectors = Vectors::of(text, &reading, input::trimmed(input, "title"), &phrases, ctx)?;
+        let vectors = Vectors::of(text, &reading, title, &phrases, ctx)?;
         let lost = input::truncated(vectors.sentences.iter().map(|e| e.coverage));
         if lost > 0 {
             notes.push(format!("{lost} tokens were beyond the model's windows"));
@@ -136,9 +155,36 @@ impl Agent for Summarizer {
         let cosines = Cosines::new(&vectors.sentences);
         let rated = salience::rate(text, &reading, &cosines, vectors.title_cosines().as_deref());
         let logits: Vec<f64> = rated.iter().map(Salience::logit).collect();
-        let picked = select::pick(text, &reading.drafts, &cosines, &logits, &layout, ctx)?;
-        let chances: Vec<f64> = logits.iter().map(|logit| salience::chance(*logit)).collect();
-        let (summary, entries) = layout.write(text, &reading.drafts, &chances, &picked, &mut notes);
+        let thinned = compared < distinct;
+        let material = Material { text, reading: &reading, logits: &logits, title, thinned };
+        let mut written = match way {
+            Way::Write(generator) if compared > 0 => {
+                match written::write(&material, &layout, generator, ctx)? {
+                    Ok(written) => Some(written),
+                    Err(why) => {
+                        notes.push(writing::extracted(&why));
+                        None
+                    }
+                }
+            }
+            Way::Write(_) => None,
+            Way::Extract(why) => {
+                notes.extend(why.map(str::to_owned));
+                None
+            }
+        };
+        let (summary, entries) = match &mut written {
+            Some(written) => {
+                notes.extend(written.note.take());
+                (std::mem::take(&mut written.text), std::mem::take(&mut written.entries))
+            }
+            None => {
+                let picked = select::pick(text, &reading.drafts, &cosines, &logits, &layout, ctx)?;
+                let chances: Vec<f64> =
+                    logits.iter().map(|logit| salience::chance(*logit)).collect();
+                layout.write(text, &reading.drafts, &chances, &picked, &mut notes)
+            }
+        };
         let phrases = best_phrases(&phrases, &vectors, max_phrases);
         let mut result = Fields::from_iter([
             ("text".to_owned(), Value::from(summary)),
@@ -146,6 +192,9 @@ impl Agent for Summarizer {
             ("key_phrases".to_owned(), Value::from(phrases)),
             ("coverage".to_owned(), json!({"sentences": reading.total, "compared": compared})),
         ]);
+        if let Some(written) = written {
+            written.tell(&mut result);
+        }
         if !notes.is_empty() {
             result.insert("note".to_owned(), notes.join("; ").into());
         }

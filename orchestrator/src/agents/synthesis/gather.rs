@@ -32,6 +32,11 @@ impl Line {
         Self { text, from: from.into(), node: node.map(str::to_owned), verdict: None, prose }
     }
 
+    /// A line that a language model wrote; where it is from is told sentence by sentence.
+    pub(super) fn written(text: String) -> Self {
+        Self::new(text, "written", None)
+    }
+
     /// A line that is no prose, such as a verdict or a list.
     fn fixed(mut self) -> Self {
         self.prose = false;
@@ -42,6 +47,13 @@ impl Line {
         self.prose &= verdict.is_none();
         self.verdict = verdict;
         self
+    }
+
+    /// The verdict it tells, and the claim, which may be empty.
+    pub(super) fn told(&self) -> Option<(&str, &str)> {
+        let told = self.verdict.as_ref()?;
+        let field = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
+        Some((field("verdict"), field("claim")))
     }
 
     /// Whether it tells a verdict that leaves its claim open.

@@ -4,13 +4,16 @@
 
 mod gather;
 mod repeats;
+mod written;
 
 use serde_json::{Value, json};
 
+use super::writing::{self, Way};
 use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
 use crate::config::MissingInputs;
 use crate::text::sentences;
 use gather::{Brief, Line};
+use written::{From, Written};
 
 /// The agent `bitnet.synthesis`.
 ///
@@ -19,7 +22,9 @@ use gather::{Brief, Line};
 /// parent's `text`, or what claim checks say they `checked`), verdicts and `key_phrases` follow.
 /// Lines keep the order of their pieces; only undecided verdicts change places with decided ones
 /// that came later. Sentences that an earlier one says already, by their embedding and with the same
-/// facts, are left out. The last line names what gave nothing and why.
+/// facts, are left out. The last line names what gave nothing and why. A language model, where there
+/// is one and `method` does not forbid it, writes the prose anew as one paragraph; verdicts and lists
+/// stay below it as they are.
 ///
 /// `sources` says for each line which field, and which node, it is from, and `sentences` the same
 /// for each sentence with its bytes in `text`. `verdicts` carries the verdicts of claim checks that
@@ -45,8 +50,19 @@ static SPEC: AgentSpec = AgentSpec {
             required: false,
             help: "a list of texts or of results of other nodes",
         },
+        writing::METHOD,
     ],
-    outputs: &["text", "sources", "sentences", "verdicts", "missing", "note"],
+    outputs: &[
+        "text",
+        "sources",
+        "sentences",
+        "verdicts",
+        "missing",
+        "written_by",
+        "flagged",
+        "checked_by",
+        "note",
+    ],
     not_yet: None,
 };
 
@@ -58,6 +74,7 @@ impl Agent for Synthesis {
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
         let lead = input::text(input, "text")?;
+        let way = writing::way(input, ctx, &SPEC)?;
         let mut brief = Brief::default();
         let mut without_value = Vec::new();
         match input::present(input, "pieces") {
@@ -77,7 +94,24 @@ impl Agent for Synthesis {
         }
         let mut notes = Vec::new();
         repeats::drop(&mut lines, ctx, &mut notes)?;
-        Ok(write(&lines, has_lead, &missing, &notes))
+        let written = match way {
+            Way::Write(_) if lines.is_empty() => None,
+            Way::Write(generator) => {
+                let written = written::write(&mut lines, has_lead, generator, ctx, &mut notes)?;
+                notes.extend(written.as_ref().err().map(|why| writing::extracted(why)));
+                written.ok()
+            }
+            Way::Extract(why) => {
+                notes.extend(why.map(str::to_owned));
+                None
+            }
+        };
+        let has_lead = has_lead || written.is_some();
+        let mut result = write(&lines, has_lead, &missing, &notes, written.as_ref());
+        if let Some(written) = written {
+            written.tell(&mut result);
+        }
+        Ok(result)
     }
 }
 
@@ -114,13 +148,20 @@ fn is_plain(word: &str) -> bool {
     (1..=40).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn write(lines: &[Line], has_lead: bool, missing: &[String], notes: &[String]) -> Fields {
+/// Writes the brief out; its first line is `written`, if anything is.
+fn write(
+    lines: &[Line],
+    has_lead: bool,
+    missing: &[String],
+    notes: &[String],
+    written: Option<&Written>,
+) -> Fields {
     let mut brief = String::new();
     let (mut sources, mut told, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
-    let from = |mut item: Value, line: &Line| {
+    let from = |mut item: Value, from: &From| {
         if let Some(map) = item.as_object_mut() {
-            map.insert("from".to_owned(), line.from.as_str().into());
-            if let Some(node) = &line.node {
+            map.insert("from".to_owned(), from.field.as_str().into());
+            if let Some(node) = &from.node {
                 map.insert("node".to_owned(), node.as_str().into());
             }
         }
@@ -138,18 +179,31 @@ fn write(lines: &[Line], has_lead: bool, missing: &[String], notes: &[String]) -
             brief.push_str("- ");
             brief.push_str(&line.text.replace('\n', "\n  "));
         }
-        sources.push(from(json!({"line": i}), line));
-        let written = &brief[start..];
-        let bullet = written.len() - written.strip_prefix("- ").unwrap_or(written).len();
-        for span in sentences(&written[bullet..]) {
+        let own = written.filter(|_| i == 0);
+        match own {
+            Some(own) => {
+                sources.extend(own.made_of.iter().map(|part| from(json!({"line": i}), part)));
+            }
+            None => sources.push(from(json!({"line": i}), &From::of(line))),
+        }
+        let shown = &brief[start..];
+        let bullet = shown.len() - shown.strip_prefix("- ").unwrap_or(shown).len();
+        for span in sentences(&shown[bullet..]) {
+            let within = span.start;
             let span = span.start + start + bullet..span.end + start + bullet;
             let item = json!({"text": brief[span.clone()], "span": input::span(&span), "line": i});
-            told.push(from(item, line));
+            told.push(match own {
+                Some(own) => match own.from(within) {
+                    Some(part) => from(item, part),
+                    None => item,
+                },
+                None => from(item, &From::of(line)),
+            });
         }
         if let Some(verdict) = &line.verdict {
             let mut item = verdict.clone();
             item.insert("line".to_owned(), i.into());
-            verdicts.push(from(Value::Object(item), line));
+            verdicts.push(from(Value::Object(item), &From::of(line)));
         }
     }
     if !missing.is_empty() {

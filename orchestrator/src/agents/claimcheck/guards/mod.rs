@@ -162,8 +162,16 @@ pub(in crate::agents) fn differ(a: &str, b: &str) -> bool {
     one_way(a, b) || one_way(b, a)
 }
 
+/// The first guard that finds another fact of the same thing, and what it found.
+pub(super) fn conflict(sides: &Sides<'_>) -> Option<(&'static str, String)> {
+    GUARDS.iter().find_map(|guard| {
+        let finding = (guard.find)(sides).filter(|f| f.effect == Effect::Conflicts)?;
+        Some((guard.name, finding.why))
+    })
+}
+
 /// A few words of a text, in quotes, for a reason.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     let flat = squeeze(text);
     let (shown, cut) = clip(&flat, 60);
     format!("\"{shown}{}\"", if cut { "\u{2026}" } else { "" })
