@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bho_engine::{Compute, Encoder, EngineError};
 use bho_models::store::{LocalStore, ModelStore};
 use bho_models::{ModelError, ModelSource, load_prompted_encoder};
-use bho_orchestrator::config::{Pipeline, Pos};
+use bho_orchestrator::config::{Node, Pipeline, Pos};
 
 use crate::exit::{Exit, Failure};
 
@@ -24,7 +24,8 @@ pub(crate) enum Role {
     Reasoner,
     /// Behind `bitnet.embed`.
     Embedder,
-    /// Behind `bitnet.generate`: the reasoner, if it is a language model.
+    /// Behind `bitnet.generate`, and beside the encoder of the other agents that can write: the
+    /// reasoner, if it is a language model.
     Generator,
     /// Behind the guard's learned detectors.
     Guard,
@@ -56,6 +57,26 @@ pub(crate) fn role_of(agent: &str) -> Option<Role> {
 /// Whether an agent writes with a language model.
 pub(crate) fn writes(agent: &str) -> bool {
     role_of(agent) == Some(Role::Generator)
+}
+
+/// Whether a node writes with a language model: its agent does nothing else, or its `method` says so.
+pub(crate) fn must_write(node: &Node) -> bool {
+    writes(&node.agent) || (can_write(&node.agent) && method(node) == Some("generate"))
+}
+
+/// Whether a node writes where there is a language model: unless its `method` forbids it.
+pub(crate) fn may_write(node: &Node) -> bool {
+    writes(&node.agent) || (can_write(&node.agent) && method(node) != Some("extract"))
+}
+
+/// Agents that have their vectors from an encoder and write where they can.
+fn can_write(agent: &str) -> bool {
+    matches!(agent, "bitnet.summarizer" | "bitnet.claimcheck" | "bitnet.synthesis")
+}
+
+/// The parameter `method` of a node, as it stands; a reference is none of the words.
+fn method(node: &Node) -> Option<&str> {
+    node.params.get("method")?.as_str()
 }
 
 /// One of a pipeline's models, as its file names it.
@@ -141,7 +162,10 @@ pub(crate) fn choices(pipeline: &Pipeline, file: &Path) -> [Choice; 3] {
             (None, Some(label)) => (Some(label_key), Named::Label(label.clone())),
             (None, None) => (None, Named::Label(String::from(default))),
         };
-        let users = pipeline.nodes.iter().filter(|node| role_of(&node.agent) == Some(role));
+        let users = pipeline.nodes.iter().filter(|node| match role {
+            Role::Generator => may_write(node),
+            role => role_of(&node.agent) == Some(role),
+        });
         let nodes = users.map(|node| node.id.clone()).collect();
         let place = |key: &str| refs.pos.get(key.strip_prefix("models.")?).copied();
         let (file, pos) = (file.display().to_string(), key.and_then(place));
@@ -255,7 +279,7 @@ pub(crate) fn in_pipeline(choice: &Choice, error: ModelError) -> Failure {
 mod tests {
     use bho_models::store::ModelUse;
     use bho_orchestrator::agents::AgentRegistry;
-    use bho_orchestrator::config::{ModelRefs, Node};
+    use bho_orchestrator::config::ModelRefs;
 
     use super::*;
 
@@ -312,10 +336,28 @@ mod tests {
             choices(&pipeline(ModelRefs::default(), &all), Path::new("p.yml"));
         assert_eq!(reasoner.nodes, ["bitnet_claimcheck", "some_new_agent"]);
         assert_eq!(embedder.nodes, ["bitnet_embed"]);
-        assert_eq!(generator.nodes, ["bitnet_generate"]);
+        assert_eq!(generator.nodes, ["bitnet_claimcheck", "bitnet_generate"]);
         let same = reasoner.named_as(&embedder);
         assert_eq!((same.label().as_str(), same.nodes.len()), (DEFAULT_EMBEDDER, 2));
         assert_eq!(same.role, Role::Reasoner);
+    }
+
+    #[test]
+    fn the_method_of_a_node_says_whether_it_writes() {
+        for (agent, method, may, must) in [
+            ("bitnet.summarizer", None, true, false),
+            ("bitnet.claimcheck", Some("auto"), true, false),
+            ("bitnet.synthesis", Some("extract"), false, false),
+            ("bitnet.synthesis", Some("generate"), true, true),
+            ("bitnet.summarizer", Some("${source.method}"), true, false),
+            ("bitnet.generate", Some("extract"), true, true),
+            ("bitnet.embed", Some("generate"), false, false),
+        ] {
+            let params = method.map(|method| ("method".to_owned(), method.into()));
+            let params = params.into_iter().collect();
+            let node = Node { agent: agent.to_owned(), params, ..Node::default() };
+            assert_eq!((may_write(&node), must_write(&node)), (may, must), "{agent} {method:?}");
+        }
     }
 
     #[test]

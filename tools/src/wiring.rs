@@ -30,22 +30,39 @@ pub(crate) struct Resolved {
 /// Finds the models of a pipeline. What they are is looked at only where nodes write.
 pub(crate) fn resolve(pipeline: &Pipeline, file: &Path) -> Result<Vec<Resolved>, Failure> {
     let store = ModelStore::bundled().map_err(models::failure)?;
-    let [mut reasoner, embedder, generator] = models::choices(pipeline, file);
+    let [mut reasoner, embedder, mut generator] = models::choices(pipeline, file);
     let mut written = Vec::new();
     if !generator.nodes.is_empty() {
-        let model = generator.source(&store).and_then(language_model);
-        if !matches!(model, Ok(None)) {
+        let must = pipeline.nodes.iter().filter(|node| models::must_write(node));
+        let must: Vec<_> = must.map(|node| node.id.clone()).collect();
+        let model = match generator.source(&store) {
+            Ok(source) if must.is_empty() => writes_at_all(source),
+            found => found.and_then(language_model),
+        };
+        // Nodes that do as well without a language model have nothing to say of a missing one.
+        let wanted = !must.is_empty() || matches!(model, Ok(Some(_)));
+        if wanted && !matches!(model, Ok(None)) {
             // It gives no vectors: agents that compare texts get the embedder. What is wrong with it
             // is said once.
             reasoner = reasoner.named_as(&embedder);
         }
-        written.push(Resolved { choice: generator, model });
+        if !matches!(model, Ok(Some(_))) {
+            generator.nodes = must;
+        }
+        if wanted {
+            written.push(Resolved { choice: generator, model });
+        }
     }
     let found = [reasoner, embedder].map(|choice| {
         let model = choice.source(&store).map(Some);
         Resolved { choice, model }
     });
     Ok(found.into_iter().chain(written).collect())
+}
+
+/// The model if it is a language model; what is wrong with it is left to who needs it.
+fn writes_at_all(source: ModelSource) -> Result<Option<ModelSource>, ModelError> {
+    Ok((model_kind(&source)? == ModelKind::Decoder).then_some(source))
 }
 
 /// The model if it writes. A bundled encoder stands for none: it is what pipelines have that name
@@ -57,8 +74,8 @@ fn language_model(source: ModelSource) -> Result<Option<ModelSource>, ModelError
         (ModelKind::Encoder, ModelSource::File(path)) => Err(ModelError::Invalid {
             file: path.display().to_string(),
             message:
-                "is an encoder and writes no text, which `bitnet.generate` needs; accepted: a \
-                      language model that `bho convert` wrote"
+                "is an encoder and writes no text, which `bitnet.generate` and method `generate` \
+                      need; accepted: a language model that `bho convert` wrote"
                     .into(),
         }),
     }
@@ -75,8 +92,8 @@ pub(crate) fn no_language_model(resolved: &[Resolved], pipeline: &Pipeline) -> O
         path: format!("nodes[{index}].agent"),
         pos: pipeline.nodes[index].pos,
         message: format!(
-            "`bitnet.generate` needs a language model and the pipeline names none; without it \
-             fails: {}",
+            "`bitnet.generate` and method `generate` need a language model and the pipeline names \
+             none; without it fails: {}",
             without.choice.nodes.join(", ")
         ),
         hint: Some(

@@ -50,6 +50,19 @@ impl Writer {
         &self.model
     }
 
+    /// The tokens of a prompt.
+    fn prompt(
+        &self,
+        prompt: &str,
+        system: Option<&str>,
+        raw: bool,
+    ) -> Result<Vec<u32>, EngineError> {
+        self.model.ask(prompt, system, raw).map_err(|error| match error {
+            ModelError::Engine(error) => error,
+            other => EngineError::Input(other.to_string()),
+        })
+    }
+
     /// What holds a text to a form.
     ///
     /// # Errors
@@ -71,17 +84,18 @@ impl Generator for Writer {
         &self.info
     }
 
+    fn room(&self, request: &TextRequest) -> Result<usize, EngineError> {
+        let prompt = self.prompt(&request.prompt, request.system.as_deref(), request.raw)?;
+        Ok(self.model.generator().context().saturating_sub(prompt.len()))
+    }
+
     fn generate(
         &self,
         request: TextRequest,
         cancel: &CancelToken,
     ) -> Result<Generated, EngineError> {
         let TextRequest { prompt, system, raw, max_tokens, sampling, stop, form } = request;
-        let prompt =
-            self.model.ask(&prompt, system.as_deref(), raw).map_err(|error| match error {
-                ModelError::Engine(error) => error,
-                other => EngineError::Input(other.to_string()),
-            })?;
+        let prompt = self.prompt(&prompt, system.as_deref(), raw)?;
         let constraint = form.map(|form| self.constraint(&form)).transpose()?;
         let stop_tokens = self.model.stop_tokens().to_vec();
         let request = Request { prompt, max_tokens, sampling, constraint, stop_tokens, stop };

@@ -260,7 +260,7 @@ fn without_a_language_model_the_node_says_what_to_set_and_the_rest_runs() {
 #[test]
 fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
     let (_dir, path) = writing(
-        "  - {id: sum, agent: bitnet.summarizer, timeout_ms: 120000, params: {max_sentences: 1}}\n\
+        "  - {id: sum, agent: bitnet.summarizer, timeout_ms: 120000, params: {max_sentences: 1, method: extract}}\n\
          \x20 - {id: a, agent: bitnet.generate, deps: [sum], timeout_ms: 120000, params: {prompt: '${nodes.sum.text}', regex: '[a-z]{4}'}}\n",
     );
     let outcome = json(&run_on(&path, &["--json"]), 0);
@@ -268,6 +268,51 @@ fn agents_that_compare_texts_keep_an_encoder_beside_the_language_model() {
     assert!(TEXT.contains(outcome["results"]["sum"]["text"].as_str().unwrap()));
     let names: Vec<_> = outcome["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
     assert_eq!(names[..2], ["bitnet-s-1.58b", "random"]);
+}
+
+#[test]
+fn agents_that_can_write_do_where_the_reasoner_is_a_language_model() {
+    let nodes = |method: &str| {
+        format!(
+            "  - {{id: sum, agent: bitnet.summarizer, timeout_ms: 120000, params: {{max_sentences: 1, method: {method}}}}}\n\
+             \x20 - {{id: check, agent: bitnet.claimcheck, deps: [sum], timeout_ms: 120000, params: {{method: {method}}}, \
+             io: {{inputs: {{text: '${{source.text}}', claim: BitNet stores weights in ternary digits}}}}}}\n\
+             \x20 - {{id: brief, agent: bitnet.synthesis, timeout_ms: 120000, deps: [sum, check], params: {{method: {method}}}}}\n"
+        )
+    };
+    let (dir, path) = writing(&nodes("auto"));
+    let report = json(&validate(&path, &["--json"]), 0);
+    assert_eq!((&report["faults"], &report["valid"]), (&value!([]), &value!(true)));
+    assert_eq!(report["models"][2]["role"], "generator");
+    assert_eq!(report["models"][2]["nodes"], value!(["sum", "check", "brief"]));
+    let outcome = json(&run_on(&path, &["--json"]), 0);
+    assert_eq!(outcome["status"], "complete", "{outcome}");
+    let names: Vec<_> = outcome["models"].as_array().unwrap().iter().map(|m| &m["name"]).collect();
+    assert_eq!(names[..2], ["minilm-l6-int8", "random"]);
+    for id in ["sum", "check", "brief"] {
+        // Random weights may fill a string without end; then the node extracts and says so.
+        let node = &outcome["results"][id];
+        let note = node["note"].as_str().unwrap_or_default();
+        assert!(node["written_by"] == "random" || note.contains("language model"), "{node}");
+    }
+    let again = json(&run_on(&path, &["--json", "--threads", "2"]), 0);
+    assert_eq!(again["results"], outcome["results"]);
+
+    // What is not to be written needs no language model, and what must be, one.
+    written(dir.path(), "gone.safetensors", &nodes("extract"));
+    fails(&run_on(&path, &[]), 2, "gone.safetensors");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("models:\n  reasoner_path: gone.safetensors\n", "");
+    fs::write(&path, &text).unwrap();
+    let report = json(&validate(&path, &["--json"]), 0);
+    assert_eq!(report["warnings"], 0, "{report}");
+    fs::write(&path, text.replace("method: extract", "method: generate")).unwrap();
+    let output = run_on(&path, &["--json"]);
+    assert!(stderr(&output).contains("warning[no_language_model]"), "{}", stderr(&output));
+    let outcome = json(&output, 1);
+    let error = outcome["errors"][0].as_str().unwrap();
+    assert!(error.starts_with("node_failed:sum:NoModel:"), "{error}");
 }
 
 #[test]
