@@ -151,6 +151,10 @@ impl Guard {
     ) -> Case<'f> {
         let of_it = || findings.iter().filter(move |finding| finding.category == category);
         let mut case = Case::default();
+        // Nothing was found in most texts, and to ask every detector for its opinion takes longer than to read a short one.
+        if of_it().next().is_none() {
+            return case;
+        }
         if !matches!(category, Category::Jailbreak | Category::Indirect) {
             of_it().for_each(|finding| case.consider(finding.score, [Some(finding), None]));
             return case;

@@ -201,6 +201,8 @@ impl Signal {
 /// What detectors share while they look at one text.
 pub struct DetectContext<'a> {
     text: &'a str,
+    /// Bytes before it of the text that it is a part of.
+    offset: usize,
     mode: Mode,
     source: Source,
     cancelled: &'a (dyn Fn() -> bool + Sync),
@@ -228,6 +230,7 @@ impl<'a> DetectContext<'a> {
     ) -> Self {
         Self {
             text,
+            offset: 0,
             mode,
             source: Source::Dialogue,
             cancelled,
@@ -259,6 +262,17 @@ impl<'a> DetectContext<'a> {
         DetectContext::with_cancel(text, self.mode, self.cancelled)
             .of(self.source)
             .within(self.windows)
+    }
+
+    /// The same where the text is a part of another that begins so many bytes further.
+    pub(crate) fn behind(mut self, offset: usize) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Where the text begins in the one that it is a part of.
+    pub(crate) fn offset(&self) -> usize {
+        self.offset
     }
 
     /// Windows of the text that a detector which runs a model may read.

@@ -18,6 +18,7 @@ use crate::operator::{GuardKeys, Numbering, Operator};
 use crate::policy::{self, Policy};
 use crate::reading::Reading;
 use crate::templates;
+use crate::windows::{self, Judged};
 
 /// A set of detectors under one policy.
 ///
@@ -31,6 +32,8 @@ pub struct Guard {
     numbering: Option<Arc<Numbering>>,
     allow: Arc<AllowList>,
     detectors: Arc<[Box<dyn Detector>]>,
+    /// How many of them, the first ones, are built in.
+    builtin: usize,
 }
 
 /// The outcome of one check.
@@ -106,6 +109,7 @@ impl GuardBuilder {
     /// templates of its own: the guard checks them.
     pub fn build(self) -> Result<Guard, GuardError> {
         let mut detectors = detectors::builtin();
+        let builtin = detectors.len();
         let calibration = self.calibration;
         detectors.extend(self.extra.into_iter().map(|detector| match &calibration {
             Some(calibration) => calibration.calibrated(detector),
@@ -129,7 +133,7 @@ impl GuardBuilder {
         }
         let Self { policy, keys, .. } = self;
         let allow = Arc::new(AllowList::new(&policy));
-        let guard = Guard { policy, keys, numbering, allow, detectors: detectors.into() };
+        let guard = Guard { policy, keys, numbering, allow, detectors: detectors.into(), builtin };
         match templates::check(&guard)? {
             faults if faults.is_empty() => Ok(guard),
             faults => Err(GuardError::InvalidPolicy { faults }),
@@ -251,8 +255,7 @@ impl Guard {
         normalise::for_each(text, |view| -> Result<(), GuardError> {
             shown(view);
             more.clear();
-            let reads = |d: &dyn Detector| d.reads_views() && which(d);
-            self.detect(view.text(), &ctx.beside(view.text()), reads, &mut more)?;
+            self.detect_view(view, ctx, which, &mut more)?;
             more.sort_by(order);
             for mut finding in more.drain(..) {
                 finding.span = view.span(finding.span);
@@ -269,6 +272,46 @@ impl Guard {
         Ok(findings)
     }
 
+    /// What the detectors that `which` picks find in a view, at offsets of the view; what it was made from has been looked
+    /// through.
+    fn detect_view(
+        &self,
+        view: &View,
+        ctx: &DetectContext<'_>,
+        which: &dyn Fn(&dyn Detector) -> bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        let text = view.text();
+        let reads = |d: &dyn Detector| d.reads_views() && which(d);
+        let Some(windows) = windows::of(view) else {
+            return self.detect(text, &ctx.beside(text), reads, findings);
+        };
+        // Of the built-in ones it is known how far they look.
+        let (ours, others) = self.detectors.split_at(self.builtin);
+        let mut cut_off = false;
+        let mut found = Vec::new();
+        for window in &windows {
+            let part = &text[window.span.clone()];
+            let ctx = ctx.beside(part).behind(window.span.start);
+            self.run(ours, part, &ctx, reads, &mut found)?;
+            for mut finding in found.drain(..) {
+                finding.span =
+                    window.span.start + finding.span.start..window.span.start + finding.span.end;
+                match window.judge(&finding, text.len()) {
+                    Judged::Kept => findings.push(finding),
+                    Judged::Dropped => {}
+                    Judged::CutOff => cut_off = true,
+                }
+            }
+        }
+        let ctx = ctx.beside(text);
+        if cut_off {
+            findings.clear();
+            self.run(ours, text, &ctx, reads, findings)?;
+        }
+        self.run(others, text, &ctx, reads, findings)
+    }
+
     /// The detectors, in the order in which they are asked.
     pub(crate) fn detectors(&self) -> &[Box<dyn Detector>] {
         &self.detectors
@@ -282,7 +325,18 @@ impl Guard {
         which: impl Fn(&dyn Detector) -> bool,
         findings: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
-        for detector in self.detectors.iter().filter(|d| which(d.as_ref())) {
+        self.run(&self.detectors, text, ctx, which, findings)
+    }
+
+    fn run(
+        &self,
+        detectors: &[Box<dyn Detector>],
+        text: &str,
+        ctx: &DetectContext<'_>,
+        which: impl Fn(&dyn Detector) -> bool,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), GuardError> {
+        for detector in detectors.iter().filter(|d| which(d.as_ref())) {
             ctx.check_cancelled()?;
             let first = findings.len();
             detector.detect(text, ctx, findings)?;
@@ -291,7 +345,7 @@ impl Guard {
                     return Err(GuardError::BadFinding { detector: detector.name(), reason });
                 }
             }
-            if detector.name() != DenyList::NAME {
+            if findings.len() > first && detector.name() != DenyList::NAME {
                 self.drop_allowed(text, first, findings);
             }
         }

@@ -46,6 +46,7 @@ mod stream;
 mod templates;
 mod text;
 mod vault;
+mod windows;
 
 pub use calibration::{
     CALIBRATION_FORMAT, Calibration, CalibrationData, CalibrationModel, ScoreMap, SignalCalibration,

@@ -35,19 +35,16 @@ impl Detector for IbanDetector {
     fn detect(
         &self,
         text: &str,
-        _: &DetectContext<'_>,
+        ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let bytes = text.as_bytes();
         let mut at = 0;
-        // Two letters and two digits: the digits are the rarer sight, so they are what the scan looks for.
-        while let Some(offset) = bytes[at..].iter().position(u8::is_ascii_digit) {
-            let digit = at + offset;
-            at = digit + 1;
-            if digit < 2 {
+        // Two letters and two digits: the digits are the rarer sight, and have been found already.
+        for group in ctx.numbers().groups() {
+            let Some(start) = group.start.checked_sub(2).filter(|_| group.start >= at) else {
                 continue;
-            }
-            let start = digit - 2;
+            };
             let head = [bytes[start], bytes[start + 1]];
             if !head.iter().all(u8::is_ascii_alphabetic)
                 || char_before(text, start).is_some_and(is_wordlike)

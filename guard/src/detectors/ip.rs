@@ -7,6 +7,7 @@ use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
 use crate::text::context::{Context, Cues};
+use crate::text::numbers::Group;
 use crate::text::{char_after, char_before, is_wordlike};
 
 /// The PII type this detector reports.
@@ -54,13 +55,13 @@ impl Detector for IpDetector {
     fn detect(
         &self,
         text: &str,
-        _: &DetectContext<'_>,
+        ctx: &DetectContext<'_>,
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let first = out.len();
         self.v6(text, out);
         let sixes = out.len();
-        self.v4(text, out);
+        self.v4(text, ctx.numbers().groups(), out);
         // The IPv4 tail of a mapped address is part of the IPv6 one. Both lists are sorted.
         let mut six = first;
         let mut keep = sixes;
@@ -79,12 +80,14 @@ impl Detector for IpDetector {
 }
 
 impl IpDetector {
-    fn v4(&self, text: &str, out: &mut Vec<Finding>) {
+    fn v4(&self, text: &str, groups: &[Group], out: &mut Vec<Finding>) {
         let bytes = text.as_bytes();
         let is_part = |b: &u8| b.is_ascii_digit() || *b == b'.';
         let mut at = 0;
-        while let Some(offset) = bytes[at..].iter().position(u8::is_ascii_digit) {
-            let start = at + offset;
+        for start in groups.iter().map(|group| group.start) {
+            if start < at {
+                continue;
+            }
             let len =
                 bytes[start..].iter().position(|b| !is_part(b)).unwrap_or(bytes.len() - start);
             at = start + len;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Private keys in their text form: PEM (RFC 7468, OpenSSH, PGP) and PuTTY, whole blocks, those that break off too.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use crate::detector::{DetectContext, Detector, Hold, Signal};
@@ -28,6 +30,10 @@ const MAX_BLOCK: usize = 64 << 10;
 /// Characters of base64 that make a first line a key.
 const MIN_BODY: usize = 16;
 
+/// Made once: to make one takes longer than to search a short text.
+static BEGINS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(BEGIN));
+static PUTTIES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(PUTTY));
+
 impl Detector for PrivateKeyDetector {
     fn name(&self) -> &'static str {
         "private_key"
@@ -53,7 +59,7 @@ impl Detector for PrivateKeyDetector {
     ) -> Result<(), GuardError> {
         let bytes = text.as_bytes();
         let mut free = 0;
-        for start in memmem::find_iter(bytes, BEGIN) {
+        for start in BEGINS.find_iter(bytes) {
             if start < free {
                 continue;
             }
@@ -69,7 +75,7 @@ impl Detector for PrivateKeyDetector {
             free = end;
             out.push(Finding::pii(PRIVATE_KEY, start..end, score, self.name(), "pem"));
         }
-        for start in memmem::find_iter(bytes, PUTTY) {
+        for start in PUTTIES.find_iter(bytes) {
             if start < free {
                 continue;
             }

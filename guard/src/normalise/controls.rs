@@ -2,10 +2,11 @@
 //! Characters that change what is shown of others: backspace and delete, and the overrides of writing direction.
 
 use super::view::{Edit, Editor};
+use crate::text::bytes::find;
 
 /// Backspace and delete take the character before them away, as a terminal shows it.
 pub(crate) fn apply_deletions(text: &str) -> Option<Edit> {
-    if !text.bytes().any(is_deletion) {
+    if find(text.as_bytes(), 0, is_deletion).is_none() {
         return None;
     }
     let mut editor = Editor::new(text);

@@ -25,6 +25,11 @@ pub(crate) fn decode(text: &str) -> Option<Edit> {
                 at = if unescape(text, at, &mut editor) { editor.done() } else { at + 1 };
             }
             b if is_base64(b) => {
+                let short = short_token(bytes, at);
+                if short > at {
+                    at = short;
+                    continue;
+                }
                 let token = token(bytes, at);
                 at = token.end;
                 if let Some(end) = hex_pairs(bytes, token.start, &mut editor) {
@@ -45,7 +50,26 @@ pub(crate) fn decode(text: &str) -> Option<Edit> {
 }
 
 fn is_base64(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_')
+    IS_BASE64[usize::from(b)]
+}
+
+static IS_BASE64: [bool; 256] = {
+    let mut is = [false; 256];
+    let mut b = 0u8;
+    while b < 0x80 {
+        is[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_');
+        b += 1;
+    }
+    is
+};
+
+/// The end of the token that begins at `start` if it is too short to be anything, as most words are; else `start`.
+fn short_token(bytes: &[u8], start: usize) -> usize {
+    /// Padding that counts as part of a token.
+    const PADDING: usize = 2;
+    let len = bytes[start..].iter().take(MIN_RUN).take_while(|b| is_base64(**b)).count();
+    let pair = len == 2 || len == 4 && bytes[start..].starts_with(b"0x");
+    if len + PADDING < MIN_RUN && !pair { start + len } else { start }
 }
 
 /// The run of base64 characters that begins at `start`, with its padding, over the line ends of wrapped base64.

@@ -48,7 +48,8 @@ const SWAPPED: &[(char, char)] = &[
 
 /// Turns back the lines that are upside down, if any is.
 pub(crate) fn turn_back(text: &str) -> Option<Edit> {
-    let lines = lines(text).filter(|line| turned_in(&text[line.clone()]).count() >= MIN_TURNED);
+    let turned = |line: &str| !line.is_ascii() && turned_in(line).count() >= MIN_TURNED;
+    let lines = lines(text).filter(|line| turned(&text[line.clone()]));
     turn_each(text, lines)
 }
 

@@ -3,6 +3,7 @@
 //! characters as bits. It is put in plain text where it stands, between spaces.
 
 use super::view::{Edit, Editor};
+use crate::text::bytes::find;
 
 /// Fewer characters say nothing; the flags of England, Scotland and Wales take five letters, but none says anything.
 const MIN_CHARS: usize = 4;
@@ -31,19 +32,24 @@ fn carrier(c: char) -> Option<Carrier> {
 /// Shows what is hidden, if anything is.
 pub(crate) fn reveal(text: &str) -> Option<Edit> {
     let mut editor = Editor::new(text);
-    let mut chars = text.char_indices().peekable();
-    while let Some((start, c)) = chars.next() {
+    let mut at = 0;
+    // Every carrier begins with one of these bytes of UTF-8, and no other byte of a character is among them.
+    while let Some(start) = find(text.as_bytes(), at, |b| matches!(b, 0xE2 | 0xEF | 0xF3)) {
+        let mut chars = text[start..].char_indices().map(|(i, c)| (start + i, c)).peekable();
+        let Some((_, c)) = chars.next() else { break };
+        at = start + c.len_utf8();
         let Some(first) = carrier(c) else {
             continue;
         };
         let same =
             |other: Carrier| std::mem::discriminant(&other) == std::mem::discriminant(&first);
         let mut run = vec![(start, c, first)];
-        while let Some(&(at, c)) = chars.peek() {
+        while let Some(&(next_at, c)) = chars.peek() {
             let Some(next) = carrier(c).filter(|&next| same(next)) else {
                 break;
             };
-            run.push((at, c, next));
+            run.push((next_at, c, next));
+            at = next_at + c.len_utf8();
             chars.next();
         }
         write(&run, &mut editor);

@@ -28,8 +28,14 @@ pub(crate) fn read(text: &str) -> Option<Edit> {
     let mut beside = Beside::default();
     while let Some(offset) = bytes[at..].iter().position(|&b| in_token(b)) {
         let start = at + offset;
-        let len = bytes[start..].iter().take_while(|b| in_token(**b)).count();
-        at = start + len;
+        let letters = bytes[start..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        at = start + letters;
+        // A plain word is left, but for the last label of an address and the bank of an IBAN, which count.
+        if !bank && letters > 0 && ends_token(bytes, at) && !bytes[..start].ends_with(b".") {
+            continue;
+        }
+        at += bytes[at..].iter().take_while(|b| in_token(**b)).count();
+        let len = at - start;
         if in_row(bytes, start, at) {
             continue;
         }
@@ -149,6 +155,10 @@ fn may_be_short(token: &[u8]) -> bool {
 
 fn in_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'@' | b'$' | b'!' | b'|' | b'+')
+}
+
+fn ends_token(bytes: &[u8], at: usize) -> bool {
+    !bytes.get(at).is_some_and(|b| in_token(*b))
 }
 
 /// Whether a token stands in a row parted by colons, as the bytes of an address or a fingerprint do.

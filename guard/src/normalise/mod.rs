@@ -45,7 +45,7 @@ pub(crate) use model::folded_view;
 pub use model::model_view;
 pub(crate) use turned::open_passage;
 pub use view::View;
-pub(crate) use words::{DIGIT, DOT, readings};
+pub(crate) use words::{DIGIT, DOT, commonness, readings};
 
 use triggers::Triggers;
 use view::Edit;
@@ -149,21 +149,22 @@ pub(crate) fn for_each<E>(
             if let Some(edit) = step(text) {
                 let view = View::over(None, edit, via);
                 show(&view)?;
-                chain(text, Some(view), &mut show)?;
+                let seen = Triggers::scan(view.text());
+                chain(text, Some(view), seen, &mut show)?;
             }
         }
     }
-    chain(text, None, &mut show)
+    chain(text, None, seen, &mut show)
 }
 
-/// The readings on top of a view or of the text itself, each on top of the one before.
+/// The readings on top of a view or of the text itself, of which `seen` was seen, each on top of the one before.
 fn chain<E>(
     text: &str,
     start: Option<View>,
+    seen: Triggers,
     show: &mut impl FnMut(&View) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut top = Top { text, seen: Triggers::default(), view: start };
-    top.scan();
+    let mut top = Top { text, seen, view: start };
     for _ in 0..=DEPTH {
         top.apply(top.seen.unicode || top.seen.control, unicode::fold, Via::Unicode, show)?;
         if !top.apply(top.seen.escape || top.seen.encoded, decode::decode, Via::Decoded, show)? {
@@ -173,17 +174,19 @@ fn chain<E>(
     top.apply(top.seen.spaced, joined::join, Via::Joined, show)?;
     top.apply(top.seen.spelled, spelled::write_out, Via::Spelled, show)?;
     // These are other readings of one and the same text.
-    let turns: [(bool, Step, Via); 4] = [
-        (top.seen.leet, leet::read, Via::Leet),
-        (top.seen.rot13, turned::rotate, Via::Rot13),
-        (top.seen.reversed, turned::reverse, Via::Reversed),
-        (top.seen.reversed, turned::reverse_words, Via::Reversed),
-    ];
-    for (seen, step, via) in turns {
-        if let Some(edit) = seen.then(|| step(top.text())).flatten() {
+    let mut turn = |seen: bool, step: Step, via| -> Result<bool, E> {
+        let edit = seen.then(|| step(top.text())).flatten();
+        let turned = edit.is_some();
+        if let Some(edit) = edit {
             show(&View::over(top.view.as_ref(), edit, via))?;
         }
-    }
+        Ok(turned)
+    };
+    turn(top.seen.leet, leet::read, Via::Leet)?;
+    turn(top.seen.rot13, turned::rotate, Via::Rot13)?;
+    // Where no passage is backwards, none is word by word.
+    let backwards = turn(top.seen.reversed, turned::reverse, Via::Reversed)?;
+    turn(backwards, turned::reverse_words, Via::Reversed)?;
     Ok(())
 }
 
@@ -199,10 +202,6 @@ impl Top<'_> {
         self.view.as_ref().map_or(self.text, View::text)
     }
 
-    fn scan(&mut self) {
-        self.seen = Triggers::scan(self.text());
-    }
-
     /// Puts a step on top and shows it; false if it changed nothing.
     fn apply<E>(
         &mut self,
@@ -216,8 +215,8 @@ impl Top<'_> {
         };
         let view = View::over(self.view.as_ref(), edit, via);
         show(&view)?;
+        self.seen = Triggers::scan(view.text());
         self.view = Some(view);
-        self.scan();
         Ok(true)
     }
 }

@@ -2,7 +2,7 @@
 //! One cheap scan that says which steps could change a text at all.
 
 use super::turned::MAX_PASSAGE_GAP;
-use super::words::{AT, DIGIT, DOT, Key, PLAIN, REVERSED, ROT13};
+use super::words::{AT, DIGIT, DOT, PLAIN, REVERSED, ROT13, telling};
 
 /// Fewer single letters in a row are not a word that was spaced out.
 pub(crate) const MIN_CELLS: usize = 5;
@@ -54,8 +54,11 @@ impl Triggers {
         let mut at = 0;
         while at < bytes.len() {
             let b = bytes[at];
-            if !b.is_ascii_alphanumeric() {
+            if KINDS[usize::from(b)] == 0 {
                 match b {
+                    b'\t' | b'\n' | b'\r' | b' ' => {
+                        tokens += usize::from(at > 0 && !bytes[at - 1].is_ascii_whitespace());
+                    }
                     0x80.. => seen.unicode = true,
                     b'%' | b'&' | b'\\' => seen.escape = true,
                     b'@' | b'$' | b'!' | b'|' | b'+' => {
@@ -66,9 +69,6 @@ impl Triggers {
                             seen.reversed |= reads_backwards(&bytes[..at]);
                         }
                     }
-                    b'\t' | b'\n' | b'\r' | b' ' => {
-                        tokens += usize::from(at > 0 && !bytes[at - 1].is_ascii_whitespace());
-                    }
                     ..0x20 | 0x7f => seen.control = true,
                     _ => {}
                 }
@@ -76,12 +76,11 @@ impl Triggers {
                 continue;
             }
             let start = at;
-            let mut key = Key::default();
-            let (mut digits, mut hex) = (0, 0);
-            while let Some(&b) = bytes.get(at).filter(|b| b.is_ascii_alphanumeric()) {
-                key.push(b);
-                digits += usize::from(b.is_ascii_digit());
-                hex += usize::from(b.is_ascii_hexdigit());
+            let mut kinds = 0;
+            while let Some(kind) = bytes.get(at).map(|b| KINDS[usize::from(*b)])
+                && kind != 0
+            {
+                kinds |= kind;
                 at += 1;
             }
             let len = at - start;
@@ -92,13 +91,13 @@ impl Triggers {
                 continue;
             }
             cells = 0;
-            pairs = if len == 2 && hex == 2 { pairs + 1 } else { 0 };
+            pairs = if len == 2 && kinds & OTHER_LETTER == 0 { pairs + 1 } else { 0 };
             seen.encoded |= pairs >= MIN_PAIRS || len >= MIN_RUN;
-            seen.leet |= digits > 0 && digits < len;
-            if digits > 0 {
+            if kinds & FIGURE != 0 {
+                seen.leet |= kinds & (HEX_LETTER | OTHER_LETTER) != 0;
                 continue;
             }
-            let known = key.readings();
+            let known = telling(&bytes[start..at]);
             digit_words = if known & DIGIT == 0 { 0 } else { digit_words + 1 };
             seen.spelled |= digit_words >= MIN_DIGIT_WORDS;
             if known & AT != 0 {
@@ -122,6 +121,25 @@ impl Triggers {
         seen
     }
 }
+
+/// What a letter or digit of ASCII is, as bits; 0 for any other byte.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut b = 0;
+    while b < 0x80 {
+        kinds[b as usize] = match b {
+            b'0'..=b'9' => FIGURE,
+            b'a'..=b'f' | b'A'..=b'F' => HEX_LETTER,
+            b'g'..=b'z' | b'G'..=b'Z' => OTHER_LETTER,
+            _ => 0,
+        };
+        b += 1;
+    }
+    kinds
+};
+const FIGURE: u8 = 1;
+const HEX_LETTER: u8 = 2;
+const OTHER_LETTER: u8 = 4;
 
 /// Words that are words in another reading only. A long text has some by chance: what counts is how near to each other
 /// they stand.

@@ -14,6 +14,7 @@ use super::chars::{
     digit, is_accent, is_invisible, is_mark, is_strict_lookalike, latin_lookalike, plain,
 };
 use super::view::{Edit, Editor};
+use crate::text::bytes::find;
 use crate::text::{char_after, char_before};
 
 /// Folds a text, if there is anything to fold.
@@ -38,9 +39,8 @@ pub(crate) fn fold(text: &str) -> Option<Edit> {
 
 /// The next character that is not plain text in ASCII.
 fn next_special(text: &str, from: usize) -> Option<usize> {
-    let rest = &text.as_bytes()[from..];
-    let special = |&b: &u8| b >= 0x7f || b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r');
-    rest.iter().position(special).map(|offset| from + offset)
+    let special = |b: u8| b >= 0x7f || b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r');
+    find(text.as_bytes(), from, special)
 }
 
 fn in_word(c: char) -> bool {

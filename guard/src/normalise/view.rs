@@ -19,6 +19,8 @@ pub struct View {
     via: Via,
     /// From this text to the one it was made from, and on to the original.
     layers: Vec<Arc<Map>>,
+    /// What of this text differs from the one it was made from, in order.
+    places: Vec<Range<usize>>,
 }
 
 impl View {
@@ -47,16 +49,22 @@ impl View {
         self.layers.iter().rev().fold(range, |range, map| map.span(range))
     }
 
+    /// What of the view differs from the text or the view it was made from: in order, apart from each other, empty where
+    /// something was dropped. What lies between two places reads the same there.
+    pub(crate) fn places(&self) -> &[Range<usize>] {
+        &self.places
+    }
+
     /// The text as it stands.
     pub(crate) fn copy(text: &str, via: Via) -> Self {
-        Self { text: text.to_owned(), via, layers: Vec::new() }
+        Self { text: text.to_owned(), via, layers: Vec::new(), places: Vec::new() }
     }
 
     /// Puts a change on top of a view, or of the original where there is none yet.
     pub(crate) fn over(base: Option<&View>, edit: Edit, via: Via) -> Self {
         let mut layers = base.map_or_else(Vec::new, |view| view.layers.clone());
         layers.push(Arc::new(edit.map));
-        Self { text: edit.text, via, layers }
+        Self { text: edit.text, via, layers, places: edit.places }
     }
 }
 
@@ -124,7 +132,12 @@ impl Map {
 pub(crate) struct Edit {
     pub(crate) text: String,
     pub(crate) map: Map,
+    /// What differs; see [`View::places`].
+    places: Vec<Range<usize>>,
 }
+
+/// Changes nearer to each other than this are one place, so that there are few of them.
+const NEAR: usize = 64;
 
 /// Makes an [`Edit`] from left to right; what no call mentions is copied.
 pub(crate) struct Editor<'t> {
@@ -134,7 +147,8 @@ pub(crate) struct Editor<'t> {
     text: String,
     segments: Vec<Segment>,
     ordered: bool,
-    changed: bool,
+    /// Nothing was changed where there are none.
+    places: Vec<Range<usize>>,
 }
 
 impl<'t> Editor<'t> {
@@ -145,7 +159,7 @@ impl<'t> Editor<'t> {
             text: String::new(),
             segments: Vec::new(),
             ordered: true,
-            changed: false,
+            places: Vec::new(),
         }
     }
 
@@ -157,16 +171,18 @@ impl<'t> Editor<'t> {
     /// Puts `with` in place of a range at or after [`Editor::done`]; nothing in `with` drops it.
     pub(crate) fn replace(&mut self, range: Range<usize>, with: &str) {
         self.copy_to(range.start);
+        let from = self.text.len();
         self.push(range.start, with, range.len());
         self.done = range.end;
-        self.changed = true;
+        self.note(from);
     }
 
     /// Adds text that stands for nothing, a space around what was hidden; it maps to `beside`.
     pub(crate) fn insert(&mut self, beside: Range<usize>, with: &str) {
         self.copy_to(beside.start);
+        let from = self.text.len();
         self.push(beside.start, with, beside.len());
-        self.changed = true;
+        self.note(from);
     }
 
     /// Drops what stands before `to`.
@@ -179,7 +195,7 @@ impl<'t> Editor<'t> {
     /// Drops a range and lets the character before it come from there too: an accent belongs to its letter.
     pub(crate) fn absorb(&mut self, range: Range<usize>) {
         self.copy_to(range.start);
-        self.changed = true;
+        self.note(self.text.len());
         self.done = range.end;
         let Some(last) = self.text.chars().next_back() else {
             return;
@@ -211,13 +227,23 @@ impl<'t> Editor<'t> {
     /// Writes a range of the source out of order; [`Editor::skip_to`] says later where to go on.
     pub(crate) fn out_of_order(&mut self, range: Range<usize>, with: &str) {
         self.ordered = false;
-        self.changed = true;
+        let from = self.text.len();
         self.push(range.start, with, range.len());
+        self.note(from);
     }
 
     /// Goes on from `to`; what lies before it has been written by [`Editor::out_of_order`].
     pub(crate) fn skip_to(&mut self, to: usize) {
         self.done = to;
+    }
+
+    /// Notes that what was written since `from` is a change.
+    fn note(&mut self, from: usize) {
+        let to = self.text.len();
+        match self.places.last_mut() {
+            Some(last) if from <= last.end + NEAR => last.end = to,
+            _ => self.places.push(from..to),
+        }
     }
 
     fn push_copy(&mut self, from: usize, piece: &str) {
@@ -251,11 +277,12 @@ impl<'t> Editor<'t> {
 
     /// The edit, if anything was changed.
     pub(crate) fn finish(mut self) -> Option<Edit> {
-        if !self.changed {
+        if self.places.is_empty() {
             return None;
         }
         self.copy_to(self.source.len());
-        Some(Edit { text: self.text, map: Map { segments: self.segments, ordered: self.ordered } })
+        let map = Map { segments: self.segments, ordered: self.ordered };
+        Some(Edit { text: self.text, map, places: self.places })
     }
 }
 
@@ -326,6 +353,22 @@ mod tests {
         editor.replace(0..3, "@");
         let second = View::over(Some(&first), editor.finish().unwrap(), Via::Decoded);
         assert_eq!((second.text(), second.span(0..1)), ("@", 0..5));
+    }
+
+    #[test]
+    fn the_places_of_changes_are_known() {
+        let source = format!("ab{}cd{0}ef", "x".repeat(100));
+        let mut editor = Editor::new(&source);
+        editor.replace(1..2, "BB");
+        editor.replace(5..6, "");
+        editor.absorb(103..104);
+        editor.copy_to(204);
+        editor.out_of_order(204..205, "e");
+        editor.skip_to(205);
+        let view = view(editor.finish().unwrap());
+        assert_eq!(view.places(), [1..6, 103..103, 203..204]);
+        assert_eq!(view.text()[6..103], source[6..103]);
+        assert_eq!(view.text()[103..203], source[104..204]);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 //! These are the words of the jailbreak rules, words that announce personal data, and common ones. A word of the text is
 //! looked up once; what comes back says in which of the three readings it is a word.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::detectors::jailbreak;
+use crate::text::wordtable::WordTable;
 
 /// A word of the list as it stands.
 pub(crate) const PLAIN: u8 = 1;
@@ -59,11 +59,32 @@ const COMMON: &str = "\
     french german network mac wallet bitcoin postcode zip avenue lane live lives street road city name \
     january february march april june july august september october november december www http https com org net";
 
-/// What is known of a lower-case ASCII word: the readings in which it is a word, by the constants of this module.
+/// What is known of a word of ASCII letters, in any case: the readings in which it is a word, by the constants of this
+/// module.
 pub(crate) fn readings(word: &[u8]) -> u8 {
-    let mut key = Key::default();
-    word.iter().for_each(|&b| key.push(b));
-    key.readings()
+    if !(2..=MAX_WORD).contains(&word.len()) {
+        return 0;
+    }
+    LEXICON.all.get(word).unwrap_or(0)
+}
+
+/// The same of those words alone that tell of a disguise: digits, "at" and "dot", and what is a word in another reading
+/// only. Of all others, which most words of most texts are, nothing.
+#[inline]
+pub(crate) fn telling(word: &[u8]) -> u8 {
+    if !(2..=MAX_WORD).contains(&word.len()) {
+        return 0;
+    }
+    LEXICON.telling.get(word).unwrap_or(0)
+}
+
+/// How common a word is among [`COMMON`], which begins with the commonest: 1 for the first, 0 for one that is not in it.
+pub(crate) fn commonness(word: &str) -> f32 {
+    static PLACES: LazyLock<WordTable<f32>> = LazyLock::new(|| {
+        let words = COMMON.split_whitespace().enumerate();
+        WordTable::new(words.map(|(place, word)| (word.as_bytes(), 1.0 / (1.0 + place as f32))))
+    });
+    PLACES.get(word.as_bytes()).unwrap_or(0.0)
 }
 
 /// The digit a word names.
@@ -80,73 +101,34 @@ pub(crate) fn rot13(b: u8) -> u8 {
     }
 }
 
-/// A word while it is read, in any case.
-#[derive(Default, Clone, Copy)]
-pub(crate) struct Key {
-    bits: u128,
-    len: usize,
+struct Lexicon {
+    all: WordTable<u8>,
+    /// The words of [`telling`].
+    telling: WordTable<u8>,
 }
-
-impl Key {
-    /// Adds an ASCII letter or digit.
-    pub(crate) fn push(&mut self, byte: u8) {
-        // Six bits tell letters, either case alike, from digits and each other: 20 characters fit.
-        let code = if byte.is_ascii_digit() { byte & 15 | 32 } else { byte & 31 };
-        self.bits = self.bits << 6 | u128::from(code);
-        self.len += 1;
-    }
-
-    pub(crate) fn readings(self) -> u8 {
-        if !(2..=MAX_WORD).contains(&self.len) {
-            return 0;
-        }
-        LEXICON.get(&self.bits).copied().unwrap_or(0)
-    }
-}
-
-type Lexicon = HashMap<u128, u8, BuildHasherDefault<Mix>>;
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let mut lexicon = Lexicon::default();
-    let mut add = |word: &[u8], flag: u8| {
-        let mut key = Key::default();
-        word.iter().for_each(|&b| key.push(b));
-        *lexicon.entry(key.bits).or_default() |= flag;
-    };
+    let mut lexicon: BTreeMap<Vec<u8>, u8> = BTreeMap::new();
+    let mut add = |word: Vec<u8>, flag: u8| *lexicon.entry(word).or_default() |= flag;
     for word in jailbreak::words().chain(COMMON.split_whitespace()) {
         let bytes = word.as_bytes();
         if !(2..=MAX_WORD).contains(&bytes.len()) || !bytes.iter().all(u8::is_ascii_lowercase) {
             continue;
         }
-        add(bytes, PLAIN);
-        add(&bytes.iter().map(|&b| rot13(b)).collect::<Vec<_>>(), ROT13);
-        add(&bytes.iter().rev().copied().collect::<Vec<_>>(), REVERSED);
+        add(bytes.to_vec(), PLAIN);
+        add(bytes.iter().map(|&b| rot13(b)).collect(), ROT13);
+        add(bytes.iter().rev().copied().collect(), REVERSED);
     }
-    DIGITS.iter().for_each(|(word, _)| add(word.as_bytes(), DIGIT));
-    ATS.iter().for_each(|word| add(word.as_bytes(), AT));
-    DOTS.iter().for_each(|word| add(word.as_bytes(), DOT));
-    lexicon
+    DIGITS.iter().for_each(|(word, _)| add(word.as_bytes().to_vec(), DIGIT));
+    ATS.iter().for_each(|word| add(word.as_bytes().to_vec(), AT));
+    DOTS.iter().for_each(|word| add(word.as_bytes().to_vec(), DOT));
+    let tells = |flags: u8| flags & (DIGIT | AT | DOT) != 0 || flags & PLAIN == 0;
+    let table = |which: &dyn Fn(u8) -> bool| {
+        let words = lexicon.iter().filter(|(_, flags)| which(**flags));
+        WordTable::new(words.map(|(word, flags)| (word.as_slice(), *flags)))
+    };
+    Lexicon { all: table(&|_| true), telling: table(&tells) }
 });
-
-/// Multiplies and folds; nobody chooses the words of the table.
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&b| self.write_u128(u128::from(b)));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        let mixed = (key as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            ^ ((key >> 64) as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
-        self.0 = mixed ^ mixed >> 29;
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +158,17 @@ mod tests {
         assert_ne!(readings(b"dot") & DOT, 0);
         for (word, digit) in DIGITS {
             assert_eq!(digit_of(word), Some(*digit));
+        }
+    }
+
+    #[test]
+    fn telling_words_are_those_that_a_disguise_makes() {
+        for word in [&b"vtaber"[..], b"Erongi", b"seven", b"at", b"dot"] {
+            assert_eq!(telling(word), readings(word));
+            assert_ne!(telling(word), 0);
+        }
+        for word in [&b"ignore"[..], b"the", b"xqzvw"] {
+            assert_eq!(telling(word), 0);
         }
     }
 

@@ -75,9 +75,11 @@ fn is_one_of(word: &str, list: &[&str]) -> bool {
     if word.starts_with(|c: char| c.is_ascii_digit()) {
         return false;
     }
+    if word.is_ascii() {
+        return list.iter().any(|w| w.eq_ignore_ascii_case(word));
+    }
     list.iter().any(|w| {
-        w.eq_ignore_ascii_case(word)
-            || (!word.is_ascii() && word.chars().flat_map(char::to_lowercase).eq(w.chars()))
+        w.eq_ignore_ascii_case(word) || word.chars().flat_map(char::to_lowercase).eq(w.chars())
     })
 }
 

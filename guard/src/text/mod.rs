@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! Cheap views of a text that detectors share.
 
+pub(crate) mod bytes;
 pub(crate) mod checksum;
 pub(crate) mod context;
 pub(crate) mod dates;
 pub(crate) mod numbers;
 pub(crate) mod placeholder;
 pub(crate) mod tokens;
+pub(crate) mod wordtable;
 
 /// The nearest `char` boundary at or before `at`, which may lie past the end.
 ///

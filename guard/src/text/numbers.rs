@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use super::bytes::find;
+
 /// Runs with fewer digits hold no number any detector looks for; dates and house numbers are read from the groups.
 const MIN_DIGITS: usize = 6;
 /// No identifier has more letters before its first digit (an Italian tax code has six, and up to five digits in letters).
@@ -58,10 +60,9 @@ impl Numbers {
         let bytes = text.as_bytes();
         let mut numbers = Self::default();
         let mut at = 0;
-        while let Some(offset) = bytes[at..].iter().position(u8::is_ascii_digit) {
+        while let Some(mut start) = find(bytes, at, |b| b.is_ascii_digit()) {
             let first = numbers.groups.len();
             let first_start = numbers.starts.len();
-            let mut start = at + offset;
             let mut digits = 0;
             let mut mixed = false;
             numbers.starts.extend(short_word_before(bytes, start));

@@ -4,14 +4,16 @@
 //! A text becomes a row of words, each with its number in the rules' vocabulary. A rule is tried where its first step's
 //! word stands, over the next [`REACH`] words at most, by a bit mask of the positions reached: the work per word has a
 //! fixed bound, whatever the text is.
-
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+//!
+//! Many rules begin with words such as "you" or "not", which stand everywhere. So words are gone through from the last to
+//! the first, and for each rule the nearest word ahead of its rarest step is known: a rule is tried only where that is
+//! near enough.
 
 use super::rules::{Rules, Step};
 use super::{Family, Hit};
 use crate::detector::DetectContext;
 use crate::error::GuardError;
+use crate::text::wordtable::WordTable;
 
 /// A rule's phrase spans at most this many words.
 pub(super) const REACH: usize = 64;
@@ -23,11 +25,11 @@ pub(super) const MAX_WORD: usize = 32;
 /// What "do not ignore the previous instructions" keeps of the weight of its contrary.
 const DENIED: f32 = 0.4;
 
-/// Words by their [`key`].
-pub(super) type Vocabulary = HashMap<u128, usize, BuildHasherDefault<KeyHasher>>;
+/// The numbers of words.
+pub(super) type Vocabulary = WordTable<u16>;
 
 /// A set of words, by number.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct WordSet([u64; Self::CAPACITY / 64]);
 
 impl WordSet {
@@ -70,35 +72,87 @@ pub(super) fn find(
     hits: &mut Vec<Hit>,
 ) -> Result<(), GuardError> {
     let rules = Rules::get();
-    let mut words: Vec<Word> = Vec::new();
+    // English has a word to five or six bytes.
+    let mut words: Vec<Word> = Vec::with_capacity((text.len() / 5).min(BLOCK + REACH));
     let mut reader = Reader::new(text, &rules.vocabulary);
+    let mut ahead = Ahead::new(rules);
     let mut denied = false;
     loop {
         let more = reader.fill(&mut words, BLOCK + REACH);
         let complete = if more { BLOCK } else { words.len() };
-        for at in 0..complete {
-            match_at(rules, &words[at..], denied && !words[at].opens, hits);
-            denied = rules.denials.contains(words[at].id);
+        ahead.clear();
+        for at in (0..words.len()).rev() {
+            let id = words[at].id;
+            if id == 0 {
+                continue;
+            }
+            if at < complete {
+                let denied = || match at.checked_sub(1) {
+                    _ if words[at].opens => false,
+                    Some(before) => rules.denials.contains(words[before].id),
+                    None => denied,
+                };
+                match_at(rules, &words[at..], at, &ahead, denied, hits);
+            }
+            ahead.add(rules, id, at);
         }
         if !more {
             return Ok(());
         }
+        denied = rules.denials.contains(words[complete - 1].id);
         words.drain(..complete);
         ctx.check_cancelled()?;
     }
 }
 
-/// Tries every rule that may begin with the first word; `denied`: a "not" stands right before it.
-fn match_at(rules: &Rules, words: &[Word], denied: bool, hits: &mut Vec<Hit>) {
-    for &index in &rules.by_opener[words[0].id] {
-        let rule = &rules.all[index];
+/// Where the nearest word of each rule's rarest step stands, of the words gone through so far.
+struct Ahead(Vec<usize>);
+
+impl Ahead {
+    fn new(rules: &Rules) -> Self {
+        Self(vec![usize::MAX; rules.rare.len()])
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(usize::MAX);
+    }
+
+    fn add(&mut self, rules: &Rules, id: usize, at: usize) {
+        for &rare in &rules.rare_of[id] {
+            self.0[usize::from(rare)] = at;
+        }
+    }
+
+    /// Whether such a word stands within so many words of the one at `at`.
+    fn has(&self, rare: u16, at: usize, within: usize) -> bool {
+        self.0[usize::from(rare)].wrapping_sub(at) <= within
+    }
+}
+
+/// Tries every rule that may begin with the first word, which stands at `at`; `denied`: whether a "not" stands right before
+/// it.
+fn match_at(
+    rules: &Rules,
+    words: &[Word],
+    at: usize,
+    ahead: &Ahead,
+    denied: impl Fn() -> bool,
+    hits: &mut Vec<Hit>,
+) {
+    for opening in &rules.by_opener[words[0].id] {
+        if let Some((rare, within)) = opening.rare
+            && !ahead.has(rare, at, within)
+        {
+            continue;
+        }
+        let rule = &rules.all[opening.rule];
         if let Some(last) = reach(&rule.steps[1..], words) {
             hits.push(Hit {
                 span: words[0].start..words[last].end,
                 family: rule.family,
-                rule: index,
-                weight: if denied
-                    && matches!(rule.family, Family::InstructionOverride | Family::SafetyBypass)
+                rule: opening.rule,
+                weight: if matches!(rule.family, Family::InstructionOverride | Family::SafetyBypass)
+                    && denied()
                 {
                     rule.weight * DENIED
                 } else {
@@ -135,30 +189,6 @@ fn reach(steps: &[Step], words: &[Word]) -> Option<usize> {
         ends = next;
     }
     Some(ends.trailing_zeros() as usize)
-}
-
-/// The key of a lower-case word: its bytes for words of up to 16, a fold of them for longer ones.
-pub(super) fn key(word: &str) -> u128 {
-    let mut key = Key::default();
-    word.bytes().for_each(|b| key.push(b));
-    key.finish()
-}
-
-#[derive(Default)]
-struct Key {
-    folded: u128,
-    len: usize,
-}
-
-impl Key {
-    fn push(&mut self, byte: u8) {
-        self.folded = self.folded.rotate_left(8) ^ u128::from(byte);
-        self.len += 1;
-    }
-
-    fn finish(&self) -> u128 {
-        self.folded ^ (self.len as u128) << 120
-    }
 }
 
 /// Splits a text into words: runs of letters and digits. Apostrophes are dropped ("don't" is `dont`).
@@ -213,11 +243,25 @@ impl<'t, 'v> Reader<'t, 'v> {
     /// Reads one word from where the reader stands; its number.
     fn word(&mut self) -> usize {
         let bytes = self.text.as_bytes();
-        let mut key = Key::default();
+        let start = self.at;
+        while bytes.get(self.at).is_some_and(u8::is_ascii_alphanumeric) {
+            self.at += 1;
+        }
+        if matches!(bytes.get(self.at), Some(b'\'' | 0x80..)) {
+            return self.word_with_more(start);
+        }
+        self.number(&bytes[start..self.at])
+    }
+
+    /// The same of one that may go on with an apostrophe or a letter outside ASCII.
+    fn word_with_more(&mut self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut word = Letters { bytes: [0; MAX_WORD + 1], len: 0 };
+        word.push(&bytes[start..self.at]);
         loop {
             match bytes.get(self.at) {
-                Some(b @ (b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')) => {
-                    key.push(b.to_ascii_lowercase());
+                Some(b) if b.is_ascii_alphanumeric() => {
+                    word.push(&[*b]);
                     self.at += 1;
                 }
                 Some(b'\'') if bytes.get(self.at + 1).is_some_and(u8::is_ascii_alphabetic) => {
@@ -235,17 +279,20 @@ impl<'t, 'v> Reader<'t, 'v> {
                     }
                     self.at = next;
                     for lower in c.to_lowercase() {
-                        let mut buffer = [0; 4];
-                        lower.encode_utf8(&mut buffer).bytes().for_each(|b| key.push(b));
+                        word.push(lower.encode_utf8(&mut [0; 4]).as_bytes());
                     }
                 }
                 _ => break,
             }
         }
-        if key.len > MAX_WORD {
+        self.number(word.as_bytes())
+    }
+
+    fn number(&self, word: &[u8]) -> usize {
+        if word.len() > MAX_WORD {
             return 0;
         }
-        self.vocabulary.get(&key.finish()).copied().unwrap_or(0)
+        self.vocabulary.get(word).map_or(0, usize::from)
     }
 
     fn char(&self) -> char {
@@ -254,24 +301,24 @@ impl<'t, 'v> Reader<'t, 'v> {
     }
 }
 
-/// Multiplies and folds a key. The table's words come from the lexicon, so nobody can choose colliding ones.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
+/// The letters of a word, as many as tell that it is none of the vocabulary.
+struct Letters {
+    /// One more than a word of the vocabulary has.
+    bytes: [u8; MAX_WORD + 1],
+    len: usize,
+}
 
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
+impl Letters {
+    fn push(&mut self, more: &[u8]) {
+        for &b in more {
+            if let Some(slot) = self.bytes.get_mut(self.len) {
+                *slot = b;
+                self.len += 1;
+            }
+        }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&b| self.write_u128(u128::from(b)));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        let (low, high) = (key as u64, (key >> 64) as u64);
-        let mixed = (low ^ self.0)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(high.wrapping_mul(0xC2B2_AE3D_27D4_EB4F));
-        self.0 = mixed ^ mixed >> 32;
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }

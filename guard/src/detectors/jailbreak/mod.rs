@@ -145,25 +145,26 @@ impl Detector for JailbreakDetector {
         }
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end, hit.rule));
         ctx.check_cancelled()?;
-        self.judge_tiles(&hits, out);
+        self.judge_tiles(&hits, ctx.offset(), out);
         Ok(())
     }
 }
 
 impl JailbreakDetector {
-    /// Scores every tile that holds a hit; of overlapping tiles the stronger one is reported.
-    fn judge_tiles(&self, hits: &[Hit], out: &mut Vec<Finding>) {
+    /// Scores every tile that holds a hit; of overlapping tiles the stronger one is reported. Tiles are counted from `offset`
+    /// bytes before the text.
+    fn judge_tiles(&self, hits: &[Hit], offset: usize, out: &mut Vec<Finding>) {
         let mut best: Option<Finding> = None;
         let mut judged = None;
         for hit in hits {
-            let home = hit.span.start / STRIDE;
+            let home = (offset + hit.span.start) / STRIDE;
             for tile in home.saturating_sub(1)..=home {
                 if judged.is_some_and(|done| tile <= done) {
                     continue;
                 }
                 judged = Some(tile);
-                let from = hits.partition_point(|h| h.span.start < tile * STRIDE);
-                let to = hits.partition_point(|h| h.span.start < tile * STRIDE + TILE);
+                let before = |at: usize| hits.partition_point(|h| offset + h.span.start < at);
+                let (from, to) = (before(tile * STRIDE), before(tile * STRIDE + TILE));
                 let Some(finding) = self.judge(&hits[from..to]) else {
                     continue;
                 };

@@ -13,8 +13,9 @@ use super::Family::{
     SpecialMode,
 };
 use super::lexicon::CLASSES;
-use super::matcher::{Vocabulary, WordSet, key};
+use super::matcher::{Vocabulary, WordSet};
 use super::{Family, markers};
+use crate::normalise::commonness;
 
 /// Family, weight, pattern. Weights are set so that one rule of 0.6 or more blocks by itself under the default policy,
 /// and two or three weaker ones do together.
@@ -220,13 +221,26 @@ pub(super) struct Rule {
     pub(super) steps: Vec<Step>,
 }
 
+/// A rule that may begin with some word.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    /// Its place in [`Rules::all`].
+    pub(super) rule: usize,
+    /// Its rarest step after the first, by the place in [`Rules::rare`], and how many words further that stands at most.
+    pub(super) rare: Option<(u16, usize)>,
+}
+
 /// All rules, read, with the words they use.
 pub(super) struct Rules {
     pub(super) all: Vec<Rule>,
     /// The number of each word; 0 stands for a word that no rule uses.
     pub(super) vocabulary: Vocabulary,
     /// By the number of a word: the rules that may begin with it.
-    pub(super) by_opener: Vec<Vec<usize>>,
+    pub(super) by_opener: Vec<Vec<Opening>>,
+    /// The rarest step of each rule that has several, each once.
+    pub(super) rare: Vec<WordSet>,
+    /// By the number of a word: those of them that it is in.
+    pub(super) rare_of: Vec<Vec<u16>>,
     /// Words that turn what follows into its contrary.
     pub(super) denials: WordSet,
 }
@@ -255,17 +269,11 @@ impl Rules {
             .iter()
             .map(|(name, words)| (*name, words.split_whitespace().collect()))
             .collect();
-        let mut rules = Self {
-            all: Vec::with_capacity(RULES.len()),
-            vocabulary: Vocabulary::default(),
-            by_opener: vec![Vec::new()],
-            denials: WordSet::default(),
-        };
-        for word in DENIALS {
-            let id = rules.id_of(word);
-            rules.denials.insert(id);
-        }
-        for (index, (family, weight, pattern)) in RULES.iter().enumerate() {
+        let mut numbers = Numbers::default();
+        let mut denials = WordSet::default();
+        DENIALS.iter().for_each(|word| denials.insert(numbers.of(word)));
+        let mut all = Vec::with_capacity(RULES.len());
+        for (family, weight, pattern) in RULES {
             let mut steps = Vec::new();
             let (mut gap, mut crosses) = (0, false);
             for part in pattern.split_whitespace() {
@@ -279,33 +287,82 @@ impl Rules {
                     match atom.strip_prefix('<').and_then(|a| a.strip_suffix('>')) {
                         Some(class) => {
                             for word in classes.get(class).into_iter().flatten() {
-                                words.insert(rules.id_of(word));
+                                words.insert(numbers.of(word));
                             }
                         }
-                        None => words.insert(rules.id_of(atom)),
-                    }
-                }
-                if steps.is_empty() {
-                    for id in words.iter() {
-                        rules.by_opener[id].push(index);
+                        None => words.insert(numbers.of(atom)),
                     }
                 }
                 steps.push(Step { words, gap, crosses });
                 (gap, crosses) = (0, false);
             }
-            rules.all.push(Rule { family: *family, weight: *weight, steps });
+            all.push(Rule { family: *family, weight: *weight, steps });
         }
+        let words = numbers.words.len() + 1;
+        let mut rules = Self {
+            all,
+            vocabulary: numbers.table(),
+            by_opener: vec![Vec::new(); words],
+            rare: Vec::new(),
+            rare_of: vec![Vec::new(); words],
+            denials,
+        };
+        rules.open(&numbers);
         rules
     }
 
-    /// The number of a word in the vocabulary, 1 and up.
-    fn id_of(&mut self, word: &str) -> usize {
-        let next = self.by_opener.len();
-        let id = *self.vocabulary.entry(key(word)).or_insert(next);
-        if id == next {
-            self.by_opener.push(Vec::new());
+    /// Notes which rules each word may open, and what must stand ahead of it.
+    fn open(&mut self, numbers: &Numbers) {
+        for (index, rule) in self.all.iter().enumerate() {
+            let mut within = 0;
+            let mut rarest: Option<(f32, &WordSet, usize)> = None;
+            for step in rule.steps.iter().skip(1) {
+                within += step.gap + 1;
+                let common = numbers.commonness(&step.words);
+                if rarest.is_none_or(|(least, ..)| common < least) {
+                    rarest = Some((common, &step.words, within));
+                }
+            }
+            let rare = rarest.map(|(_, words, within)| {
+                let place = self.rare.iter().position(|known| known == words);
+                let place = place.unwrap_or_else(|| {
+                    self.rare.push(words.clone());
+                    self.rare.len() - 1
+                });
+                (place as u16, within)
+            });
+            for id in rule.steps[0].words.iter() {
+                self.by_opener[id].push(Opening { rule: index, rare });
+            }
         }
-        id
+        for (place, words) in self.rare.iter().enumerate() {
+            words.iter().for_each(|id| self.rare_of[id].push(place as u16));
+        }
+    }
+}
+
+/// Words and their numbers while rules are read, 1 and up.
+#[derive(Default)]
+struct Numbers {
+    words: Vec<&'static str>,
+    numbers: HashMap<&'static str, usize>,
+}
+
+impl Numbers {
+    fn of(&mut self, word: &'static str) -> usize {
+        *self.numbers.entry(word).or_insert_with(|| {
+            self.words.push(word);
+            self.words.len()
+        })
+    }
+
+    /// How often one meets a word of a set, as a figure to compare sets by.
+    fn commonness(&self, set: &WordSet) -> f32 {
+        set.iter().map(|id| commonness(self.words[id - 1])).sum()
+    }
+
+    fn table(&self) -> Vocabulary {
+        Vocabulary::new(self.words.iter().zip(1u16..).map(|(word, id)| (word.as_bytes(), id)))
     }
 }
 
@@ -367,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn different_words_have_different_keys() {
+    fn different_words_have_different_numbers() {
         let rules = Rules::get();
         let mut words: Vec<&str> = CLASSES.iter().flat_map(|(_, w)| w.split_whitespace()).collect();
         words.extend(DENIALS);
@@ -376,7 +433,14 @@ mod tests {
         }));
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words.len(), rules.vocabulary.len());
+        for word in &words {
+            let id = rules.vocabulary.get(word.as_bytes());
+            assert!(id.is_some_and(|id| usize::from(id) <= words.len()), "{word}");
+        }
+        let mut ids: Vec<_> = words.iter().map(|w| rules.vocabulary.get(w.as_bytes())).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), words.len());
         assert!(words.len() < WordSet::CAPACITY);
     }
 
