@@ -283,7 +283,9 @@ impl Guard {
     ) -> Result<(), GuardError> {
         let text = view.text();
         let reads = |d: &dyn Detector| d.reads_views() && which(d);
-        let Some(windows) = windows::of(view) else {
+        // Orders in retrieved texts count from the first one on, so that it would matter where a window begins.
+        let windows = windows::of(view).filter(|_| ctx.source() == Source::Dialogue);
+        let Some(windows) = windows else {
             return self.detect(text, &ctx.beside(text), reads, findings);
         };
         // Of the built-in ones it is known how far they look.
