@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bho_engine::{CancelToken, Compute, Encoder, Storage};
 use bho_models::bert::{BertConfig, BertModel, TokenSequence};
-use bho_models::{Package, Weights};
+use bho_models::{ConvertOptions, ModelStore, Package, Weights, convert};
 use serde_json::Value;
 
 /// `tests/golden/…`.
@@ -101,4 +101,22 @@ pub fn embedding_cosines(encoder: &dyn Encoder, texts: &[String], expected: &[f3
         .collect();
     let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
     (mean, cosines.into_iter().fold(f32::INFINITY, f32::min))
+}
+
+/// Makes a bundled model's file again from its checkpoint, by `options` and what the manifest says of it, and sees that it
+/// is the same to the last byte.
+pub fn assert_rebuilt(name: &str, checkpoint: &Path, options: ConvertOptions) {
+    let store = ModelStore::bundled().unwrap();
+    let entry = store.find(name).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let options = ConvertOptions {
+        name: Some(entry.name.clone()),
+        source: Some(entry.source.clone()),
+        revision: Some(entry.revision.clone()),
+        licence: Some(entry.licence.clone()),
+        ..options
+    };
+    let path = out.path().join("m.safetensors");
+    let report = convert(checkpoint, &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();
+    assert_eq!((report.sha256, report.bytes), (entry.sha256.clone(), entry.bytes), "{name}");
 }

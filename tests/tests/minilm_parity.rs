@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use bho_engine::{CancelToken, Compute, Encoder};
 use bho_models::bert::BertEncoder;
-use bho_models::{ConvertOptions, ModelSource, ModelStore, Package, convert, load_encoder};
-use bho_tests::{Reference, cosine, embedding_cosines, golden, max_difference, texts};
+use bho_models::{ConvertOptions, ModelSource, ModelStore, Package, load_encoder};
+use bho_tests::{
+    Reference, assert_rebuilt, cosine, embedding_cosines, golden, max_difference, texts,
+};
 
 /// Folder of the float weights; absent when the variable is not set.
 fn float_folder() -> Option<PathBuf> {
@@ -123,18 +125,5 @@ fn the_bundled_file_is_what_its_recipe_makes() {
         println!("BHO_MINILM_FP32_DIR is not set: the rebuild of the bundled file did not run");
         return;
     };
-    let store = ModelStore::bundled().unwrap();
-    let entry = store.find("minilm-l6-int8").unwrap();
-    let out = tempfile::tempdir().unwrap();
-    let options = ConvertOptions {
-        name: Some(entry.name.clone()),
-        source: Some(entry.source.clone()),
-        revision: Some(entry.revision.clone()),
-        licence: Some(entry.licence.clone()),
-        force: false,
-        ..ConvertOptions::default()
-    };
-    let path = out.path().join("m.safetensors");
-    let report = convert(&dir, &path, &options, &CancelToken::new(), &mut |_| {}).unwrap();
-    assert_eq!((report.sha256, report.bytes), (entry.sha256.clone(), entry.bytes));
+    assert_rebuilt("minilm-l6-int8", &dir, ConvertOptions::default());
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bho_engine::{CancelToken, Compute, Encoder};
 use bho_models::decoder::{DecoderOptions, WeightFormat};
-use bho_models::{ConvertOptions, ModelStore, convert, load_encoder};
-use bho_tests::{Reference, embedding_cosines, golden, texts};
+use bho_models::{ConvertOptions, ModelStore, load_encoder};
+use bho_tests::{Reference, assert_rebuilt, embedding_cosines, golden, texts};
 use serde_json::Value;
 
 const NAME: &str = "bitnet-s-1.58b";
@@ -102,20 +102,10 @@ fn the_bundled_file_is_what_its_recipe_makes() {
         println!("BHO_REASONER_CHECKPOINTS is not set: the rebuild of the reasoner did not run");
         return;
     };
-    let store = ModelStore::bundled().unwrap();
-    let entry = store.find(NAME).unwrap();
-    let out = tempfile::tempdir().unwrap();
     let options = ConvertOptions {
-        name: Some(entry.name.clone()),
-        source: Some(entry.source.clone()),
-        revision: Some(entry.revision.clone()),
-        licence: Some(entry.licence.clone()),
         decoder: DecoderOptions { weights: WeightFormat::Ternary, ..DecoderOptions::default() },
         judge: Some(folder.join("judge")),
         ..ConvertOptions::default()
     };
-    let path = out.path().join("m.safetensors");
-    let never = CancelToken::new();
-    let report = convert(&folder.join("trunk"), &path, &options, &never, &mut |_| {}).unwrap();
-    assert_eq!((report.sha256, report.bytes), (entry.sha256.clone(), entry.bytes));
+    assert_rebuilt(NAME, &folder.join("trunk"), options);
 }

@@ -3,11 +3,13 @@
 
     python judge.py teacher --pairs PAIRS --minilm FOLDER --out TEACHER [--minutes 30] [--bf16]
     python judge.py student --pairs PAIRS --minilm FOLDER --teacher TEACHER/judge --out RUN [--scale row] [--bf16] [--resume]
+    python judge.py pupil --said TUTOR/said.jsonl --minilm FOLDER --init RUN/judge --out RUN2 [--minutes 30] [--bf16] [--resume]
 
 PAIRS is what pairs.py wrote. The teacher is all-MiniLM-L6-v2 with a new head, in float. The student starts as the teacher,
 turns ternary little by little, and learns the teacher's hidden states, what it says of the labelled pairs and of pairs
-without labels, and the labels themselves. Both keep MiniLM's word embeddings as they are. The checkpoint of either is in
-OUT/judge; the teacher's is float and not for conversion to ternary weights.
+without labels, and the labels themselves. The pupil is a student, ternary from the start, that goes on with what a larger
+network said of the pairs (tutor.py). All keep MiniLM's word embeddings as they are. The checkpoint of each is in OUT/judge; the
+teacher's is float and not for conversion to ternary weights.
 """
 
 import json
@@ -23,7 +25,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from distil import Run, arguments, compiled, hidden_loss
 from pairs import LABELS
 
-TEACHER_RATE, STUDENT_RATE = 1.2e-4, 6e-4
+RATES = {"teacher": 1.2e-4, "student": 6e-4, "pupil": 4e-4}
 LENGTH = 128  # tokens of a pair, special ones included: what is longer loses the end of the premise
 
 
@@ -39,14 +41,15 @@ def tokenizer_of(folder):
 
 
 def rows_of(tokenizer, items):
-    """(ids, segment ids, (label or -1, weight)) of each pair."""
+    """(ids, segment ids, (label or -1, weight, what a tutor said or none)) of each pair."""
     found = []
     for item in items:
         try:
             row = tokenizer.encode(item["premise"], item["hypothesis"])
         except Exception:  # the claim alone is longer than the window
             continue
-        found.append((row.ids, row.type_ids, (LABELS.index(item["label"]) if item["label"] else -1, item["weight"])))
+        label = LABELS.index(item["label"]) if item["label"] else -1
+        found.append((row.ids, row.type_ids, (label, item["weight"], item.get("said"))))
     return found
 
 
@@ -69,21 +72,45 @@ def from_minilm(folder):
 
 def labelled_loss(logits, belongings, device):
     """Cross-entropy of the rows that have a label, by weight, a little smoothed."""
-    labels = torch.tensor([label for label, _ in belongings], device=device)
-    weights = torch.tensor([weight for _, weight in belongings], device=device) * (labels >= 0)
+    labels = torch.tensor([label for label, _, _ in belongings], device=device)
+    weights = torch.tensor([weight for _, weight, _ in belongings], device=device) * (labels >= 0)
     each = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none", label_smoothing=0.05)
     return (each * weights).sum() / weights.sum().clamp(min=1)
 
 
+def pupil(options, rows):
+    """Of a pair that the tutor read, what it said and, half as much, the label; of another pair, the label."""
+    options.ramp = 0.0
+    run = Run(options, BertForSequenceClassification.from_pretrained(options.init, attn_implementation="eager"), ["tutor", "labels"])
+    forward = compiled(run.student, options)
+
+    def loss_of(student, inputs, belongings, done):
+        with torch.autocast(run.device, dtype=torch.bfloat16, enabled=options.bf16):
+            logits = forward(**inputs).logits
+        logits = logits.float()
+        heard = [n for n, (_, _, said) in enumerate(belongings) if said]
+        tutor = logits.sum() * 0
+        if heard:
+            target = torch.tensor([belongings[n][2] for n in heard], device=run.device)
+            tutor = functional.kl_div(functional.log_softmax(logits[heard], dim=-1), target, reduction="sum") / len(belongings)
+        halved = [(label, weight * (0.5 if said else 1.0), said) for label, weight, said in belongings]
+        labels = labelled_loss(logits, halved, run.device)
+        return 2 * tutor + labels, (tutor, labels)
+
+    run.train(lambda epoch, rng: rows, loss_of)
+    run.export(options.out / "judge")
+
+
 def main():
-    parser = arguments(__doc__.split("\n\n")[0], TEACHER_RATE if "teacher" in sys.argv[1:2] else STUDENT_RATE)
-    parser.add_argument("role", choices=("teacher", "student"))
-    parser.add_argument("--pairs", type=pathlib.Path, required=True)
-    parser.add_argument("--teacher", type=pathlib.Path)
+    role = sys.argv[1] if sys.argv[1:2] and sys.argv[1] in RATES else "student"
+    parser = arguments(__doc__.split("\n\n")[0], RATES[role])
+    parser.add_argument("role", choices=tuple(RATES))
+    for name, needed in (("pairs", role != "pupil"), ("teacher", role == "student"), ("said", role == "pupil"), ("init", role == "pupil")):
+        parser.add_argument(f"--{name}", type=pathlib.Path, required=needed)
     options = parser.parse_args()
-    if options.role == "student" and not options.teacher:
-        sys.exit("judge.py: a student needs --teacher, the folder `judge` of a teacher's run")
     tokenizer = tokenizer_of(options.minilm)
+    if options.role == "pupil":
+        return pupil(options, rows_of(tokenizer, items_of(options.said)))
     labelled = rows_of(tokenizer, items_of(options.pairs / "train.jsonl"))
     if options.role == "teacher":
         run = Run(options, from_minilm(options.minilm), ["loss"], ternary=False)

@@ -10,7 +10,8 @@ source never seen.
 
 Besides the public sets (MANIFEST.tsv names each with its licence) pairs are made here, of sentences about the world and of
 books: a claim with another number, year, month, unit, country or weekday; with or without a "not"; cut short; with a
-clause that belongs to another sentence. That is what the sets teach too little of, and what claims err in.
+clause that belongs to another sentence; denials that agree with what says the same in other words (denials.py); a claim
+beside a premise about something else. That is what the sets teach too little of, and what claims err in.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import pathlib
 import random
 import re
 
+from denials import denials
 from texts import books, key, plain, rows
 
 SEED = 20261122
@@ -186,14 +188,47 @@ def made(source, read, most):
     return make
 
 
+def denied(data, rng):
+    for premise, claim, label, weight in denials()(rng):
+        yield pair(premise, claim, label, "denials", weight)
+
+
+def unrelated(sources, most):
+    """Facts beside claims of other subjects, which they leave open. Not of SNLI: there two captions of different scenes
+    contradict each other, by the rule that both are of one picture."""
+
+    def make(data, rng):
+        for read in sources:
+            items = list(read(data, random.Random(SEED)))
+            for _ in range(most):
+                one, other = rng.choice(items), rng.choice(items)
+                words = {word for word in key(other["hypothesis"]).split() if len(word) > 4}
+                if words.isdisjoint(key(one["premise"]).split()):
+                    yield pair(one["premise"], other["hypothesis"], "neutral", "unrelated", 0.6)
+
+    return make
+
+
+def both(*makers):
+    def make(data, rng):
+        for maker in makers:
+            yield from maker(data, rng)
+
+    return make
+
+
 SOURCES = {
     "snli": nli("nli_snli_devtest/dev.jsonl", "snli"),
-    "counterfactual": nli("nli_counterfactual/train.jsonl", "counterfactual"),
+    "counterfactual": both(
+        nli("nli_counterfactual/train.jsonl", "counterfactual"), nli("nli_counterfactual/dev.jsonl", "counterfactual")
+    ),
     "creak": creak,
     "foolmetwice": foolmetwice,
     "made_factbook": made("made_factbook", plain("lm_factbook/factbook.txt"), 3000),
     "made_books": made("made_books", books, 2000),
+    "denials": denied,
 }
+SOURCES["unrelated"] = unrelated([SOURCES[name] for name in ("creak", "foolmetwice", "made_factbook", "denials")], 1200)
 
 REPORTS = {
     "report-snli": nli("nli_snli_devtest/test.jsonl", "snli"),

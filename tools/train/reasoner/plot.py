@@ -15,6 +15,7 @@ matplotlib.rcParams["svg.hashsalt"] = "bho"  # the same log gives the same bytes
 from matplotlib import pyplot
 
 ABOUT = ("step", "minutes", "share", "rate", "tokens/s")
+NAMES = {"share": "ternary share"}
 
 
 def main():
@@ -26,10 +27,12 @@ def main():
         rows = list(csv.DictReader(file))
     minutes = [float(row["minutes"]) for row in rows]
     losses = [name for name in rows[0] if name not in ABOUT]
-    figure, axes = pyplot.subplots(len(losses) + 1, sharex=True, figsize=(7, 1.6 * (len(losses) + 1)), layout="constrained")
-    for axis, name in zip(axes, [*losses, "share"]):
+    shown = losses + (["share"] if len({row.get("share") for row in rows}) > 1 else [])
+    figure, axes = pyplot.subplots(len(shown), squeeze=False, sharex=True, figsize=(7, 1.6 * len(shown)), layout="constrained")
+    axes = axes[:, 0]
+    for axis, name in zip(axes, shown, strict=True):
         axis.plot(minutes, [float(row[name]) for row in rows], linewidth=1)
-        axis.set_ylabel("ternary share" if name == "share" else name)
+        axis.set_ylabel(NAMES.get(name, name))
         axis.grid(alpha=0.3)
     axes[-1].set_xlabel("minutes")
     figure.savefig(options.out, metadata={"Date": None})

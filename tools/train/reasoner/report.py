@@ -91,7 +91,7 @@ def judge(folder, pairs, parts):
     model = load(BertForSequenceClassification, folder)
     for part in parts:
         found = rows_of(tokenizer, items_of(pairs / f"{part}.jsonl"))
-        labels = numpy.array([label for _, _, (label, _) in found])
+        labels = numpy.array([label for _, _, (label, _, _) in found])
         said = numpy.zeros((len(found), len(LABELS)))
         with torch.no_grad():
             for batch in batches([len(ids) for ids, _, _ in found], 6000, random.Random(0)):

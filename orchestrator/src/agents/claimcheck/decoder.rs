@@ -21,8 +21,8 @@ use crate::text::clip;
 /// What a verdict of the model counts as, in probability, where the other judge is silent. Fixed:
 /// fitted on nothing, and just above what decides.
 const VOTE: f64 = 0.7;
-/// What is left of the other judge's readings where the model calls it uncertain: nothing decides.
-const UNDECIDED: f64 = 0.5;
+/// What is left, of what it takes to decide, where the model calls it uncertain or says the opposite of the other judge.
+const UNDECIDED: f64 = 0.8;
 /// Support and refutation that both reach this make the evidence mixed.
 const MIXED: f64 = 0.6;
 /// Characters of a window that the model reads.
@@ -156,22 +156,26 @@ fn vote(data: &Value, windows: usize) -> Option<Vote> {
 
 /// The readings of the other judge with the model's vote among them.
 fn join(vote: Vote, mut readings: Vec<Reading>, calibration: &Calibration) -> Vec<Reading> {
+    let (decides, refutes) = (calibration.decide_supports, calibration.decide_refutes);
+    let undecided = |reading: &mut Reading| {
+        reading.supports = reading.supports.min(UNDECIDED * decides);
+        reading.refutes = reading.refutes.min(UNDECIDED * refutes);
+    };
     let Some((at, supports)) = vote else {
-        for reading in &mut readings {
-            reading.supports = reading.supports.min(UNDECIDED);
-            reading.refutes = reading.refutes.min(UNDECIDED);
-        }
+        readings.iter_mut().for_each(undecided);
         return readings;
     };
     if let Some(reading) = readings.get_mut(at) {
-        let (side, least) = match supports {
-            true => (&mut reading.supports, calibration.decide_supports),
-            false => (&mut reading.refutes, calibration.decide_refutes),
+        let (side, least, other, against) = match supports {
+            true => (&mut reading.supports, decides, reading.refutes, refutes),
+            false => (&mut reading.refutes, refutes, reading.supports, decides),
         };
-        *side = side.max(VOTE.max(least));
-        let sum = (reading.supports + reading.refutes).max(1.0);
-        reading.supports /= sum;
-        reading.refutes /= sum;
+        if other >= against {
+            undecided(reading);
+        } else {
+            *side = side.max(VOTE.max(least));
+            *reading = reading.within_one();
+        }
     }
     readings
 }
@@ -279,11 +283,16 @@ mod tests {
             let alone = voted(Some((0, true)), reading(0.1, 0.1));
             assert!(alone.supports >= calibration.decide_supports.max(VOTE), "{alone:?}");
             assert_eq!(voted(Some((0, true)), reading(0.9, 0.0)).supports, 0.9);
-            let against = voted(Some((0, false)), reading(0.9, 0.0));
-            assert!(against.supports < calibration.decide_supports, "{against:?}");
-            assert!(against.refutes < calibration.decide_refutes, "{against:?}");
-            let open = voted(None, reading(0.95, 0.0));
-            assert_eq!((open.supports, open.refutes), (UNDECIDED, 0.0));
+            for strong in [0.9, 0.98, 1.0] {
+                let open = [
+                    voted(None, reading(strong, 0.0)),
+                    voted(Some((0, false)), reading(strong, 0.0)),
+                ];
+                for open in open {
+                    assert!(open.supports < calibration.decide_supports, "{open:?}");
+                    assert!(open.refutes < calibration.decide_refutes, "{open:?}");
+                }
+            }
         }
     }
 }
