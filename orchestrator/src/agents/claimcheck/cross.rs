@@ -4,12 +4,11 @@
 use bho_engine::CancelToken;
 
 use super::calibration::{self, Calibration};
-use super::guards::Sides;
 use super::judge::{Exhibit, Judge, Reading, Statement};
 use super::rules::Rules;
 use crate::agents::AgentError;
 use crate::reasoner::{Entailer, Entailment, Pair};
-use crate::text::{Term, sentences, squeeze, terms};
+use crate::text::{sentences, squeeze};
 
 /// Reads (premise = evidence, hypothesis = statement) with a natural-language-inference head.
 pub(super) struct Cross<'a> {
@@ -59,30 +58,10 @@ impl Judge for Cross<'_> {
             if says_it(exhibit.text, &statement.text) {
                 return SAYS_IT;
             }
-            let mut reading = pooled(read, ruled);
-            let sides = Sides::new(statement, exhibit.text, exhibit.before, "");
-            if denies_another(sides.sentence, &statement.text) {
-                reading.refutes *= BY_ANOTHER_DENIAL;
-            }
-            reading
+            pooled(read, ruled)
         });
         Ok(both.collect())
     }
-}
-
-/// What is left of a refutation where evidence or statement denies a word that the other has not:
-/// too little to decide. Heads learn to take any `not` for a contradiction: `doesn't charge` refutes
-/// `is free` at 0.96.
-const BY_ANOTHER_DENIAL: f64 = 0.4;
-
-/// Whether one of the two negates words, none of which the other has.
-fn denies_another(evidence: &str, statement: &str) -> bool {
-    let (evidence, statement) = (terms(evidence), terms(statement));
-    let foreign = |of: &[Term], to: &[Term]| {
-        let mut heads = of.iter().filter_map(|term| term.head).peekable();
-        heads.peek().is_some() && heads.all(|head| to.iter().all(|term| term.stem != of[head].stem))
-    };
-    foreign(&evidence, &statement) || foreign(&statement, &evidence)
 }
 
 /// What a text that has the statement as one of its sentences, word for word, comes to.
@@ -126,34 +105,20 @@ const LEAST: f64 = 0.02;
 /// How far a reading counts at this cosine of statement and text, in 0..=1.
 ///
 /// Inference sets call two captions of different scenes a contradiction, and so does a head that
-/// learnt from them: of random pairs of CREAK's claims and explanations it refutes 58 %, though
-/// one says nothing of the other. Their cosine is above 0.2 in one of twenty; that of 95 in 100
-/// claims with evidence for or against them above 0.27 (same sets, `bitnet-s-1.58b`).
+/// learnt from them alone. The bundled judge leaves 86 % of random pairs of CREAK's claims and
+/// explanations open (4 % it refutes), the claim check 93 %: such pairs have a cosine near 0, claims
+/// with evidence for or against them, 95 in 100, one above 0.27 (same sets, `bitnet-s-1.58b`).
 fn related(similarity: f64) -> f64 {
     ((similarity - UNRELATED) / (RELATED - UNRELATED)).clamp(0.0, 1.0)
 }
 
 /// Cosine up to which a text says nothing of a statement, and from which on it counts in full.
-const UNRELATED: f64 = 0.1;
-const RELATED: f64 = 0.2;
+const UNRELATED: f64 = 0.0;
+const RELATED: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
-    use super::{denies_another, related, says_it};
-
-    #[test]
-    fn denials_of_other_words_are_told_from_denials() {
-        let evidence = "The carrier doesn't charge for a second delivery.";
-        for (claim, another) in [
-            ("A second delivery is free", true),
-            ("The carrier charges for a second delivery", false),
-            ("The carrier does not charge", false),
-        ] {
-            assert_eq!(denies_another(evidence, claim), another, "{claim}");
-        }
-        assert!(denies_another("The plan was approved.", "The plan was not rejected"));
-        assert!(!denies_another("The plan was approved.", "The plan was approved by all"));
-    }
+    use super::{related, says_it};
 
     #[test]
     fn a_sentence_says_itself() {
@@ -167,7 +132,7 @@ mod tests {
 
     #[test]
     fn texts_about_something_else_decide_nothing() {
-        for (similarity, expected) in [(-0.3, 0.0), (0.1, 0.0), (0.15, 0.5), (0.2, 1.0), (0.9, 1.0)]
+        for (similarity, expected) in [(-0.3, 0.0), (0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.9, 1.0)]
         {
             assert!((related(similarity) - expected).abs() < 1e-9, "{similarity}");
         }
