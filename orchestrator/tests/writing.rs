@@ -305,8 +305,8 @@ fn of_a_long_text_the_model_reads_what_says_most() {
     }
     // Says the last sentence that it read.
     let echo = |request: &TextRequest, _: &CancelToken| {
-        let read = request.prompt.lines().filter_map(|line| line.strip_prefix("> "));
-        Ok(written(&json!({"sentences": [read.last().unwrap_or_default()]})))
+        let mut read = request.prompt.lines().filter_map(|line| line.strip_prefix("> "));
+        Ok(written(&json!({"sentences": [read.next_back().unwrap_or_default()]})))
     };
     let model = Scripted { context: 2600, ..Scripted::new(echo) };
     let result = run(SUMMARIZER, &model, &json!({"text": text, "max_sentences": 1}));

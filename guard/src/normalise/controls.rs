@@ -6,9 +6,7 @@ use crate::text::bytes::find;
 
 /// Backspace and delete take the character before them away, as a terminal shows it.
 pub(crate) fn apply_deletions(text: &str) -> Option<Edit> {
-    if find(text.as_bytes(), 0, is_deletion).is_none() {
-        return None;
-    }
+    find(text.as_bytes(), 0, is_deletion)?;
     let mut editor = Editor::new(text);
     // What is left, by its place; a run of deletions takes as many away.
     let mut kept: Vec<(usize, char)> = Vec::new();
