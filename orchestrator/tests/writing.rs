@@ -265,7 +265,7 @@ fn the_cross_encoder_flags_what_does_not_follow() {
         let model = Scripted { judges, ..Scripted::saying(answer.clone()) };
         let result = run(SUMMARIZER, &model, &json!({"text": TEXT}));
         // Without one, another verb is no fact that rules could miss.
-        let by = if judges { "cross-encoder and rules" } else { "rules" };
+        let by = if judges { "cross-encoder, rules" } else { "rules" };
         assert_eq!(result["checked_by"], by);
         let flagged = result["flagged"].as_array().unwrap();
         assert_eq!(flagged.len(), usize::from(judges), "{flagged:?}");

@@ -90,7 +90,7 @@ pub(in crate::agents) fn copied(
         checked.closest.push(from.map(|found| (found.source, found.span)));
     }
     if judge.is_some() {
-        checked.by = "cross-encoder and rules";
+        checked.by = "cross-encoder, rules";
     }
     Ok(checked)
 }

@@ -154,28 +154,35 @@ fn vote(data: &Value, windows: usize) -> Option<Vote> {
     VERDICTS.contains(&verdict).then_some(Some((at, verdict == "supported")))
 }
 
-/// The readings of the other judge with the model's vote among them.
+/// Whether the other judge decides otherwise, on any window.
+fn against(vote: Vote, readings: &[Reading], calibration: &Calibration) -> bool {
+    let supported = readings.iter().any(|r| r.supports >= calibration.decide_supports);
+    let refuted = readings.iter().any(|r| r.refutes >= calibration.decide_refutes);
+    match vote {
+        None => supported || refuted,
+        Some((_, true)) => refuted,
+        Some((_, false)) => supported,
+    }
+}
+
+/// The readings of the other judge with the model's vote among them; where the two are against each
+/// other, no window decides.
 fn join(vote: Vote, mut readings: Vec<Reading>, calibration: &Calibration) -> Vec<Reading> {
     let (decides, refutes) = (calibration.decide_supports, calibration.decide_refutes);
-    let undecided = |reading: &mut Reading| {
-        reading.supports = reading.supports.min(UNDECIDED * decides);
-        reading.refutes = reading.refutes.min(UNDECIDED * refutes);
-    };
-    let Some((at, supports)) = vote else {
-        readings.iter_mut().for_each(undecided);
-        return readings;
-    };
-    if let Some(reading) = readings.get_mut(at) {
-        let (side, least, other, against) = match supports {
-            true => (&mut reading.supports, decides, reading.refutes, refutes),
-            false => (&mut reading.refutes, refutes, reading.supports, decides),
-        };
-        if other >= against {
-            undecided(reading);
-        } else {
-            *side = side.max(VOTE.max(least));
-            *reading = reading.within_one();
+    if against(vote, &readings, calibration) {
+        for reading in &mut readings {
+            reading.supports = reading.supports.min(UNDECIDED * decides);
+            reading.refutes = reading.refutes.min(UNDECIDED * refutes);
         }
+    } else if let Some((reading, supports)) =
+        vote.and_then(|(at, supports)| readings.get_mut(at).map(|reading| (reading, supports)))
+    {
+        let (side, least) = match supports {
+            true => (&mut reading.supports, decides),
+            false => (&mut reading.refutes, refutes),
+        };
+        *side = side.max(VOTE.max(least));
+        *reading = reading.within_one();
     }
     readings
 }
@@ -227,15 +234,7 @@ impl Judge for Decoder<'_> {
         };
         said.answers.push(generated);
         said.unread += exhibits.len() - read;
-        let decided = |reading: &Reading, supports: bool| match supports {
-            true => reading.supports >= self.calibration.decide_supports,
-            false => reading.refutes >= self.calibration.decide_refutes,
-        };
-        let against = match vote {
-            None => readings.iter().any(|r| decided(r, true) || decided(r, false)),
-            Some((_, supports)) => readings.iter().any(|r| decided(r, !supports)),
-        };
-        if against {
+        if against(vote, &readings, &self.calibration) {
             let [supported, refuted, uncertain] = VERDICTS;
             said.disagreed = Some(match vote {
                 None => uncertain,
@@ -293,6 +292,11 @@ mod tests {
                     assert!(open.refutes < calibration.decide_refutes, "{open:?}");
                 }
             }
+            // On another window, too.
+            let two = vec![reading(0.0, 0.1), reading(0.9, 0.0)];
+            let two = join(Some((0, false)), two, calibration);
+            let (decides, refutes) = (calibration.decide_supports, calibration.decide_refutes);
+            assert!(two.iter().all(|r| r.supports < decides && r.refutes < refutes), "{two:?}");
         }
     }
 }
