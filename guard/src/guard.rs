@@ -36,6 +36,10 @@ pub struct Guard {
     builtin: usize,
 }
 
+/// Highest probability of a window that is as good as none. A sentence of it may score more by itself, as the rest no longer
+/// waters it down: a fifth of what blocks leaves room for that.
+const QUIET: f32 = 0.1;
+
 /// The outcome of one check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
@@ -236,6 +240,46 @@ impl Guard {
         let mut card = self.decide(node, text, mode, &findings, &partly)?;
         card.partly_read = partly.iter().map(|reading| reading.of(text.len())).collect();
         Ok(Verdict { card, findings })
+    }
+
+    /// Checks whole sentences of a text that was checked before, outside of what models suspected in it
+    /// ([`Guard::suspected_by_models`]), without asking models again: detectors of patterns read it as they read any text.
+    ///
+    /// # Errors
+    /// Those of [`Guard::check`], and [`GuardError::Cancelled`].
+    pub fn check_excerpt(
+        &self,
+        node: &str,
+        text: &str,
+        mode: Mode,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Verdict, GuardError> {
+        let ctx = DetectContext::with_cancel(text, mode, cancelled);
+        let findings = self.find(text, &ctx, &|d| d.reads_views(), &mut |_| {})?;
+        let card = self.decide(node, text, mode, &findings, &[])?;
+        Ok(Verdict { card, findings })
+    }
+
+    /// The spans of a text in which models see anything that a second look could make into more: windows of a probability
+    /// above 0.1, personal data that was not taken out. `None` where that says nothing of the rest, as the text was blocked,
+    /// not all of it was read, or there are no models.
+    #[must_use]
+    pub fn suspected_by_models(&self, verdict: &Verdict) -> Option<Vec<Range<usize>>> {
+        let by_model = |finding: &&Finding| {
+            self.detectors.iter().any(|d| d.name() == finding.detector && !d.reads_views())
+        };
+        let quiet = |finding: &Finding| match finding.category {
+            Category::Pii(_) => verdict.card.redactions.iter().any(|redaction| {
+                redaction.span[0] <= finding.span.start && finding.span.end <= redaction.span[1]
+            }),
+            _ => finding.score <= QUIET,
+        };
+        let card = &verdict.card;
+        let whole = self.detectors.iter().any(|d| !d.reads_views())
+            && card.allowed
+            && card.partly_read.is_empty();
+        let loud = verdict.findings.iter().filter(by_model).filter(|finding| !quiet(finding));
+        whole.then(|| loud.map(|finding| finding.span.clone()).collect())
     }
 
     /// What the detectors that `which` picks find in a text, for which `ctx` was made, and in its views, sorted; `shown` is

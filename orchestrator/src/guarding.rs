@@ -7,11 +7,16 @@
 //! found in them, or models did not read all of them. A map without `text` is answered for by its
 //! first text. Spans count in the text of the field named.
 //!
+//! A field other than the one that is printed often quotes what was checked before (`evidence[0].text` a sentence of the
+//! input). Whole sentences in which models found nothing are then read by rules alone: models are the costly part, and
+//! have read those sentences with more around them.
+//!
 //! Retrieved texts (`policies.retrieved`) are looked through for orders to the assistant too; one that has any is left out,
 //! and the run goes on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
@@ -31,6 +36,10 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// A text longer than this is not kept.
 const CACHE_TEXT_BYTES: usize = 1 << 20;
+
+/// Texts that later ones are compared with, at most, and the shortest that is: reading less costs less than it is worth.
+const MAX_QUIET: usize = 64;
+const MIN_QUOTED: usize = 16;
 
 /// Characters of an agent's message that are looked at, and that are kept.
 const MESSAGE_READ: usize = 2000;
@@ -120,6 +129,46 @@ struct Seen {
     /// By mode and source: a chunk that several nodes read is checked once.
     verdicts: [HashMap<Box<str>, Arc<Verdict>>; 4],
     bytes: usize,
+    quiet: Vec<Quiet>,
+}
+
+/// A text that models read, as it was passed on.
+struct Quiet {
+    text: Box<str>,
+    /// Where its sentences start and end, both in order.
+    starts: Vec<usize>,
+    ends: Vec<usize>,
+    /// What models suspect.
+    loud: Vec<Range<usize>>,
+}
+
+impl Quiet {
+    /// `None` where models have not read all of it, or where it is not known what of it they suspect.
+    fn of(verdict: &Verdict, text: &str, guard: &Guard) -> Option<Self> {
+        let loud = guard.suspected_by_models(verdict)?;
+        // Spans are those of the text before anything was taken out.
+        if text.len() < MIN_QUOTED || !(loud.is_empty() || verdict.card.text == text) {
+            return None;
+        }
+        let text = verdict.card.text.as_str();
+        let (starts, ends) = text::sentences(text).map(|span| (span.start, span.end)).unzip();
+        Some(Self { text: text.into(), starts, ends, loud })
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + 2 * self.starts.len() * size_of::<usize>()
+    }
+
+    /// Whether these are one or more whole sentences of the text, in a row, and quiet ones.
+    fn holds(&self, sentences: &str) -> bool {
+        let quiet = |at: usize| {
+            let end = at + sentences.len();
+            self.starts.binary_search(&at).is_ok()
+                && self.ends.binary_search(&end).is_ok()
+                && !self.loud.iter().any(|loud| loud.start < end && at < loud.end)
+        };
+        self.text.match_indices(sentences).any(|(at, _)| quiet(at))
+    }
 }
 
 impl Screening {
@@ -182,6 +231,8 @@ impl Screening {
         let verdict = self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
         let verdict = Arc::new(verdict);
         if text.len() <= CACHE_TEXT_BYTES {
+            let said = source == Source::Dialogue;
+            let quiet = said.then(|| Quiet::of(&verdict, text, &self.guard)).flatten();
             let mut seen = lock();
             // Text and card; what findings weigh is small beside them.
             let bytes = 2 * text.len() + size_of::<Verdict>();
@@ -189,8 +240,38 @@ impl Screening {
                 seen.bytes += bytes;
                 seen.verdicts[side].insert(text.into(), Arc::clone(&verdict));
             }
+            if let Some(quiet) = quiet
+                && seen.quiet.len() < MAX_QUIET
+                && seen.bytes + quiet.bytes() <= CACHE_BYTES
+            {
+                seen.bytes += quiet.bytes();
+                seen.quiet.push(quiet);
+            }
         }
         Ok(verdict)
+    }
+
+    /// [`Screening::check`] of a text that stands beside the one that is printed: where it repeats sentences in which models
+    /// found nothing, they are not asked again.
+    fn check_beside(
+        &self,
+        text: &str,
+        mode: Mode,
+        source: Source,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Verdict>, GuardError> {
+        let sentences = text.trim();
+        let quoted = source == Source::Dialogue && sentences.len() >= MIN_QUOTED && {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.quiet.iter().any(|quiet| quiet.holds(sentences))
+        };
+        match quoted {
+            true => {
+                let check = self.guard.check_excerpt("", text, mode, &|| cancel.is_cancelled());
+                check.map(Arc::new)
+            }
+            false => self.check(text, mode, source, cancel),
+        }
     }
 
     /// Checks every text of `fields`, redacting in place.
@@ -446,7 +527,8 @@ struct Walk<'s> {
 impl Walk<'_> {
     /// The text to go on with, when it is another one.
     fn text(&mut self, text: &str, path: Option<&Path<'_>>) -> Result<Option<String>, GuardError> {
-        let verdict = self.screening.check(text, self.mode, self.source, self.cancel)?;
+        let check = if self.want_main { Screening::check } else { Screening::check_beside };
+        let verdict = check(self.screening, text, self.mode, self.source, self.cancel)?;
         let mut card = verdict.card.clone();
         self.out.tags.extend(card.policy_tags.iter().cloned());
         let spares = self.source == Source::Retrieved
@@ -718,6 +800,115 @@ mod tests {
         assert_eq!(blocked.phrases, ["BADWORD"]);
         assert!(!blocked.text.is_empty());
         assert_eq!(screened.cards.len(), 2);
+    }
+
+    /// A model, as far as a guard can tell: what it said last, and how often it was asked.
+    #[derive(Default)]
+    struct Model {
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Detector for Model {
+        fn name(&self) -> &'static str {
+            "model"
+        }
+
+        fn signal(&self) -> Signal {
+            Signal::Toxicity
+        }
+
+        fn reads_views(&self) -> bool {
+            false
+        }
+
+        fn detect(
+            &self,
+            text: &str,
+            _: &DetectContext<'_>,
+            out: &mut Vec<Finding>,
+        ) -> Result<(), GuardError> {
+            self.asked.lock().unwrap().push(text.to_owned());
+            let (category, span) = (Category::Toxicity, 0..text.len());
+            for (at, toad) in text.match_indices("toad") {
+                let span = at..at + toad.len();
+                out.push(Finding {
+                    category,
+                    span,
+                    score: 0.2,
+                    detector: "model",
+                    rule: "m",
+                    via: None,
+                });
+            }
+            out.push(Finding {
+                category,
+                span,
+                score: 0.05,
+                detector: "model",
+                rule: "m",
+                via: None,
+            });
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn models_read_whole_sentences_once_where_they_found_nothing() {
+        let asked = |input: &str, fields: Value| -> Vec<String> {
+            let model = Arc::new(Model::default());
+            let detectors: [Arc<dyn Detector>; 1] = [model.clone()];
+            let screening =
+                Screening::new(&Policies::default(), &detectors, &GuardKeys::default()).unwrap();
+            let cancel = CancelToken::new();
+            screening.screen_text("in", Mode::Input, input.to_owned(), &cancel).unwrap();
+            model.asked.lock().unwrap().clear();
+            let Value::Object(mut fields) = fields else { panic!("not a map") };
+            screening.screen("n:post", Mode::Output, &mut fields, &cancel).unwrap();
+            std::mem::take(&mut model.asked.lock().unwrap())
+        };
+        let input = "Mail ann@example.org about it. The pond is green. There it lies.";
+        let none: [&str; 0] = [];
+        // Sentences as they were passed on, alone and in a row; the text that is printed is read in any case.
+        for (quoted, read) in [
+            ("The pond is green.", true),
+            ("The pond is green. There it lies.", true),
+            ("Mail [EMAIL] about it.", true),
+            ("pond is green. There it", false),
+            ("The pond is red. There it lies.", false),
+            ("Mail ann@example.org about it.", false),
+        ] {
+            let fields = json!({"text": "Said so.", "evidence": [{"text": quoted}]});
+            let more = if read { &none[..] } else { &[quoted] };
+            assert_eq!(asked(input, fields), [&["Said so."], more].concat(), "{quoted}");
+            assert_eq!(asked(input, json!({"text": quoted})), [quoted]);
+        }
+        // What models suspect, by itself or beside others, they read again.
+        let input = "The pond is green. A toad sat there. There it lies.";
+        for (quoted, read) in [
+            ("The pond is green.", true),
+            ("A toad sat there.", false),
+            ("The pond is green. A toad sat there.", false),
+            ("There it lies, so.", false),
+            ("A toad sat there. There it lies.", false),
+        ] {
+            let fields = json!({"text": "Said so.", "evidence": [{"text": quoted}]});
+            let more = if read { &none[..] } else { &[quoted] };
+            assert_eq!(asked(input, fields), [&["Said so."], more].concat(), "{quoted}");
+        }
+        // Where something was taken out, it is no longer known where that is.
+        let input = format!("Mail ann@example.org. {input}");
+        let fields = json!({"text": "Said so.", "evidence": [{"text": "The pond is green."}]});
+        assert_eq!(asked(&input, fields), ["Said so.", "The pond is green."]);
+    }
+
+    #[test]
+    fn rules_read_what_models_need_not_read_again() {
+        let detectors: [Arc<dyn Detector>; 2] = [Arc::new(Model::default()), Arc::new(BadWord)];
+        let guard = Guard::builder().detector(detectors[0].clone()).detector(detectors[1].clone());
+        let guard = guard.build().unwrap();
+        let text = "mail ann@example.org, BADWORD";
+        let card = guard.check_excerpt("n", text, Mode::Output, &|| false).unwrap().card;
+        assert!(!card.allowed && card.labels.pii > 0.9, "{card:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use bho_engine::{CancelToken, Compute};
 use bho_kernels::available;
+use bho_models::bert::TokenSequence;
 use bho_models::{ConvertOptions, Package, convert};
 use bho_tests::{Reference, bert, cosine, golden, max_difference};
 
@@ -94,6 +95,14 @@ fn int8_models_stay_close_to_pytorch() {
     }
 }
 
+/// Of packed vectors those of each sequence's first token.
+fn first_rows(sequences: &[TokenSequence], vectors: &[f32]) -> Vec<f32> {
+    let tokens: usize = sequences.iter().map(|s| s.ids.len()).sum();
+    let rows: Vec<&[f32]> = vectors.chunks_exact(vectors.len() / tokens).collect();
+    let starts = sequences.iter().scan(0, |at, s| Some(std::mem::replace(at, *at + s.ids.len())));
+    starts.flat_map(|start| rows[start].to_vec()).collect()
+}
+
 #[test]
 fn backends_threads_and_batches_do_not_change_a_bit() {
     for case in ["h36_gelu_new", "h32_long"] {
@@ -111,6 +120,8 @@ fn backends_threads_and_batches_do_not_change_a_bit() {
                     .flat_map(|s| model.hidden_states(std::slice::from_ref(s), &never).unwrap())
                     .collect();
                 assert_eq!(together, alone, "{case} {} batch", kernels.name());
+                let firsts = model.first_states(&sequences, &never).unwrap();
+                assert_eq!(firsts, first_rows(&sequences, &together), "{case} {}", kernels.name());
                 let bits: Vec<u32> = together.iter().map(|v| v.to_bits()).collect();
                 let expected = first.get_or_insert_with(|| bits.clone());
                 assert!(*expected == bits, "{case} {} x{threads}", kernels.name());
@@ -131,9 +142,12 @@ fn a_cancelled_pass_stops_and_bad_ids_are_named() {
     sequences[0].ids[0] = 57;
     let error = model.hidden_states(&sequences, &CancelToken::new()).unwrap_err().to_string();
     assert!(error.contains("word_embeddings") && error.contains("0..=56"), "{error}");
-    let long = bho_models::bert::TokenSequence::single(vec![1; 20]);
+    let long = TokenSequence::single(vec![1; 20]);
     let error = model.hidden_states(&[long], &CancelToken::new()).unwrap_err().to_string();
     assert_eq!(error, "input: a sequence of 20 tokens; the model has 19 positions");
+    let none = [TokenSequence::single(vec![1]), TokenSequence::default()];
+    let error = model.first_states(&none, &CancelToken::new()).unwrap_err().to_string();
+    assert_eq!(error, "input: an empty sequence has no first token");
 }
 
 #[test]

@@ -34,23 +34,52 @@ pub fn attention(
     compute: &Compute,
     input: &AttentionInput<'_>,
     sequences: &[Range<usize>],
+    out: &mut [f32],
+) -> Result<(), EngineError> {
+    attend_all(compute, input, sequences.iter().map(|keys| (keys.clone(), keys.clone())), out)
+}
+
+/// [`attention`] of the first token of each sequence alone, to the same bits; no sequence is empty.
+///
+/// `input.q` has a row for each sequence, and so has `out`: `[sequences, heads · dim]` both.
+///
+/// # Errors
+/// [`EngineError::Kernel`] when the buffers do not fit.
+pub fn attention_of_first(
+    compute: &Compute,
+    input: &AttentionInput<'_>,
+    sequences: &[Range<usize>],
+    out: &mut [f32],
+) -> Result<(), EngineError> {
+    let rows = sequences.iter().enumerate().map(|(row, keys)| (row..row + 1, keys.clone()));
+    attend_all(compute, input, rows, out)
+}
+
+/// All heads of the queries and keys, as ranges of rows, of each sequence.
+fn attend_all(
+    compute: &Compute,
+    input: &AttentionInput<'_>,
+    sequences: impl ExactSizeIterator<Item = (Range<usize>, Range<usize>)>,
     mut out: &mut [f32],
 ) -> Result<(), EngineError> {
     let mut tasks = Vec::with_capacity(sequences.len() * input.heads);
-    for sequence in sequences {
+    for (queries, keys) in sequences {
         for head in 0..input.heads {
-            let (chunk, rest) = out.split_at_mut(sequence.len() * input.dim);
+            let (chunk, rest) = out.split_at_mut(queries.len() * input.dim);
             out = rest;
-            tasks.push((sequence.clone(), head, chunk));
+            tasks.push((queries.clone(), keys.clone(), head, chunk));
         }
     }
-    compute.for_each(tasks, |(sequence, head, chunk)| attend(compute, input, sequence, head, chunk))
+    compute.for_each(tasks, |(queries, keys, head, chunk)| {
+        attend(compute, input, queries, keys, head, chunk)
+    })
 }
 
 /// One head of one sequence: keys and values are laid out in panels, then the kernel runs.
 fn attend(
     compute: &Compute,
     input: &AttentionInput<'_>,
+    queries: Range<usize>,
     sequence: Range<usize>,
     head: usize,
     out: &mut [f32],
@@ -71,9 +100,9 @@ fn attend(
         }
     }
     let head = AttentionHead {
-        q: &q[sequence.start * stride + first..],
+        q: &q[queries.start * stride + first..],
         stride,
-        queries: keys,
+        queries: queries.len(),
         keys,
         dim,
         kt: &kt,

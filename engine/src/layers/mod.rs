@@ -8,7 +8,7 @@ mod layer_norm;
 mod linear;
 
 pub use activation::Activation;
-pub use attention::{AttentionInput, attention};
+pub use attention::{AttentionInput, attention, attention_of_first};
 pub use embedding::Embeddings;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, Rows};

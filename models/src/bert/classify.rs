@@ -146,12 +146,12 @@ impl BertEncoder {
             }
         }
         let mut out = vec![Vec::new(); cuts.len()];
-        network.run(&sequences, cancel, |i, vectors| {
+        network.run_first(&sequences, cancel, |i, first| {
             let (owner, window) = &owners[i];
             let spans = &cuts[*owner].tokens.spans[window.clone()];
             let start = spans.iter().map(|span| span.start).min().unwrap_or(0);
             let end = spans.iter().map(|span| span.end).max().unwrap_or(start);
-            let logits = network.model.sequence_logits(vectors)?;
+            let logits = network.model.sequence_logits(first)?;
             let labels = scores(network.model.config(), &logits);
             out[*owner].push(WindowScores { span: start..end, labels });
             Ok(())

@@ -61,7 +61,7 @@ impl Network {
 
     /// Runs sequences through the network in passes of bounded size; `take` gets the index and
     /// the vectors of each.
-    pub(super) fn run(
+    fn run(
         &self,
         sequences: &[TokenSequence],
         cancel: &CancelToken,
@@ -75,6 +75,23 @@ impl Network {
                 let (own, others) = rest.split_at(sequences[i].ids.len() * hidden);
                 take(i, own)?;
                 rest = others;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Network::run`] for the vector of each sequence's first token alone, which is less work.
+    pub(super) fn run_first(
+        &self,
+        sequences: &[TokenSequence],
+        cancel: &CancelToken,
+        mut take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let hidden = self.model.config().hidden;
+        for pass in windows::passes(sequences.iter().map(|s| s.ids.len())) {
+            let vectors = self.model.first_states(&sequences[pass.clone()], cancel)?;
+            for (i, first) in pass.zip(vectors.chunks_exact(hidden)) {
+                take(i, first)?;
             }
         }
         Ok(())
@@ -239,18 +256,21 @@ impl Encoder for BertEncoder {
             }
             out.push(Embedding { vector: vec![0f32; dim], coverage: cut.coverage });
         }
-        self.trunk.run(&sequences, cancel, |i, vectors| {
+        let add = |i: usize, rows: &[f32]| {
             let pooled = &mut out[owners[i]].vector;
-            let rows = match self.pooling {
-                Pooling::Mean => vectors,
-                Pooling::Cls => &vectors[..dim],
-                Pooling::Last => &vectors[vectors.len() - dim..],
-            };
             for row in rows.chunks_exact(dim) {
                 self.trunk.model.compute().kernels().add(pooled, row);
             }
             Ok(())
-        })?;
+        };
+        match self.pooling {
+            Pooling::Mean => self.trunk.run(&sequences, cancel, add)?,
+            Pooling::Cls => self.trunk.run_first(&sequences, cancel, add)?,
+            Pooling::Last => {
+                let mut add = add;
+                self.trunk.run(&sequences, cancel, |i, rows| add(i, &rows[rows.len() - dim..]))?;
+            }
+        }
         // The mean's divisor falls out of the normalisation.
         for embedding in &mut out {
             normalize(&mut embedding.vector);

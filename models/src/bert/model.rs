@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bho_engine::layers::{
-    Activation, AttentionInput, Embeddings, LayerNorm, Linear, Rows, attention,
+    Activation, AttentionInput, Embeddings, LayerNorm, Linear, Rows, attention, attention_of_first,
 };
 use bho_engine::{CancelToken, Compute, EngineError};
 use bho_kernels::QuantRows;
@@ -169,6 +169,32 @@ impl BertModel {
         sequences: &[TokenSequence],
         cancel: &CancelToken,
     ) -> Result<Vec<f32>, EngineError> {
+        self.forward(sequences, Wanted::All, cancel)
+    }
+
+    /// The last layer's vector of each sequence's first token, to the same bits as in
+    /// [`BertModel::hidden_states`]: `[sequences, hidden]`. The last layer's work on other tokens, but
+    /// for their keys and values, is left out: five sixths of that layer.
+    ///
+    /// # Errors
+    /// Those of [`BertModel::hidden_states`], and [`EngineError::Input`] for an empty sequence.
+    pub fn first_states(
+        &self,
+        sequences: &[TokenSequence],
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>, EngineError> {
+        if sequences.iter().any(|sequence| sequence.ids.is_empty()) {
+            return Err(EngineError::Input("an empty sequence has no first token".into()));
+        }
+        self.forward(sequences, Wanted::First, cancel)
+    }
+
+    fn forward(
+        &self,
+        sequences: &[TokenSequence],
+        wanted: Wanted,
+        cancel: &CancelToken,
+    ) -> Result<Vec<f32>, EngineError> {
         let mut ranges = Vec::with_capacity(sequences.len());
         let mut total = 0;
         for sequence in sequences {
@@ -178,10 +204,16 @@ impl BertModel {
         }
         let mut pass = Pass::new(self, total);
         self.embed_tokens(sequences, &mut pass.hidden)?;
+        let last = self.layers.len().saturating_sub(1);
+        let of_layer = |i: usize| if i == last { wanted } else { Wanted::All };
         for (i, layer) in self.layers.iter().enumerate() {
             cancel.check()?;
             if i == 0 {
-                pass.run_blocks(|block| self.project(layer, block))?;
+                pass.run_blocks(|block| self.project(layer, of_layer(i), block))?;
+            }
+            if of_layer(i) == Wanted::First {
+                pass = self.finish_first(layer, &ranges, &pass)?;
+                break;
             }
             pass.attend(&ranges)?;
             let next = self.layers.get(i + 1);
@@ -189,7 +221,7 @@ impl BertModel {
             pass.run_blocks(|block| {
                 self.finish_layer(layer, &ranges, &context, block)?;
                 // The next layer's projections need only this block's rows: one barrier less.
-                next.map_or(Ok(()), |next| self.project(next, block))
+                next.map_or(Ok(()), |next| self.project(next, of_layer(i + 1), block))
             })?;
             pass.context = context;
         }
@@ -197,7 +229,34 @@ impl BertModel {
         Ok(pass.hidden)
     }
 
-    /// Logits of the sequence head for the vectors of one sequence (`[len, hidden]`).
+    /// Attention and what is behind it, for the first token of each sequence: a pass of a row for each.
+    fn finish_first<'m>(
+        &'m self,
+        layer: &Layer,
+        ranges: &[Range<usize>],
+        pass: &Pass<'m>,
+    ) -> Result<Pass<'m>, EngineError> {
+        let BertConfig { hidden, heads, .. } = self.config;
+        let mut first = Pass::new(self, ranges.len());
+        for (row, range) in first.hidden.chunks_exact_mut(hidden).zip(ranges) {
+            row.copy_from_slice(&pass.hidden[range.start * hidden..][..hidden]);
+        }
+        first.run_blocks(|block| {
+            let kernels = self.compute.kernels();
+            let rows = Rows::new(kernels, &[&layer.query], block.hidden, &mut block.scratch.quant)?;
+            layer.query.forward(kernels, &rows, block.q)
+        })?;
+        let input =
+            AttentionInput { q: &first.q, k: &pass.k, v: &pass.v, heads, dim: hidden / heads };
+        attention_of_first(&self.compute, &input, ranges, &mut first.context)?;
+        let context = std::mem::take(&mut first.context);
+        let rows: Vec<_> = (0..ranges.len()).map(|row| row..row + 1).collect();
+        first.run_blocks(|block| self.finish_layer(layer, &rows, &context, block))?;
+        Ok(first)
+    }
+
+    /// Logits of the sequence head for the vectors of one sequence (`[len, hidden]`, of which the first
+    /// is read).
     ///
     /// # Errors
     /// [`EngineError::Input`] without such a head or for an empty sequence.
@@ -263,12 +322,20 @@ impl BertModel {
         Ok(())
     }
 
-    /// Queries, keys and values of one block of tokens.
-    fn project(&self, layer: &Layer, block: &mut Block<'_>) -> Result<(), EngineError> {
+    /// Queries, keys and values of one block of tokens; no queries where the first tokens' are wanted
+    /// alone, which are few.
+    fn project(
+        &self,
+        layer: &Layer,
+        wanted: Wanted,
+        block: &mut Block<'_>,
+    ) -> Result<(), EngineError> {
         let kernels = self.compute.kernels();
         let layers = [&layer.query, &layer.key, &layer.value];
         let rows = Rows::new(kernels, &layers, block.hidden, &mut block.scratch.quant)?;
-        layer.query.forward(kernels, &rows, block.q)?;
+        if wanted == Wanted::All {
+            layer.query.forward(kernels, &rows, block.q)?;
+        }
         layer.key.forward(kernels, &rows, block.k)?;
         layer.value.forward(kernels, &rows, block.v)
     }
@@ -333,6 +400,13 @@ fn gather_heads(
             out.copy_from_slice(&base[at..at + dim]);
         }
     }
+}
+
+/// Which vectors of each sequence a pass is run for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    First,
 }
 
 /// The activations of one forward pass.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! A [`Reasoner`] on one encoder model, with a small memory of what it embedded.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bho_engine::{CancelToken, Embedding, Encoder, EngineError, ModelInfo};
 
@@ -14,16 +15,22 @@ const GENERATION: usize = 512;
 /// Longest text that is remembered, in bytes; with 384 dimensions the memory stays below 6 MiB.
 const MAX_REMEMBERED_BYTES: usize = 4096;
 
+/// How often a call that waits for another's embeddings looks at its cancel token.
+const POLL: Duration = Duration::from_millis(2);
+
 /// Answers from an encoder, remembering recent embeddings.
 ///
-/// Sibling nodes embed the same sentences (two claim checks read one `text`), so the last 512 to
-/// 1024 texts are kept. Texts are compared in full; a remembered vector is the one the encoder
+/// Sibling nodes embed the same sentences (two claim checks read one `text`), at the same time more often than not,
+/// so the last 512 to 1024 texts are kept, and a call waits for texts that another one is embedding. Texts are compared
+/// in full; a remembered vector is the one the encoder
 /// gave, so results do not depend on the memory as long as the encoder embeds a text alike in
 /// any batch, which [`Encoder`] implementations of this workspace do.
 pub struct EncoderReasoner {
     encoder: Arc<dyn Encoder>,
     cross: Option<CrossEncoder>,
     memory: Mutex<Memory>,
+    /// Told whenever texts are no longer under way.
+    arrived: Condvar,
 }
 
 /// Two generations approximate least-recently-used at constant cost: when the young one is full
@@ -32,6 +39,25 @@ pub struct EncoderReasoner {
 struct Memory {
     young: HashMap<Box<str>, Embedding>,
     old: HashMap<Box<str>, Embedding>,
+    /// Texts that a call is embedding just now.
+    under_way: HashSet<Box<str>>,
+}
+
+/// Texts that this call embeds; whatever becomes of it, they are under way no longer than this lives.
+struct Claimed<'a> {
+    reasoner: &'a EncoderReasoner,
+    texts: Vec<&'a str>,
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        let mut memory = self.reasoner.memory();
+        for &text in &self.texts {
+            memory.under_way.remove(text);
+        }
+        drop(memory);
+        self.reasoner.arrived.notify_all();
+    }
 }
 
 impl Memory {
@@ -56,7 +82,7 @@ impl EncoderReasoner {
     /// A reasoner on `encoder`, which also judges pairs if its head has the labels for that.
     pub fn new(encoder: Arc<dyn Encoder>) -> Self {
         let cross = CrossEncoder::new(Arc::clone(&encoder));
-        Self { encoder, cross, memory: Mutex::default() }
+        Self { encoder, cross, memory: Mutex::default(), arrived: Condvar::new() }
     }
 
     /// With `cross` to judge pairs, where that is another model than the one that embeds.
@@ -64,6 +90,33 @@ impl EncoderReasoner {
     pub fn with_cross_encoder(mut self, cross: CrossEncoder) -> Self {
         self.cross = Some(cross);
         self
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A poisoned memory is still a valid one: entries are whole or absent.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Embeds texts, all of them different, and remembers them.
+    fn embed_claimed(
+        &self,
+        claimed: &Claimed<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Embedding>, EngineError> {
+        // The lock is not held here: forward passes of other nodes go on.
+        let fresh = self.encoder.embed(&claimed.texts, cancel)?;
+        if fresh.len() != claimed.texts.len() {
+            let (given, asked) = (fresh.len(), claimed.texts.len());
+            let message = format!("the encoder gave {given} embeddings for {asked} texts");
+            return Err(EngineError::Input(message));
+        }
+        let mut memory = self.memory();
+        for (&text, embedding) in claimed.texts.iter().zip(&fresh) {
+            if text.len() <= MAX_REMEMBERED_BYTES {
+                memory.insert(text.into(), embedding.clone());
+            }
+        }
+        Ok(fresh)
     }
 }
 
@@ -80,40 +133,41 @@ impl Reasoner for EncoderReasoner {
     }
 
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-        cancel.check()?;
-        let mut found: Vec<Option<Embedding>> = {
-            // A poisoned memory is still a valid one: entries are whole or absent.
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            texts.iter().map(|text| memory.get(text)).collect()
-        };
-        let mut first_use: HashMap<&str, usize> = HashMap::new();
-        let mut wanted: Vec<&str> = Vec::new();
-        for (text, known) in texts.iter().zip(&found) {
-            if known.is_none() && !first_use.contains_key(text) {
-                first_use.insert(text, wanted.len());
-                wanted.push(text);
-            }
-        }
-        if !wanted.is_empty() {
-            // The lock is not held here: forward passes of other nodes go on.
-            let fresh = self.encoder.embed(&wanted, cancel)?;
-            if fresh.len() != wanted.len() {
-                return Err(EngineError::Input(format!(
-                    "the encoder gave {} embeddings for {} texts",
-                    fresh.len(),
-                    wanted.len()
-                )));
-            }
-            for (text, slot) in texts.iter().zip(&mut found) {
-                if slot.is_none() {
-                    *slot = Some(fresh[first_use[text]].clone());
+        let mut found: Vec<Option<Embedding>> = vec![None; texts.len()];
+        loop {
+            cancel.check()?;
+            let claimed = {
+                let mut memory = self.memory();
+                let mut mine: Vec<&str> = Vec::new();
+                let mut asked: HashSet<&str> = HashSet::new();
+                let mut wait = false;
+                for (text, slot) in texts.iter().zip(&mut found).filter(|(_, slot)| slot.is_none())
+                {
+                    *slot = memory.get(text);
+                    if slot.is_none() && asked.insert(text) {
+                        // What is not remembered is not worth waiting for.
+                        let short = text.len() <= MAX_REMEMBERED_BYTES;
+                        match short && !memory.under_way.insert((*text).into()) {
+                            true => wait = true,
+                            false => mine.push(text),
+                        }
+                    }
                 }
-            }
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            for (text, embedding) in wanted.into_iter().zip(fresh) {
-                if text.len() <= MAX_REMEMBERED_BYTES {
-                    memory.insert(text.into(), embedding);
+                if mine.is_empty() && !wait {
+                    break;
                 }
+                if mine.is_empty() {
+                    // Those who claimed them do not wait before they have embedded them, or have given up.
+                    let _ = self.arrived.wait_timeout(memory, POLL);
+                    continue;
+                }
+                Claimed { reasoner: self, texts: mine }
+            };
+            let fresh = self.embed_claimed(&claimed, cancel)?;
+            let fresh: HashMap<&str, Embedding> =
+                claimed.texts.iter().copied().zip(fresh).collect();
+            for (text, slot) in texts.iter().zip(&mut found).filter(|(_, slot)| slot.is_none()) {
+                *slot = fresh.get(text).cloned();
             }
         }
         Ok(found.into_iter().flatten().collect())
@@ -123,6 +177,7 @@ impl Reasoner for EncoderReasoner {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
 
     use bho_engine::{Classification, Coverage, TokenLabel, WindowScores};
 
@@ -131,6 +186,8 @@ mod tests {
     struct Counting {
         info: ModelInfo,
         embedded: AtomicUsize,
+        /// What a pass waits for, and whether it then fails.
+        gate: Mutex<Option<Receiver<bool>>>,
     }
 
     impl Encoder for Counting {
@@ -144,6 +201,10 @@ mod tests {
 
         fn embed(&self, texts: &[&str], _: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
             self.embedded.fetch_add(texts.len(), Ordering::Relaxed);
+            let gate = self.gate.lock().unwrap().take();
+            if gate.is_some_and(|gate| !gate.recv().unwrap()) {
+                return Err(EngineError::Input("a pass that fails".into()));
+            }
             let embed = |t: &&str| Embedding {
                 vector: vec![t.len() as f32],
                 coverage: Coverage::default(),
@@ -182,7 +243,8 @@ mod tests {
             isa: String::new(),
             threads: 1,
         };
-        let encoder = Arc::new(Counting { info, embedded: AtomicUsize::new(0) });
+        let encoder =
+            Arc::new(Counting { info, embedded: AtomicUsize::new(0), gate: Mutex::default() });
         (Arc::clone(&encoder), EncoderReasoner::new(encoder))
     }
 
@@ -215,6 +277,58 @@ mod tests {
         reasoner.embed(&[&long], &cancel).unwrap();
         reasoner.embed(&[&long], &cancel).unwrap();
         assert_eq!(encoder.embedded.load(Ordering::Relaxed), 4 * GENERATION + 3);
+    }
+
+    /// Two calls at the same time, of "a", "b" and of "b", "c"; the first one's pass ends when the second has run its own.
+    fn side_by_side(first_succeeds: bool) -> (usize, [Result<Vec<f32>, EngineError>; 2]) {
+        let (encoder, reasoner) = reasoner();
+        let cancel = CancelToken::new();
+        let lengths = |texts: &[&str]| -> Result<Vec<f32>, EngineError> {
+            Ok(reasoner.embed(texts, &cancel)?.iter().map(|e| e.vector[0]).collect())
+        };
+        let (open, gate) = channel();
+        *encoder.gate.lock().unwrap() = Some(gate);
+        let embedded = || encoder.embedded.load(Ordering::Relaxed);
+        let answers = std::thread::scope(|scope| {
+            let first = scope.spawn(|| lengths(&["a", "bb"]));
+            while embedded() < 2 {
+                std::thread::yield_now();
+            }
+            let second = scope.spawn(|| lengths(&["bb", "ccc"]));
+            while embedded() < 3 {
+                std::thread::yield_now();
+            }
+            open.send(first_succeeds).unwrap();
+            [first.join().unwrap(), second.join().unwrap()]
+        });
+        assert!(reasoner.memory().under_way.is_empty());
+        (embedded(), answers)
+    }
+
+    #[test]
+    fn a_text_that_another_call_is_embedding_is_waited_for() {
+        let (embedded, [first, second]) = side_by_side(true);
+        assert_eq!((first.unwrap(), second.unwrap()), (vec![1.0, 2.0], vec![2.0, 3.0]));
+        assert_eq!(embedded, 3);
+    }
+
+    #[test]
+    fn a_text_whose_embedding_failed_for_another_call_is_embedded_again() {
+        let (embedded, [first, second]) = side_by_side(false);
+        assert!(first.is_err());
+        assert_eq!((second.unwrap(), embedded), (vec![2.0, 3.0], 4));
+    }
+
+    #[test]
+    fn a_call_that_waits_can_be_stopped() {
+        let (_, reasoner) = reasoner();
+        let cancel = CancelToken::new();
+        assert!(reasoner.memory().under_way.insert("a".into()));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| reasoner.embed(&["a"], &cancel));
+            cancel.cancel();
+            assert!(matches!(waiting.join().unwrap(), Err(EngineError::Cancelled)));
+        });
     }
 
     #[test]

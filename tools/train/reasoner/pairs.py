@@ -252,6 +252,34 @@ def unlabelled(pairs, rng):
             yield own[-1], own[0]
 
 
+def near(data, without):
+    """Premises with claims about the same thing that say something else of it, most of which they leave open: other sentences of
+    a claim's article, what is said of other claims about an entity, neighbours in a text."""
+    rng = random.Random(f"near {SEED}")
+    if "foolmetwice" not in without:
+        for item in rows(data / "nli_foolmetwice/dev.jsonl"):
+            others = [text for text in item["retrieved"] if text not in item["evidence"] and len(text) > 25]
+            for text in rng.sample(others, min(6, len(others))):
+                yield text, item["claim"]
+    if "creak" not in without:
+        about = collections.defaultdict(list)
+        for item in rows(data / "nli_creak/train.jsonl"):
+            about[item["entity"]].append(item)
+        for items in about.values():
+            for item in items:
+                others = [other for other in items if other is not item]
+                for other in rng.sample(others, min(2, len(others))):
+                    yield (item["explanation"] if rng.random() < 0.7 else item["sentence"]), other["sentence"]
+    for name, read, most in (("made_factbook", plain("lm_factbook/factbook.txt"), 4000), ("made_books", books, 2000)):
+        if name in without:
+            continue
+        texts = [text for text in read(data, rng) if 40 <= len(text) <= 300 and not re.search(r"[\"_*|{}<>]", text)]
+        for at in rng.sample(range(1, len(texts) - 3), min(most, len(texts) - 4)):
+            claim = re.split(r"(?<=[.!?]) ", texts[at + rng.choice((-1, 1, 2, 3))])[0]
+            if 25 < len(claim) < 200:
+                yield texts[at], claim
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=pathlib.Path)
@@ -283,6 +311,13 @@ def main():
     rng = random.Random(SEED)
     found = [(a, b) for a, b in unlabelled(parts["train"], rng) if (key(a), key(b)) not in seen]
     parts["unlabelled"] = [pair(a, b, None, "unlabelled") for a, b in found]
+    # A premise of `calibrate` stays out of training with any claim.
+    aside = kept | {key(item["premise"]) for item in parts["calibrate"]}
+    for a, b in near(options.data, options.without):
+        both = (key(a), key(b))
+        if all(both) and both not in seen and aside.isdisjoint(both):
+            seen.add(both)
+            parts["unlabelled"].append(pair(a, b, None, "near"))
     for name, items in parts.items():
         if not name.startswith("report-"):
             rng.shuffle(items)

@@ -120,7 +120,8 @@ impl Found {
 /// the whole claim, which is the first statement, and `most[1]` for each part.
 ///
 /// Each sentence is read by itself; of the windows around each of the best three sentences only the
-/// best is read too.
+/// best is read too. The vector of such a window is the mean of its sentences', by their length: they have been embedded
+/// already, and nothing but the choice and a low bar hang on it.
 pub(super) fn best(
     statements: &[Statement],
     candidates: &[Candidate],
@@ -152,7 +153,7 @@ pub(super) fn best(
         list.truncate(most[usize::from(n > 0)]);
         lists.push(list);
     }
-    let mut wide: Vec<Window> = Vec::new();
+    let mut wide: Vec<Wide> = Vec::new();
     if max_sentences > 1 {
         for (at, _) in lists.iter().flat_map(|list| list.iter().take(ANCHORS)) {
             for window in around(&candidates[*at], sources, max_sentences) {
@@ -162,9 +163,7 @@ pub(super) fn best(
             }
         }
     }
-    let texts: Vec<&str> = wide.iter().map(|w| w.text(sources)).collect();
-    let embeddings =
-        if texts.is_empty() { Vec::new() } else { ctx.reasoner.embed(&texts, ctx.cancel)? };
+    let embeddings = means(&wide, sources, ctx)?;
     let mut all = Vec::with_capacity(lists.len());
     for ((statement, subject), list) in statements.iter().zip(subjects).zip(lists) {
         let mut added: Vec<Found> = Vec::new();
@@ -173,8 +172,8 @@ pub(super) fn best(
             let best = wide
                 .iter()
                 .zip(&embeddings)
-                .filter(|(window, _)| own.contains(window))
-                .map(|(window, embedding)| found(statement, subject, window, embedding, sources))
+                .filter(|(wide, _)| own.contains(wide))
+                .map(|(wide, mean)| found(statement, subject, &wide.window, mean, sources))
                 .reduce(|a, b| if b.rank() > a.rank() { b } else { a });
             added.extend(best.filter(|b| added.iter().all(|a| a.window != b.window)));
         }
@@ -198,8 +197,45 @@ fn found(
     Found { window: window.clone(), similarity, coverage: signs.coverage }
 }
 
+/// A window of several sentences.
+#[derive(Debug, PartialEq)]
+struct Wide {
+    window: Window,
+    sentences: Vec<Range<usize>>,
+}
+
+/// Of each window the normalised mean of its sentences' vectors, each weighing as much as it is long.
+fn means(
+    wide: &[Wide],
+    sources: &[Source<'_>],
+    ctx: &AgentContext<'_>,
+) -> Result<Vec<Embedding>, AgentError> {
+    let spans = wide.iter().flat_map(|w| w.sentences.iter().map(|s| (w.window.source, s)));
+    let texts: Vec<&str> = spans.map(|(source, s)| &sources[source].text[s.clone()]).collect();
+    let embeddings =
+        if texts.is_empty() { Vec::new() } else { ctx.reasoner.embed(&texts, ctx.cancel)? };
+    let mut parts = texts.iter().zip(embeddings);
+    let mean = |w: &Wide| {
+        let mut sum: Option<Embedding> = None;
+        for (text, mut part) in parts.by_ref().take(w.sentences.len()) {
+            part.vector.iter_mut().for_each(|v| *v *= text.len() as f32);
+            match &mut sum {
+                Some(sum) => sum.vector.iter_mut().zip(&part.vector).for_each(|(s, v)| *s += v),
+                None => sum = Some(part),
+            }
+        }
+        sum.map(|mut sum| {
+            let norm = sum.vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+            sum.vector.iter_mut().for_each(|v| *v /= norm.max(f32::MIN_POSITIVE));
+            sum
+        })
+    };
+    let means: Option<Vec<Embedding>> = wide.iter().map(mean).collect();
+    means.ok_or_else(|| AgentError::new("Model", "fewer embeddings than texts"))
+}
+
 /// Windows of two and three sentences around one, within its paragraph.
-fn around(candidate: &Candidate, sources: &[Source<'_>], max_sentences: usize) -> Vec<Window> {
+fn around(candidate: &Candidate, sources: &[Source<'_>], max_sentences: usize) -> Vec<Wide> {
     let Window { source, span, before } = &candidate.window;
     let text = sources[*source].text;
     let joins = |left: &Range<usize>, right: &Range<usize>| {
@@ -209,20 +245,23 @@ fn around(candidate: &Candidate, sources: &[Source<'_>], max_sentences: usize) -
     let before = before.as_ref().filter(|b| joins(b, span));
     let after = candidate.after.as_ref().filter(|a| joins(span, a));
     let mut windows = Vec::new();
-    let mut add = |first: &Range<usize>, last: &Range<usize>, lead: Option<&Range<usize>>| {
-        let whole = first.start..last.end;
-        if whole.len() <= MAX_WINDOW_BYTES {
-            windows.push(Window { source: *source, span: whole, before: lead.cloned() });
+    let mut add = |sentences: &[&Range<usize>], lead: Option<&Range<usize>>| {
+        let [first, .., last] = sentences else { return };
+        let span = first.start..last.end;
+        if span.len() <= MAX_WINDOW_BYTES {
+            let window = Window { source: *source, span, before: lead.cloned() };
+            let sentences = sentences.iter().map(|&s| s.clone()).collect();
+            windows.push(Wide { window, sentences });
         }
     };
     if let Some(before) = before {
-        add(before, span, candidate.earlier.as_ref());
+        add(&[before, span], candidate.earlier.as_ref());
     }
     if let Some(after) = after {
-        add(span, after, candidate.window.before.as_ref());
+        add(&[span, after], candidate.window.before.as_ref());
     }
     if let (Some(before), Some(after), true) = (before, after, max_sentences > 2) {
-        add(before, after, candidate.earlier.as_ref());
+        add(&[before, span, after], candidate.earlier.as_ref());
     }
     windows
 }
