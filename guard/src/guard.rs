@@ -242,12 +242,13 @@ impl Guard {
         Ok(Verdict { card, findings })
     }
 
-    /// Checks whole sentences of a text that was checked before, outside of what models suspected in it
-    /// ([`Guard::suspected_by_models`]), without asking models again: detectors of patterns read it as they read any text.
+    /// Checks a text without asking models: for what they have read with more around it (whole sentences of another text,
+    /// outside of [`Guard::suspected_by_models`]), and for words of the program's own. Detectors of patterns read it as they
+    /// read any text.
     ///
     /// # Errors
     /// Those of [`Guard::check`], and [`GuardError::Cancelled`].
-    pub fn check_excerpt(
+    pub fn check_by_rules(
         &self,
         node: &str,
         text: &str,

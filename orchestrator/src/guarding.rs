@@ -9,12 +9,15 @@
 //!
 //! A field other than the one that is printed often quotes what was checked before (`evidence[0].text` a sentence of the
 //! input). Whole sentences in which models found nothing are then read by rules alone: models are the costly part, and
-//! have read those sentences with more around them.
+//! have read those sentences with more around them. So is what agents say of their own work ([`Agent::own_words`]): models
+//! that learned from what people say take talk of models for an attack.
+//!
+//! [`Agent::own_words`]: crate::agents::Agent::own_words
 //!
 //! Retrieved texts (`policies.retrieved`) are looked through for orders to the assistant too; one that has any is left out,
 //! and the run goes on.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +43,9 @@ const CACHE_TEXT_BYTES: usize = 1 << 20;
 /// Texts that later ones are compared with, at most, and the shortest that is: reading less costs less than it is worth.
 const MAX_QUIET: usize = 64;
 const MIN_QUOTED: usize = 16;
+
+/// Longest text that an agent can call its own words.
+const MAX_OWN_BYTES: usize = 2048;
 
 /// Characters of an agent's message that are looked at, and that are kept.
 const MESSAGE_READ: usize = 2000;
@@ -130,6 +136,8 @@ struct Seen {
     verdicts: [HashMap<Box<str>, Arc<Verdict>>; 4],
     bytes: usize,
     quiet: Vec<Quiet>,
+    /// What agents say of their own work.
+    own: HashSet<Box<str>>,
 }
 
 /// A text that models read, as it was passed on.
@@ -251,8 +259,18 @@ impl Screening {
         Ok(verdict)
     }
 
-    /// [`Screening::check`] of a text that stands beside the one that is printed: where it repeats sentences in which models
-    /// found nothing, they are not asked again.
+    /// Takes these texts for the program's own words from now on.
+    pub(crate) fn know<'a>(&self, own_words: impl Iterator<Item = &'a str>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in own_words.filter(|text| text.len() <= MAX_OWN_BYTES) {
+            if seen.bytes + text.len() <= CACHE_BYTES && seen.own.insert(text.into()) {
+                seen.bytes += text.len();
+            }
+        }
+    }
+
+    /// [`Screening::check`] of a text that stands beside the one that is printed: where it is the program's own, or repeats
+    /// sentences in which models found nothing, they are not asked.
     fn check_beside(
         &self,
         text: &str,
@@ -261,13 +279,14 @@ impl Screening {
         cancel: &CancelToken,
     ) -> Result<Arc<Verdict>, GuardError> {
         let sentences = text.trim();
-        let quoted = source == Source::Dialogue && sentences.len() >= MIN_QUOTED && {
+        let known = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.quiet.iter().any(|quiet| quiet.holds(sentences))
+            let quotes = source == Source::Dialogue && sentences.len() >= MIN_QUOTED;
+            seen.own.contains(text) || quotes && seen.quiet.iter().any(|q| q.holds(sentences))
         };
-        match quoted {
+        match known {
             true => {
-                let check = self.guard.check_excerpt("", text, mode, &|| cancel.is_cancelled());
+                let check = self.guard.check_by_rules("", text, mode, &|| cancel.is_cancelled());
                 check.map(Arc::new)
             }
             false => self.check(text, mode, source, cancel),
@@ -907,7 +926,7 @@ mod tests {
         let guard = Guard::builder().detector(detectors[0].clone()).detector(detectors[1].clone());
         let guard = guard.build().unwrap();
         let text = "mail ann@example.org, BADWORD";
-        let card = guard.check_excerpt("n", text, Mode::Output, &|| false).unwrap().card;
+        let card = guard.check_by_rules("n", text, Mode::Output, &|| false).unwrap().card;
         assert!(!card.allowed && card.labels.pii > 0.9, "{card:?}");
     }
 

@@ -2,19 +2,19 @@
 //! The built-in agents, on a deterministic encoder that hashes words: what they pick, decide and
 //! refuse must not depend on a model's weights.
 
-use bho_engine::{CancelToken, Coverage, Embedding, EngineError, ModelInfo};
+mod agent_support;
+
+use agent_support::{DIM, context, hashed, run_agent};
+use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
 use bho_orchestrator::agents::{AgentContext, AgentError, AgentRegistry, Fields};
 use bho_orchestrator::binding::NodeView;
 use bho_orchestrator::config::MissingInputs;
 use bho_orchestrator::merge::merge;
 use bho_orchestrator::reasoner::Reasoner;
-use bho_orchestrator::text::{is_stop_word, term_id, words};
 use serde_json::{Value, json};
 
 /// A bag of hashed content words, L2-normalised.
 struct Words;
-
-const DIM: usize = 512;
 
 impl Reasoner for Words {
     fn models(&self) -> Vec<ModelInfo> {
@@ -22,24 +22,7 @@ impl Reasoner for Words {
     }
 
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-        cancel.check()?;
-        let embed = |text: &&str| {
-            let mut vector = vec![0.0_f32; DIM];
-            let mut tokens = 0;
-            for word in words(text).filter(|w| !is_stop_word(w.text)) {
-                vector[(term_id(word.text) % DIM as u64) as usize] += 1.0;
-                tokens += 1;
-            }
-            let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-            if norm > 0.0 {
-                vector.iter_mut().for_each(|v| *v /= norm);
-            }
-            Embedding {
-                vector,
-                coverage: Coverage { tokens, windows: tokens.min(1), truncated: 0 },
-            }
-        };
-        Ok(texts.iter().map(embed).collect())
+        hashed(texts, cancel)
     }
 }
 
@@ -76,25 +59,12 @@ impl Default for Run<'_> {
 
 impl Run<'_> {
     fn agent(&self, name: &str, input: &Value) -> Result<Fields, AgentError> {
-        let registry = AgentRegistry::builtin();
-        let agent = registry.get(name).expect("a built-in agent");
-        let input = input.as_object().expect("fields");
         let context = AgentContext {
-            node: "node",
-            deps: &[],
             missing: &self.missing,
             missing_inputs: self.missing_inputs,
-            reasoner: self.reasoner,
-            cancel: &self.cancel,
-            seed: 0,
-            attempt: 0,
+            ..context(self.reasoner, &self.cancel)
         };
-        let result = agent.run(input, &context)?;
-        assert!(result["text"].is_string(), "{name} gives text");
-        for key in result.keys().filter(|key| !key.starts_with('_')) {
-            assert!(agent.spec().outputs.contains(&key.as_str()), "{name} lists {key}");
-        }
-        Ok(result)
+        run_agent(name, input.as_object().expect("fields"), &context)
     }
 }
 

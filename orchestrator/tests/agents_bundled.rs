@@ -2,38 +2,19 @@
 //! The agents on the bundled encoder: what a user reads. Of a model's scores only the verdicts and
 //! the words are checked, which no rounding on another machine turns.
 
-use std::sync::OnceLock;
+mod agent_support;
 
+use agent_support::{bundled, context, run_agent};
 use bho_engine::{CancelToken, Compute};
 use bho_models::{ModelStore, load_encoder};
-use bho_orchestrator::agents::{AgentContext, AgentRegistry, Fields};
+use bho_orchestrator::agents::Fields;
 use bho_orchestrator::binding::NodeView;
-use bho_orchestrator::config::MissingInputs;
 use bho_orchestrator::merge::merge;
 use bho_orchestrator::reasoner::{EncoderReasoner, Reasoner};
 use serde_json::{Value, json};
 
-fn reasoner() -> &'static EncoderReasoner {
-    static REASONER: OnceLock<EncoderReasoner> = OnceLock::new();
-    REASONER.get_or_init(|| {
-        let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
-        EncoderReasoner::new(load_encoder(&source, &Compute::new(2).unwrap()).unwrap())
-    })
-}
-
 fn run(agent: &str, input: &Fields) -> Fields {
-    let registry = AgentRegistry::builtin();
-    let context = AgentContext {
-        node: "node",
-        deps: &[],
-        missing: &[],
-        missing_inputs: MissingInputs::SkipAndLabel,
-        reasoner: reasoner(),
-        cancel: &CancelToken::new(),
-        seed: 0,
-        attempt: 0,
-    };
-    registry.get(agent).unwrap().run(input, &context).unwrap()
+    run_agent(agent, input, &context(bundled(), &CancelToken::new())).unwrap()
 }
 
 fn fields(value: &Value) -> Fields {
@@ -125,9 +106,9 @@ fn verdicts_on_plain_statements() {
 
 #[test]
 fn the_encoder_embeds_a_text_alike_alone_and_beside_others() {
-    assert_eq!(reasoner().models()[0].name, "bitnet-s-1.58b");
+    assert_eq!(bundled().models()[0].name, "bitnet-s-1.58b");
     let cancel = CancelToken::new();
-    let alone = reasoner().embed(&["Rain fell all night."], &cancel).unwrap();
+    let alone = bundled().embed(&["Rain fell all night."], &cancel).unwrap();
     let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
     let fresh = EncoderReasoner::new(load_encoder(&source, &Compute::new(1).unwrap()).unwrap());
     let beside = fresh.embed(&["A longer sentence beside it.", "Rain fell all night."], &cancel);

@@ -3,19 +3,19 @@
 //! how its labels are read whatever their order, and what becomes of its answers, in its own result
 //! and in a brief.
 
+mod agent_support;
+
 use std::sync::{Arc, Mutex};
 
+use agent_support::{DIM, context, covers, hashed, run_agent, scripted_model};
 use bho_engine::{
     CancelToken, Classification, Coverage, Embedding, Encoder, EngineError, LabelScore, ModelInfo,
     TokenLabel, WindowScores,
 };
-use bho_orchestrator::agents::{AgentContext, AgentError, AgentRegistry, Fields};
-use bho_orchestrator::config::MissingInputs;
+use bho_orchestrator::agents::{AgentError, Fields};
 use bho_orchestrator::reasoner::{CrossEncoder, EncoderReasoner, Entailer, Pair};
-use bho_orchestrator::text::{is_stop_word, term_id, words};
+use bho_orchestrator::text::words;
 use serde_json::{Value, json};
-
-const DIM: usize = 512;
 
 /// Logits of entailment, neutral and contradiction for (premise, hypothesis).
 type Script = fn(&str, &str) -> [f32; 3];
@@ -46,17 +46,7 @@ impl Encoder for Scripted {
     }
 
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-        cancel.check()?;
-        let embed = |text: &&str| {
-            let mut vector = vec![0.0_f32; DIM];
-            for word in words(text).filter(|w| !is_stop_word(w.text)) {
-                vector[(term_id(word.text) % DIM as u64) as usize] += 1.0;
-            }
-            let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-9);
-            vector.iter_mut().for_each(|v| *v /= norm);
-            Embedding { vector, coverage: Coverage::default() }
-        };
-        Ok(texts.iter().map(embed).collect())
+        hashed(texts, cancel)
     }
 
     fn classify(
@@ -92,15 +82,7 @@ impl Encoder for Scripted {
 }
 
 fn scripted(labels: &[&str], script: Script) -> Arc<Scripted> {
-    let info = ModelInfo {
-        name: "scripted".into(),
-        architecture: String::new(),
-        sha256: String::new(),
-        precision: String::new(),
-        weight_bytes: 0,
-        isa: String::new(),
-        threads: 1,
-    };
+    let info = scripted_model();
     let labels = labels.iter().map(|&l| l.to_owned()).collect();
     Arc::new(Scripted { info, labels, script, asked: Mutex::default() })
 }
@@ -126,30 +108,12 @@ fn check(encoder: &Arc<Scripted>, input: &Value) -> Result<Fields, AgentError> {
 
 fn run(agent: &str, encoder: &Arc<Scripted>, input: &Value) -> Result<Fields, AgentError> {
     let reasoner = EncoderReasoner::new(Arc::clone(encoder) as Arc<dyn Encoder>);
-    let context = AgentContext {
-        node: "node",
-        deps: &[],
-        missing: &[],
-        missing_inputs: MissingInputs::SkipAndLabel,
-        reasoner: &reasoner,
-        cancel: &CancelToken::new(),
-        seed: 0,
-        attempt: 0,
-    };
-    let registry = AgentRegistry::builtin();
-    let agent = registry.get(agent).unwrap();
-    let result = agent.run(input.as_object().unwrap(), &context)?;
-    for key in result.keys() {
-        assert!(agent.spec().outputs.contains(&key.as_str()), "the agent lists {key}");
-    }
-    Ok(result)
+    run_agent(agent, input.as_object().unwrap(), &context(&reasoner, &CancelToken::new()))
 }
 
 /// Follows if every word of the hypothesis is in the premise: not so the other way round.
 fn contained(premise: &str, hypothesis: &str) -> [f32; 3] {
-    let has = |text: &str, id: u64| words(text).any(|w| term_id(w.text) == id);
-    let all =
-        words(hypothesis).filter(|w| !is_stop_word(w.text)).all(|w| has(premise, term_id(w.text)));
+    let all = covers(premise, hypothesis);
     let denied = words(premise).any(|w| w.text == "denied");
     match (all, denied) {
         (true, true) => NO,

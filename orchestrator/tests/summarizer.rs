@@ -2,16 +2,15 @@
 //! The summarizer: its parameters and bounds on an encoder that hashes words, and on the bundled
 //! encoder what it makes of news, a dialogue, a paper, a manual and other languages.
 
-use std::sync::OnceLock;
+mod agent_support;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bho_engine::{CancelToken, Compute, Coverage, Embedding, EngineError, ModelInfo};
-use bho_models::{ModelStore, load_encoder};
+use agent_support::{bundled, context, hashed, run_agent};
+use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
 use bho_orchestrator::agents::summarizer::{Rated, feature_names, rate};
-use bho_orchestrator::agents::{Agent, AgentContext, AgentError, Fields, Summarizer};
-use bho_orchestrator::config::MissingInputs;
-use bho_orchestrator::reasoner::{EncoderReasoner, Reasoner};
-use bho_orchestrator::text::{is_stop_word, term_id, words};
+use bho_orchestrator::agents::{AgentError, Fields};
+use bho_orchestrator::reasoner::Reasoner;
 use serde_json::{Value, json};
 
 /// A bag of hashed content words, L2-normalised; counts its calls and texts.
@@ -26,49 +25,23 @@ impl Reasoner for Hashed {
         Vec::new()
     }
 
-    fn embed(&self, texts: &[&str], _: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
+    fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.texts.fetch_add(texts.len(), Ordering::Relaxed);
-        let embed = |text: &&str| {
-            let mut vector = vec![0.0_f32; 256];
-            for word in words(text).filter(|w| !is_stop_word(w.text)) {
-                vector[(term_id(word.text) % 256) as usize] += 1.0;
-            }
-            let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-9);
-            vector.iter_mut().for_each(|v| *v /= norm);
-            Embedding { vector, coverage: Coverage::default() }
-        };
-        Ok(texts.iter().map(embed).collect())
+        hashed(texts, cancel)
     }
 }
 
-fn bundled() -> &'static EncoderReasoner {
-    static REASONER: OnceLock<EncoderReasoner> = OnceLock::new();
-    REASONER.get_or_init(|| {
-        let source = ModelStore::bundled().unwrap().resolve("bitnet-s-1.58b").unwrap();
-        EncoderReasoner::new(load_encoder(&source, &Compute::new(2).unwrap()).unwrap())
-    })
-}
-
-fn with<T>(reasoner: &dyn Reasoner, run: impl Fn(&AgentContext<'_>) -> T) -> T {
-    run(&AgentContext {
-        node: "node",
-        deps: &[],
-        missing: &[],
-        missing_inputs: MissingInputs::SkipAndLabel,
-        reasoner,
-        cancel: &CancelToken::new(),
-        seed: 0,
-        attempt: 0,
-    })
-}
-
 fn run(reasoner: &dyn Reasoner, input: &Value) -> Result<Fields, AgentError> {
-    with(reasoner, |ctx| Summarizer.run(input.as_object().expect("fields"), ctx))
+    run_agent(
+        "bitnet.summarizer",
+        input.as_object().expect("fields"),
+        &context(reasoner, &CancelToken::new()),
+    )
 }
 
 fn rated(text: &str) -> Vec<Rated> {
-    with(&Hashed::default(), |ctx| rate(text, None, ctx).expect("rated"))
+    rate(text, None, &context(&Hashed::default(), &CancelToken::new())).expect("rated")
 }
 
 fn text(result: &Fields) -> &str {

@@ -2,20 +2,23 @@
 //! The agents that write where there is a language model, on one that answers as the test says: what
 //! it is asked, what becomes of its answers, and what of none.
 
+mod agent_support;
 mod run_support;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent_support::{context, covers, hashed, run_agent, scripted_model};
 use bho_engine::generation::{Finish, Generated};
-use bho_engine::{CancelToken, Coverage, Embedding, EngineError, ModelInfo};
+use bho_engine::{CancelToken, Compute, Embedding, EngineError, ModelInfo};
+use bho_guard::detectors::learned::{Moderator, PiiTagger};
+use bho_models::{ModelStore, load_encoder};
 use bho_orchestrator::agents::{AgentContext, AgentError, AgentRegistry, Fields};
-use bho_orchestrator::config::{MissingInputs, Node};
+use bho_orchestrator::config::Node;
 use bho_orchestrator::reasoner::{
     Entailer, Entailment, Form, Generator, Pair, Reasoner, TextRequest,
 };
 use bho_orchestrator::run::{Orchestrator, RunOptions};
-use bho_orchestrator::text::{is_stop_word, term_id, words};
 use run_support::{PATIENCE, error, fields, node, pipeline};
 use serde_json::{Value, json};
 
@@ -40,17 +43,8 @@ impl Scripted {
         + Sync
         + 'static,
     ) -> Self {
-        let info = ModelInfo {
-            name: "scripted".into(),
-            architecture: String::new(),
-            sha256: String::new(),
-            precision: String::new(),
-            weight_bytes: 0,
-            isa: String::new(),
-            threads: 1,
-        };
         Self {
-            info,
+            info: scripted_model(),
             answer: Box::new(answer),
             asked: Mutex::default(),
             context: 64 * 1024,
@@ -118,13 +112,9 @@ impl Entailer for Scripted {
         pairs: &[Pair<'_>],
         _: &CancelToken,
     ) -> Result<Vec<Entailment>, EngineError> {
-        let read = |pair: &Pair<'_>| {
-            let has = |id| words(pair.premise).any(|w| term_id(w.text) == id);
-            let mut wanted = words(pair.hypothesis).filter(|w| !is_stop_word(w.text));
-            match wanted.all(|w| has(term_id(w.text))) {
-                true => Entailment { entails: 4.0, neutral: 0.0, contradicts: -2.0 },
-                false => Entailment { entails: -1.0, neutral: 3.0, contradicts: -1.0 },
-            }
+        let read = |pair: &Pair<'_>| match covers(pair.premise, pair.hypothesis) {
+            true => Entailment { entails: 4.0, neutral: 0.0, contradicts: -2.0 },
+            false => Entailment { entails: -1.0, neutral: 3.0, contradicts: -1.0 },
         };
         Ok(pairs.iter().map(read).collect())
     }
@@ -136,17 +126,7 @@ impl Reasoner for Scripted {
     }
 
     fn embed(&self, texts: &[&str], cancel: &CancelToken) -> Result<Vec<Embedding>, EngineError> {
-        cancel.check()?;
-        let embed = |text: &&str| {
-            let mut vector = vec![0.0_f32; 256];
-            for word in words(text).filter(|w| !is_stop_word(w.text)) {
-                vector[(term_id(word.text) % 256) as usize] += 1.0;
-            }
-            let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-9);
-            vector.iter_mut().for_each(|v| *v /= norm);
-            Embedding { vector, coverage: Coverage::default() }
-        };
-        Ok(texts.iter().map(embed).collect())
+        hashed(texts, cancel)
     }
 
     fn entailer(&self) -> Option<&dyn Entailer> {
@@ -164,23 +144,9 @@ fn attempt(
     input: &Value,
     attempt: u32,
 ) -> Result<Fields, AgentError> {
-    let context = AgentContext {
-        node: "node",
-        deps: &[],
-        missing: &[],
-        missing_inputs: MissingInputs::SkipAndLabel,
-        reasoner: model,
-        cancel: &CancelToken::new(),
-        seed: 0,
-        attempt,
-    };
-    let registry = AgentRegistry::builtin();
-    let agent = registry.get(agent).unwrap();
-    let result = agent.run(input.as_object().unwrap(), &context)?;
-    for key in result.keys().filter(|key| !key.starts_with('_')) {
-        assert!(agent.spec().outputs.contains(&key.as_str()), "the agent lists {key}");
-    }
-    Ok(result)
+    let cancel = CancelToken::new();
+    let context = AgentContext { attempt, ..context(model, &cancel) };
+    run_agent(agent, input.as_object().unwrap(), &context)
 }
 
 fn run(agent: &str, model: &Scripted, input: &Value) -> Fields {
@@ -535,7 +501,7 @@ fn what_stops_a_run_stops_the_writing() {
                 }
             });
             let registry = AgentRegistry::builtin();
-            let orchestrator = Orchestrator::new(registry, std::sync::Arc::new(model));
+            let orchestrator = Orchestrator::new(registry, Arc::new(model));
             let node =
                 Node { timeout_ms: 40, params: fields(input.clone()), ..node("a", agent, &[]) };
             let outcome =
@@ -547,13 +513,52 @@ fn what_stops_a_run_stops_the_writing() {
 }
 
 #[test]
+fn what_agents_say_of_their_work_passes_the_bundled_guard() {
+    let encoder = |name: &str| {
+        let source = ModelStore::bundled().unwrap().resolve(name).unwrap();
+        load_encoder(&source, &Compute::new(2).unwrap()).unwrap()
+    };
+    let tagger = Arc::new(PiiTagger::new(encoder("rampart-pii")).unwrap());
+    let moderator = Arc::new(Moderator::new(encoder("tinybert-guard")).unwrap());
+    let passes = |agent: &str, input: &Value, model: Scripted| {
+        let model = Arc::new(Scripted { judges: true, ..model });
+        let orchestrator = Orchestrator::new(AgentRegistry::builtin(), model)
+            .with_detector(Arc::clone(&tagger))
+            .with_detector(Arc::clone(&moderator));
+        let node = Node { params: fields(input.clone()), ..node("a", agent, &[]) };
+        let outcome = orchestrator
+            .run(&pipeline(1, vec![node]), Fields::new(), RunOptions::default())
+            .unwrap();
+        let held = outcome.cards.iter().find(|card| !card.allowed || !card.actions.is_empty());
+        assert!(held.is_none() && error(&outcome, "a").is_none(), "{agent}: {held:?}");
+        outcome.results["a"].clone()
+    };
+    for (agent, input, answer) in inputs() {
+        let result = passes(agent, &input, Scripted::saying(answer));
+        assert_eq!(result["written_by"], "scripted", "{agent}: {result:?}");
+        // Flagged or overruled, extracted for want of an answer, and extracted because the pipeline says so.
+        let invented = json!({
+            "sentences": ["It cost 12 million pounds.", "Painters fear the arch."],
+            "evidence": 2,
+            "verdict": "refuted",
+        });
+        passes(agent, &input, Scripted::saying(invented));
+        let result = passes(agent, &input, Scripted::saying(json!("nothing of the kind")));
+        assert!(result["note"].is_string(), "{agent}: {result:?}");
+        let mut extracted = input.clone();
+        extracted["method"] = "extract".into();
+        passes(agent, &extracted, Scripted::saying(Value::Null));
+    }
+}
+
+#[test]
 fn a_retry_after_a_time_out_extracts() {
     let (agent, input, _) = inputs()[0].clone();
     let model = Scripted::new(|_, cancel| {
         cancel.sleep(PATIENCE)?;
         Err(EngineError::Cancelled)
     });
-    let orchestrator = Orchestrator::new(AgentRegistry::builtin(), std::sync::Arc::new(model));
+    let orchestrator = Orchestrator::new(AgentRegistry::builtin(), Arc::new(model));
     let node = Node {
         timeout_ms: 1000,
         max_retries: 1,
@@ -569,7 +574,7 @@ fn a_retry_after_a_time_out_extracts() {
 #[test]
 fn a_trace_tells_the_tokens() {
     let (agent, input, answer) = inputs()[0].clone();
-    let model = std::sync::Arc::new(Scripted::saying(answer));
+    let model = Arc::new(Scripted::saying(answer));
     let orchestrator = Orchestrator::new(AgentRegistry::builtin(), model);
     let node = Node { params: fields(input), ..node("a", agent, &[]) };
     let outcome = orchestrator.run(&pipeline(1, vec![node]), Fields::new(), RunOptions::default());

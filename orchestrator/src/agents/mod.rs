@@ -159,6 +159,12 @@ pub trait Agent: Send + Sync {
         false
     }
 
+    /// Fields of its result in which it speaks of its own work, in words that are neither a text's nor a model's. The
+    /// guard's models, which judge what others say, are not asked about those; its rules are.
+    fn own_words(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Runs once. The result holds at least `text`.
     ///
     /// # Errors

@@ -44,6 +44,10 @@ impl Agent for Retriever {
         &SPEC
     }
 
+    fn own_words(&self) -> &'static [&'static str] {
+        &["note"]
+    }
+
     fn retrieves(&self) -> bool {
         true
     }

@@ -391,7 +391,10 @@ impl RunContext {
         if node.guard_post {
             let started = Instant::now();
             let place = format!("{}:post", node.id);
-            let retrieves = self.nodes[index].agent.as_ref().is_some_and(|agent| agent.retrieves());
+            let agent = self.nodes[index].agent.as_ref();
+            let own_words = agent.map_or(&[][..], |agent| agent.own_words());
+            self.screening.know(own_words.iter().filter_map(|key| result.get(*key)?.as_str()));
+            let retrieves = agent.is_some_and(|agent| agent.retrieves());
             let source = if retrieves { Source::Retrieved } else { Source::Dialogue };
             let screened =
                 self.screening.screen_from(source, &place, Mode::Output, &mut result, cancel);

@@ -116,6 +116,10 @@ impl Agent for ClaimCheck {
         &SPEC
     }
 
+    fn own_words(&self) -> &'static [&'static str] {
+        &["judge", "written_by", "note"]
+    }
+
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
         let claim = input::required_text(input, "claim", &SPEC)?;

@@ -114,6 +114,10 @@ impl Agent for Summarizer {
         &SPEC
     }
 
+    fn own_words(&self) -> &'static [&'static str] {
+        &["written_by", "checked_by", "note"]
+    }
+
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
         let text = input::required_text(input, "text", &SPEC)?;

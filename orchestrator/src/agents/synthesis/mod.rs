@@ -71,6 +71,10 @@ impl Agent for Synthesis {
         &SPEC
     }
 
+    fn own_words(&self) -> &'static [&'static str] {
+        &["written_by", "checked_by", "note"]
+    }
+
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {
         ctx.cancel.check()?;
         let lead = input::text(input, "text")?;
