@@ -86,22 +86,22 @@ fn a_summary_leaves_out_headings_and_says_who_speaks() {
 #[test]
 fn verdicts_on_plain_statements() {
     let pages = "Checkpoints run when the log reaches 1000 pages, about 4 MB by default.";
-    let delivery = "The carrier doesn't charge for a second delivery.";
     for (claim, evidence, verdict) in [
         ("Schools stay open on Wednesday", "Schools will stay closed on Wednesday.", "refuted"),
         ("Writers block readers", "Writers do not block readers.", "refuted"),
         ("Writers do not block readers", "Writers do not block readers.", "supported"),
         ("The address was incomplete", "It came back as the address was incomplete.", "supported"),
         ("The moon is made of cheese", "Schools will stay closed on Wednesday.", "uncertain"),
+        // The same by a denial.
+        (
+            "A second delivery is free",
+            "The carrier doesn't charge for a second delivery.",
+            "supported",
+        ),
     ] {
         assert_eq!(check(claim, evidence)["verdict"], verdict, "{claim}");
     }
     assert_ne!(check("A checkpoint runs every 500 pages", pages)["verdict"], "supported");
-    // Says the same by a denial, which the judge half sees: neither side may be sure.
-    let free = check("A second delivery is free", delivery);
-    for side in ["supports", "refutes"] {
-        assert!(free["probabilities"][side].as_f64().unwrap() < 0.7, "{free:?}");
-    }
 }
 
 #[test]

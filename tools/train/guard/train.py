@@ -28,7 +28,7 @@ WINDOW = 128  # tokens, with [CLS] and [SEP], as at run time
 
 CAPS = {
     "davidson": 7000, "wiki": 7000, "clinc150": 3000, "banking77": 1500, "civil": 12000, "edos": 8000,
-    "stormfront": 5000, "own_attack": 4000, "planted": 3000,
+    "stormfront": 5000, "own_attack": 4000, "planted": 3000, "sentences_papers": 1500, "sentences_claims": 1500, "sentences_book": 1000,
 }  # fmt: skip
 # The last pass: what the public sets hold little of (threats, quoted abuse, requests in the words of attacks, ...) comes
 # often, what they hold much of now and then, so that it is not forgotten.
@@ -36,6 +36,7 @@ LAST_CAPS = {
     "davidson": 1500, "wiki": 2500, "clinc150": 1000, "banking77": 500, "civil": 4000, "edos": 2000, "stormfront": 2000,
     "hatemoji": 3000, "own_attack": 1500, "own_benign": 1500, "own_kind": 1500, "own_abuse": 1000, "planted": 1500,
     "documents": 800, "factbook": 500, "storybook": 500, "rust_book": 500,
+    "sentences_papers": 1000, "sentences_claims": 1000, "sentences_book": 700, "sentences_ours": 700,
 }  # fmt: skip
 LAST_REPEATS = {"written": 5, "deepset": 2, "spikee": 2}
 
