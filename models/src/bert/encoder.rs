@@ -35,6 +35,9 @@ pub(super) struct Network {
     pub(super) window: usize,
 }
 
+/// What a network makes of sequences.
+type Forward = fn(&BertModel, &[TokenSequence], &CancelToken) -> Result<Vec<f32>, EngineError>;
+
 /// A text cut into windows of its tokens.
 struct Windowed {
     tokens: Tokens,
@@ -65,19 +68,9 @@ impl Network {
         &self,
         sequences: &[TokenSequence],
         cancel: &CancelToken,
-        mut take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
+        take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        let hidden = self.model.config().hidden;
-        for pass in windows::passes(sequences.iter().map(|s| s.ids.len())) {
-            let vectors = self.model.hidden_states(&sequences[pass.clone()], cancel)?;
-            let mut rest = &vectors[..];
-            for i in pass {
-                let (own, others) = rest.split_at(sequences[i].ids.len() * hidden);
-                take(i, own)?;
-                rest = others;
-            }
-        }
-        Ok(())
+        self.pass(BertModel::hidden_states, |sequence| sequence.ids.len(), sequences, cancel, take)
     }
 
     /// [`Network::run`] for the vector of each sequence's first token alone, which is less work.
@@ -85,13 +78,28 @@ impl Network {
         &self,
         sequences: &[TokenSequence],
         cancel: &CancelToken,
+        take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        self.pass(BertModel::first_states, |_| 1, sequences, cancel, take)
+    }
+
+    /// Passes of `forward`, which gives so many `rows` of vectors for a sequence.
+    fn pass(
+        &self,
+        forward: Forward,
+        rows: impl Fn(&TokenSequence) -> usize,
+        sequences: &[TokenSequence],
+        cancel: &CancelToken,
         mut take: impl FnMut(usize, &[f32]) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         let hidden = self.model.config().hidden;
         for pass in windows::passes(sequences.iter().map(|s| s.ids.len())) {
-            let vectors = self.model.first_states(&sequences[pass.clone()], cancel)?;
-            for (i, first) in pass.zip(vectors.chunks_exact(hidden)) {
-                take(i, first)?;
+            let vectors = forward(&self.model, &sequences[pass.clone()], cancel)?;
+            let mut rest = &vectors[..];
+            for i in pass {
+                let (own, others) = rest.split_at(rows(&sequences[i]) * hidden);
+                take(i, own)?;
+                rest = others;
             }
         }
         Ok(())

@@ -93,7 +93,11 @@ pub(crate) fn run(
             for (sequence, expected) in sequences.iter().zip(&mut expected) {
                 let tokens = sequence.ids.len();
                 tick(&format!("{} {tokens} tokens", kernels.name()), rows.len(), total);
-                let forward = || model.hidden_states(std::slice::from_ref(sequence), &never);
+                // What a classifier runs: its head reads the first token alone.
+                let forward = || match model.config().has_sequence_head() {
+                    true => model.first_states(std::slice::from_ref(sequence), &never),
+                    false => model.hidden_states(std::slice::from_ref(sequence), &never),
+                };
                 let hidden = forward().or_failed()?;
                 if *expected.get_or_insert_with(|| hidden.clone()) != hidden {
                     let message =
