@@ -17,9 +17,10 @@
 //! Retrieved texts (`policies.retrieved`) are looked through for orders to the assistant too; one that has any is left out,
 //! and the run goes on.
 
+mod quiet;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
@@ -33,6 +34,7 @@ use serde_json::Value;
 use crate::agents::Fields;
 use crate::config::{OnInjection, Policies, Retrieved};
 use crate::text;
+use quiet::{MIN_QUOTED, Quiet};
 
 /// Verdicts kept of one run; texts beyond are checked each time.
 const CACHE_BYTES: usize = 16 << 20;
@@ -40,9 +42,8 @@ const CACHE_BYTES: usize = 16 << 20;
 /// A text longer than this is not kept.
 const CACHE_TEXT_BYTES: usize = 1 << 20;
 
-/// Texts that later ones are compared with, at most, and the shortest that is: reading less costs less than it is worth.
+/// Texts that later ones are compared with, at most.
 const MAX_QUIET: usize = 64;
-const MIN_QUOTED: usize = 16;
 
 /// Longest text that an agent can call its own words.
 const MAX_OWN_BYTES: usize = 2048;
@@ -138,45 +139,6 @@ struct Seen {
     quiet: Vec<Quiet>,
     /// What agents say of their own work.
     own: HashSet<Box<str>>,
-}
-
-/// A text that models read, as it was passed on.
-struct Quiet {
-    text: Box<str>,
-    /// Where its sentences start and end, both in order.
-    starts: Vec<usize>,
-    ends: Vec<usize>,
-    /// What models suspect.
-    loud: Vec<Range<usize>>,
-}
-
-impl Quiet {
-    /// `None` where models have not read all of it, or where it is not known what of it they suspect.
-    fn of(verdict: &Verdict, text: &str, guard: &Guard) -> Option<Self> {
-        let loud = guard.suspected_by_models(verdict)?;
-        // Spans are those of the text before anything was taken out.
-        if text.len() < MIN_QUOTED || !(loud.is_empty() || verdict.card.text == text) {
-            return None;
-        }
-        let text = verdict.card.text.as_str();
-        let (starts, ends) = text::sentences(text).map(|span| (span.start, span.end)).unzip();
-        Some(Self { text: text.into(), starts, ends, loud })
-    }
-
-    fn bytes(&self) -> usize {
-        self.text.len() + 2 * self.starts.len() * size_of::<usize>()
-    }
-
-    /// Whether these are one or more whole sentences of the text, in a row, and quiet ones.
-    fn holds(&self, sentences: &str) -> bool {
-        let quiet = |at: usize| {
-            let end = at + sentences.len();
-            self.starts.binary_search(&at).is_ok()
-                && self.ends.binary_search(&end).is_ok()
-                && !self.loud.iter().any(|loud| loud.start < end && at < loud.end)
-        };
-        self.text.match_indices(sentences).any(|(at, _)| quiet(at))
-    }
 }
 
 impl Screening {
