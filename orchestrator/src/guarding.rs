@@ -221,10 +221,10 @@ impl Screening {
         Ok(verdict)
     }
 
-    /// Takes these texts for the program's own words from now on.
+    /// Takes these texts for the program's own words from now on, but for those with a quotation mark: they quote another's.
     pub(crate) fn know<'a>(&self, own_words: impl Iterator<Item = &'a str>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for text in own_words.filter(|text| text.len() <= MAX_OWN_BYTES) {
+        for text in own_words.filter(|text| text.len() <= MAX_OWN_BYTES && !text.contains('"')) {
             if seen.bytes + text.len() <= CACHE_BYTES && seen.own.insert(text.into()) {
                 seen.bytes += text.len();
             }
@@ -876,6 +876,18 @@ mod tests {
             let more = if read { &none[..] } else { &[quoted] };
             assert_eq!(asked(input, fields), [&["Said so."], more].concat(), "{quoted}");
         }
+        // Words of the program's own are theirs to read only where they quote somebody.
+        let model = Arc::new(Model::default());
+        let detectors: [Arc<dyn Detector>; 1] = [model.clone()];
+        let screening =
+            Screening::new(&Policies::default(), &detectors, &GuardKeys::default()).unwrap();
+        let notes = ["the model failed", "the claim names \"Ann Lee\", the evidence \"Bo\""];
+        screening.know(notes.into_iter());
+        let Value::Object(mut fields) = json!({"a": "x", "b": notes[0], "c": notes[1]}) else {
+            panic!("not a map")
+        };
+        screening.screen("n", Mode::Output, &mut fields, &CancelToken::new()).unwrap();
+        assert_eq!(*model.asked.lock().unwrap(), ["x", notes[1]]);
         // Where something was taken out, it is no longer known where that is.
         let input = format!("Mail ann@example.org. {input}");
         let fields = json!({"text": "Said so.", "evidence": [{"text": "The pond is green."}]});

@@ -160,7 +160,8 @@ pub trait Agent: Send + Sync {
     }
 
     /// Fields of its result in which it speaks of its own work, in words that are neither a text's nor a model's. The
-    /// guard's models, which judge what others say, are not asked about those; its rules are.
+    /// guard's models, which judge what others say, are not asked about those; its rules are. What such a field takes from a
+    /// text stands in quotation marks (`"`): a value with one is read like any other.
     fn own_words(&self) -> &'static [&'static str] {
         &[]
     }
