@@ -18,23 +18,24 @@
 //! and the run goes on.
 
 mod quiet;
+mod safer;
+mod walk;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bho_engine::CancelToken;
 use bho_guard::{
-    AllowEntry, Category, DENIED, DenyAction, DenyEntry, Detector, Guard, GuardError, GuardKeys,
-    Mode, ModerationCard, Operator, Policy, SafeTemplates, Source, Thresholds, Verdict,
-    kept_by_default,
+    AllowEntry, DENIED, DenyAction, DenyEntry, Detector, Guard, GuardError, GuardKeys, Mode,
+    ModerationCard, Operator, Policy, SafeTemplates, Source, Thresholds, Verdict, kept_by_default,
 };
 use serde_json::Value;
 
 use crate::agents::Fields;
-use crate::config::{OnInjection, Policies, Retrieved};
+use crate::config::{Policies, Retrieved};
 use crate::text;
 use quiet::{MIN_QUOTED, Quiet};
+use walk::Walk;
 
 /// Verdicts kept of one run; texts beyond are checked each time.
 const CACHE_BYTES: usize = 16 << 20;
@@ -54,9 +55,6 @@ const MESSAGE_KEPT: usize = 300;
 
 /// Blocked phrases looked for in a node's input before it runs again.
 const MAX_PHRASES: usize = 16;
-
-/// An integer of fewer digits is no personal number.
-const MIN_PII_NUMBER: u64 = 100_000_000;
 
 /// The guard's policy of a pipeline.
 pub fn guard_policy(policies: &Policies) -> Policy {
@@ -288,25 +286,7 @@ impl Screening {
         fields: &mut Fields,
         cancel: &CancelToken,
     ) -> Result<Screened, GuardError> {
-        let has_text = fields.get("text").is_some_and(Value::is_string);
-        let mut walk = Walk {
-            screening: self,
-            place,
-            mode,
-            source,
-            cancel,
-            in_list: false,
-            hostile: 0,
-            out: Screened::default(),
-            main: None,
-            want_main: !has_text,
-        };
-        if has_text && let Some(value) = fields.get_mut("text") {
-            walk.want_main = true;
-            walk.value(value, None)?;
-        }
-        walk.map(fields, None, has_text)?;
-        Ok(walk.finish())
+        Walk::new(self, place, mode, source, cancel).over(fields)
     }
 
     /// Checks one text, as [`Screening::screen`] does the field `text`.
@@ -352,349 +332,11 @@ impl Screening {
         let keep = if cut { line.chars().count().saturating_sub(MESSAGE_KEPT) } else { usize::MAX };
         text::clip(&line, MESSAGE_KEPT.min(keep)).0.trim().to_owned()
     }
-
-    /// A node's input with everything taken out that made its output unsafe, for a second run.
-    ///
-    /// A text that the guard would not let out, or that holds one of the phrases the output was
-    /// blocked for, loses the sentences at fault; if that does not help, it goes as a whole.
-    /// Emptied list items are dropped.
-    pub(crate) fn safer(
-        &self,
-        input: &Fields,
-        phrases: &[String],
-        cancel: &CancelToken,
-    ) -> Result<Fields, GuardError> {
-        let phrases: Vec<&str> = phrases
-            .iter()
-            .map(|phrase| phrase.trim())
-            .filter(|phrase| phrase.len() > 2)
-            .take(MAX_PHRASES)
-            .collect();
-        let mut out = input.clone();
-        for value in out.values_mut() {
-            self.safer_value(value, &phrases, cancel)?;
-        }
-        Ok(out)
-    }
-
-    fn safer_value(
-        &self,
-        value: &mut Value,
-        phrases: &[&str],
-        cancel: &CancelToken,
-    ) -> Result<(), GuardError> {
-        match value {
-            Value::String(text) => {
-                let as_said = (Mode::Output, Source::Dialogue);
-                if let Some(safe) = self.safer_text(text, phrases, as_said, cancel)? {
-                    *text = safe;
-                }
-            }
-            Value::Array(items) => {
-                let mut kept = Vec::with_capacity(items.len());
-                for mut item in std::mem::take(items) {
-                    let was_empty = is_empty(&item);
-                    self.safer_value(&mut item, phrases, cancel)?;
-                    if was_empty || !is_empty(&item) {
-                        kept.push(item);
-                    }
-                }
-                *items = kept;
-            }
-            Value::Object(map) => {
-                for value in map.values_mut() {
-                    self.safer_value(value, phrases, cancel)?;
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-        Ok(())
-    }
-
-    /// The text without its unsafe sentences; `None` when nothing in it is unsafe.
-    fn safer_text(
-        &self,
-        text: &str,
-        phrases: &[&str],
-        (mode, source): (Mode, Source),
-        cancel: &CancelToken,
-    ) -> Result<Option<String>, GuardError> {
-        let unsafe_text = |text: &str| -> Result<bool, GuardError> {
-            Ok(phrases.iter().any(|phrase| text.contains(phrase))
-                || !self.check(text, mode, source, cancel)?.card.allowed)
-        };
-        if !unsafe_text(text)? {
-            return Ok(None);
-        }
-        let mut kept = String::new();
-        for range in text::sentences(text) {
-            let sentence = &text[range];
-            if !unsafe_text(sentence)? {
-                if !kept.is_empty() {
-                    kept.push(' ');
-                }
-                kept.push_str(sentence);
-            }
-        }
-        // Sentences may be harmless one by one and not together.
-        Ok(Some(if unsafe_text(&kept)? { String::new() } else { kept }))
-    }
-}
-
-impl Screening {
-    /// What is left of a retrieved text without its sentences at fault, redacted; nothing if that does not help.
-    fn neutralised(
-        &self,
-        text: &str,
-        mode: Mode,
-        cancel: &CancelToken,
-    ) -> Result<String, GuardError> {
-        let as_found = (mode, Source::Retrieved);
-        let rest = self.safer_text(text, &[], as_found, cancel)?.unwrap_or_default();
-        let verdict = self.check(&rest, mode, Source::Retrieved, cancel)?;
-        Ok(if verdict.card.allowed { verdict.card.text.clone() } else { String::new() })
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.is_empty(),
-        Value::Object(map) => map.get("text").is_some_and(is_empty),
-        _ => false,
-    }
-}
-
-/// A place in a map, for the names of cards; the parent first.
-struct Path<'a> {
-    parent: Option<&'a Path<'a>>,
-    step: Step<'a>,
-}
-
-enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(parent) = self.parent {
-            parent.fmt(f)?;
-        }
-        match self.step {
-            Step::Key(key) if self.parent.is_some() => write!(f, ".{key}"),
-            Step::Key(key) => f.write_str(key),
-            Step::Index(index) => write!(f, "[{index}]"),
-        }
-    }
-}
-
-struct Walk<'s> {
-    screening: &'s Screening,
-    place: &'s str,
-    mode: Mode,
-    /// Of what is being looked at.
-    source: Source,
-    cancel: &'s CancelToken,
-    /// Whether that is an item of a list, or within one.
-    in_list: bool,
-    /// Retrieved texts so far that the guard would have blocked.
-    hostile: usize,
-    out: Screened,
-    /// The card that is made even when nothing was found.
-    main: Option<ModerationCard>,
-    want_main: bool,
-}
-
-impl Walk<'_> {
-    /// The text to go on with, when it is another one.
-    fn text(&mut self, text: &str, path: Option<&Path<'_>>) -> Result<Option<String>, GuardError> {
-        let check = if self.want_main { Screening::check } else { Screening::check_beside };
-        let verdict = check(self.screening, text, self.mode, self.source, self.cancel)?;
-        let mut card = verdict.card.clone();
-        self.out.tags.extend(card.policy_tags.iter().cloned());
-        let spares = self.source == Source::Retrieved
-            && self.screening.retrieved.on_injection != OnInjection::Block;
-        let spared = !card.allowed && spares;
-        if spared {
-            self.hostile += 1;
-            let drops = self.in_list && self.screening.retrieved.on_injection == OnInjection::Drop;
-            card.text = if drops {
-                String::new()
-            } else {
-                self.screening.neutralised(text, self.mode, self.cancel)?
-            };
-            card.why.push_str(if card.text.is_empty() {
-                "; left out"
-            } else {
-                "; sentences left out"
-            });
-        }
-        let told = !card.actions.is_empty() || !card.allowed || !card.partly_read.is_empty();
-        if told || self.want_main {
-            let node = match path {
-                Some(path) => format!("{}:{path}", self.place),
-                None => self.place.to_owned(),
-            };
-            let card = ModerationCard { node, ..card.clone() };
-            if std::mem::take(&mut self.want_main) {
-                self.main = Some(card);
-            } else {
-                self.out.cards.push(card);
-            }
-        }
-        if !card.allowed && !spared {
-            let phrases = phrases(&verdict, text);
-            let blocked = self.out.blocked.get_or_insert_with(|| Blocked {
-                reason: reason(&card.why),
-                text: card.text.clone(),
-                phrases: Vec::new(),
-            });
-            blocked.phrases.extend(phrases);
-        }
-        Ok((card.text != text).then_some(card.text))
-    }
-
-    fn value(&mut self, value: &mut Value, path: Option<&Path<'_>>) -> Result<(), GuardError> {
-        match value {
-            Value::String(text) => {
-                if let Some(safe) = self.text(text, path)? {
-                    *text = safe;
-                }
-            }
-            Value::Number(number) => {
-                let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-                if size.is_some_and(|n| n >= MIN_PII_NUMBER) {
-                    // No main card: a number is not what a reader looks for there.
-                    let want_main = std::mem::take(&mut self.want_main);
-                    let safe = self.text(&number.to_string(), path);
-                    self.want_main = want_main;
-                    if let Some(safe) = safe? {
-                        *value = Value::String(safe);
-                    }
-                }
-            }
-            Value::Array(items) => {
-                let outside = std::mem::replace(&mut self.in_list, true);
-                let count = items.len();
-                let mut kept = Vec::with_capacity(count);
-                for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
-                    let before = self.hostile;
-                    self.value(&mut item, Some(&Path { parent: path, step: Step::Index(index) }))?;
-                    let drops = self.screening.retrieved.on_injection == OnInjection::Drop;
-                    if self.hostile == before || !(drops || is_empty(&item)) {
-                        kept.push(item);
-                    }
-                }
-                *items = kept;
-                self.out.left_out |= items.len() < count;
-                self.in_list = outside;
-            }
-            Value::Object(map) => self.map(map, path, false)?,
-            Value::Null | Value::Bool(_) => {}
-        }
-        Ok(())
-    }
-
-    fn map(
-        &mut self,
-        map: &mut Fields,
-        path: Option<&Path<'_>>,
-        text_is_done: bool,
-    ) -> Result<(), GuardError> {
-        if map.keys().any(|key| !is_plain(key)) {
-            self.keys(map, path)?;
-        }
-        for (key, value) in map.iter_mut() {
-            if !(text_is_done && key == "text") {
-                let outside = self.source;
-                if self.screening.retrieved.fields.iter().any(|field| field == key) {
-                    self.source = Source::Retrieved;
-                }
-                self.value(value, Some(&Path { parent: path, step: Step::Key(key) }))?;
-                self.source = outside;
-            }
-        }
-        Ok(())
-    }
-
-    /// Redacts the keys of a map; keys that become equal are told apart by a number.
-    fn keys(&mut self, map: &mut Fields, path: Option<&Path<'_>>) -> Result<(), GuardError> {
-        let here = Path { parent: path, step: Step::Key("(key)") };
-        let mut renamed = Vec::new();
-        for key in map.keys() {
-            if !is_plain(key) {
-                let want_main = std::mem::take(&mut self.want_main);
-                let safe = self.text(key, Some(&here));
-                self.want_main = want_main;
-                if let Some(safe) = safe? {
-                    renamed.push((key.clone(), safe));
-                }
-            }
-        }
-        if renamed.is_empty() {
-            return Ok(());
-        }
-        let names: HashMap<String, String> = renamed.into_iter().collect();
-        let mut copies: HashMap<String, usize> = HashMap::new();
-        let mut out = Fields::with_capacity(map.len());
-        for (key, value) in std::mem::take(map) {
-            let Some(safe) = names.get(&key) else {
-                out.insert(key, value);
-                continue;
-            };
-            let copy = copies.entry(safe.clone()).or_default();
-            let mut name = safe.clone();
-            while *copy > 0 || out.contains_key(&name) {
-                *copy += 1;
-                name = format!("{safe}#{copy}");
-                if !out.contains_key(&name) {
-                    break;
-                }
-            }
-            *copy = (*copy).max(1);
-            out.insert(name, value);
-        }
-        *map = out;
-        Ok(())
-    }
-
-    fn finish(self) -> Screened {
-        let mut out = self.out;
-        if let Some(main) = self.main {
-            out.cards.insert(0, main);
-        }
-        out
-    }
-}
-
-/// Words are no personal data; digits, dots and signs may be.
-fn is_plain(key: &str) -> bool {
-    key.len() <= 64 && key.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
-}
-
-/// The signals of a card's `why`, without what it says of redactions.
-fn reason(why: &str) -> String {
-    let signals: Vec<&str> =
-        why.split("; ").filter_map(|part| part.strip_prefix("blocked: ")).collect();
-    if signals.is_empty() { why.to_owned() } else { signals.join("; ") }
-}
-
-/// What the moderating detectors pointed at, when that is less than the whole text.
-fn phrases(verdict: &Verdict, text: &str) -> Vec<String> {
-    verdict
-        .findings
-        .iter()
-        .filter(|finding| !matches!(finding.category, Category::Pii(_)))
-        .filter_map(|finding| text.get(finding.span.clone()))
-        .filter(|phrase| phrase.len() < text.len())
-        .take(MAX_PHRASES)
-        .map(str::to_owned)
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use bho_guard::{DetectContext, Finding, Signal};
+    use bho_guard::{Category, DetectContext, Finding, Signal};
     use serde_json::json;
 
     use super::*;
