@@ -8,6 +8,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use sha2::Sha256;
 
+use crate::detectors::password::PASSWORD;
+use crate::detectors::private_key::PRIVATE_KEY;
+use crate::detectors::secret::SECRET;
+use crate::detectors::url::URL_CREDENTIALS;
 use crate::error::GuardError;
 use crate::finding::PiiType;
 use crate::vault::{Key, Vault, VaultError};
@@ -23,7 +27,8 @@ pub enum Operator {
         /// `[EMAIL_1]`, `[EMAIL_2]`: the same value has the same number for as long as the guard lives.
         numbered: bool,
     },
-    /// Letters and digits are covered, but for the last few; what parts them stays.
+    /// Letters and digits are covered, but for the last few; what parts them stays. Of passwords, keys and other secrets signs
+    /// are covered too.
     Mask {
         /// Letters and digits to leave at the end; never more than half of them are left.
         keep_last: usize,
@@ -190,7 +195,7 @@ pub(crate) fn substitutes(
                 let number = numbering.filter(|_| *numbered).and_then(|n| n.number(*kind, value));
                 number.map_or(plain.clone(), |number| with_number(&plain, number))
             }
-            Operator::Mask { keep_last, with } => mask(value, *keep_last, *with),
+            Operator::Mask { keep_last, with } => mask(value, *keep_last, *with, is_secret(*kind)),
             // A guard is not built without the keys it needs; were one missing, the data still goes.
             Operator::Hash { length } => keys.hash.as_ref().map_or_else(
                 || kind.placeholder(),
@@ -210,11 +215,18 @@ fn with_number(placeholder: &str, number: usize) -> String {
     }
 }
 
-fn mask(value: &str, keep_last: usize, with: char) -> String {
-    let count = value.chars().filter(|c| c.is_alphanumeric()).count();
+/// Whether the signs of a value tell as much as its letters.
+fn is_secret(kind: PiiType) -> bool {
+    [PASSWORD, SECRET, PRIVATE_KEY, URL_CREDENTIALS].contains(&kind)
+}
+
+/// `signs`: covers them too, not letters and digits alone.
+fn mask(value: &str, keep_last: usize, with: char, signs: bool) -> String {
+    let told = |c: char| if signs { !c.is_whitespace() } else { c.is_alphanumeric() };
+    let count = value.chars().filter(|c| told(*c)).count();
     let mut cover = count - keep_last.min(count / 2);
     let hide = |c: char| {
-        if c.is_alphanumeric() && cover > 0 {
+        if told(c) && cover > 0 {
             cover -= 1;
             with
         } else {
@@ -268,12 +280,20 @@ mod tests {
 
     #[test]
     fn masks_cover_letters_and_digits_and_keep_at_most_half() {
+        let mask = |value, keep_last, with| mask(value, keep_last, with, false);
         assert_eq!(mask("4111 1111-1111 1234", 4, '*'), "**** ****-**** 1234");
         assert_eq!(mask("ann@example.org", 3, '#'), "###@#######.org");
         assert_eq!(mask("1234", 4, '*'), "**34");
         assert_eq!(mask("日本語x", 1, '•'), "•••x");
         assert_eq!(mask("a", 1, '*'), "*");
         assert_eq!(mask("", 9, '*'), "");
+    }
+
+    #[test]
+    fn masks_of_secrets_cover_signs_too() {
+        assert!(is_secret(PASSWORD) && !is_secret(KIND));
+        assert_eq!(mask("Tr0$%!#/9x", 0, '*', true), "**********");
+        assert_eq!(mask("a $! b", 2, '*', true), "* *! b");
     }
 
     #[test]

@@ -211,6 +211,44 @@ fn what_is_too_long_is_withheld_as_a_whole() {
 }
 
 #[test]
+fn what_is_withheld_ends_where_it_would_in_the_whole_text() {
+    let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n";
+    let pem = "-----BEGIN RSA PRIVATE KEY-----\n";
+    let putty = "PuTTY-User-Key-File-2: ssh-rsa\nComment: x\nPublic-Lines: 6\n";
+    let tail = "TAILKEYAAAAB3NzaC1yc2EAAAADAQABAAABAQC7\n";
+    for secret in [
+        // The end marks of the other kind.
+        format!(
+            "{pem}{}Private-MAC: 0a\n{}-----END RSA PRIVATE KEY-----",
+            line.repeat(260),
+            tail.repeat(300)
+        ),
+        format!(
+            "{putty}{}-----END it-----\nPrivate-Lines: 14\n{}Private-MAC: 0a1b",
+            line.repeat(260),
+            tail.repeat(300)
+        ),
+        // A long last line.
+        format!("PuTTY-User-Key-File-2: a\nPrivate-MAC: {}TAIL ok", "word and ".repeat(1500)),
+        // Commas and brackets in a value.
+        format!("http://x/?token={}TAIL", "aB3,dE5(fG7)".repeat(1400)),
+        format!("password: {}TAIL", "aB3)dE5]fG7}".repeat(1400)),
+        // Longer than any key.
+        format!("{pem}{}{tail}-----END RSA PRIVATE KEY-----", line.repeat(1100)),
+    ] {
+        let text = format!("{PROSE}{secret}\n{PROSE}bye");
+        let guard = lenient(|_| {});
+        let whole = guard.check("n", &text, Mode::Input).unwrap().card.text;
+        assert!(!whole.contains("TAIL"), "the whole text: {}", &secret[..40]);
+        for len in [33, 300, 5000] {
+            let streamed = stream(&guard, pieces(&text, len)).text;
+            assert!(!streamed.contains("TAIL"), "pieces of {len}: {}", &secret[..40]);
+            assert!(streamed.ends_with("bye"), "pieces of {len}: {}", &secret[..40]);
+        }
+    }
+}
+
+#[test]
 fn a_key_within_the_bound_is_redacted_as_one() {
     let guard = lenient(|_| {});
     let lines: String = (0..60)

@@ -140,12 +140,27 @@ fn is_url_userinfo(text: &str, start: usize) -> bool {
     let before = &text.as_bytes()[start.saturating_sub(REACH)..start];
     for (i, &b) in before.iter().enumerate().rev() {
         match b {
-            b'/' => return before[..=i].ends_with(b"://"),
+            b'/' => return is_scheme(&before[..=i]),
             b'@' | b' ' | b'\t' | b'\r' | b'\n' | b'<' | b'"' => return false,
             _ => {}
         }
     }
     false
+}
+
+/// Whether it ends in `https://` or the like. After `mailto://` or `sip://` stands an address, after `x://` perhaps.
+fn is_scheme(before: &[u8]) -> bool {
+    #[rustfmt::skip]
+    const SCHEMES: &[&str] = &[
+        "http", "https", "ftp", "ftps", "sftp", "scp", "ssh", "git", "svn", "ws", "wss", "rsync", "smb", "nfs", "dav", "davs",
+        "imap", "imaps", "pop", "pop3", "smtp", "smtps", "ldap", "ldaps", "telnet", "vnc", "rdp", "rtsp", "rtmp", "redis",
+        "rediss", "mysql", "mariadb", "postgres", "postgresql", "mongodb", "srv", "amqp", "amqps", "mqtt", "mqtts", "nats",
+        "kafka", "sqlserver", "mssql", "oracle", "clickhouse", "docker", "tcp", "udp", "socks", "socks4", "socks5",
+    ];
+    let Some(rest) = before.strip_suffix(b"://") else { return false };
+    let len = rest.iter().rev().take_while(|b| b.is_ascii_alphanumeric()).count();
+    let scheme = &rest[rest.len() - len..];
+    SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// `git@github.com:owner/name`, an address of a machine.

@@ -39,7 +39,10 @@ const WORDS: &[&str] = &[
 ];
 
 const MAX_NAME: usize = 48;
-const MAX_VALUE: usize = 128;
+/// So much of a value tells what it is; however long it is, all of it is the finding.
+const VALUE_READ: usize = 1024;
+/// Within a longer value no other one is looked for, so that each byte is read by few.
+const LONG: usize = 128;
 
 /// Made once: to make it takes longer than to search a short text.
 static SAID: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(" is "));
@@ -69,6 +72,7 @@ impl Detector for PasswordDetector {
         out: &mut Vec<Finding>,
     ) -> Result<(), GuardError> {
         let bytes = text.as_bytes();
+        let mut free = 0;
         for at in memchr2_iter(b':', b'=', bytes) {
             // "==", "!=", "::", "://" compare and name; ":=" and "=>" assign.
             let next = bytes.get(at + 1).copied().unwrap_or(b' ');
@@ -79,14 +83,15 @@ impl Detector for PasswordDetector {
             {
                 continue;
             }
-            if named(text, at) {
+            if at >= free && named(text, at) {
                 let from = at + 1 + usize::from(next == b'>');
-                self.value(text, from, "assigned", out);
+                free = self.value(text, from, "assigned", out);
             }
         }
+        free = 0;
         for at in SAID.find_iter(bytes) {
-            if named(text, at) {
-                self.value(text, at + 4, "said", out);
+            if at >= free && named(text, at) {
+                free = self.value(text, at + 4, "said", out);
             }
         }
         Ok(())
@@ -94,10 +99,11 @@ impl Detector for PasswordDetector {
 }
 
 impl PasswordDetector {
-    fn value(&self, text: &str, from: usize, rule: &'static str, out: &mut Vec<Finding>) {
-        let window = &text[from..floor_boundary(text, from + MAX_VALUE)];
-        let rest = window.trim_start_matches([' ', '\t', '*']);
-        let mut start = from + window.len() - rest.len();
+    /// Adds the value that stands at `from`, if it is one; from where on the next may be looked for.
+    fn value(&self, text: &str, from: usize, rule: &'static str, out: &mut Vec<Finding>) -> usize {
+        let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'*');
+        let mut start = from + text.as_bytes()[from..].iter().take_while(|b| blank(b)).count();
+        let rest = &text[start..];
         let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
         let (value, quoted) = match quote {
             Some(quote) => {
@@ -105,7 +111,7 @@ impl PasswordDetector {
                 let inner = &rest[1..];
                 match inner.find([quote, '\n']) {
                     Some(len) if inner[len..].starts_with(quote) => (&inner[..len], true),
-                    _ => return,
+                    _ => return from,
                 }
             }
             None => {
@@ -118,15 +124,21 @@ impl PasswordDetector {
                 (rest[..len].trim_end_matches(ends), false)
             }
         };
-        let Some(score) = score(value, quoted, rule) else { return };
-        out.push(Finding::pii(PASSWORD, start..start + value.len(), score, self.name(), rule));
+        let end = start + value.len();
+        if let Some(score) = score(value, quoted, rule) {
+            out.push(Finding::pii(PASSWORD, start..end, score, self.name(), rule));
+        }
+        if value.len() > LONG { end } else { from }
     }
 }
 
 /// How sure it is that `value` is a password; `None` when it is something else.
 fn score(value: &str, quoted: bool, rule: &str) -> Option<f32> {
+    let value = &value[..floor_boundary(value, VALUE_READ)];
     let length = value.chars().count();
-    if !(4..=100).contains(&length)
+    if length < 4
+        // A passage in quotes.
+        || length > 100 && value.contains(char::is_whitespace)
         || is_placeholder(value)
         || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
         || value.starts_with(['/', '\\', '&', '@']) && !quoted
@@ -192,6 +204,23 @@ fn ends_with_word(name: &str, known: &str) -> bool {
 mod tests {
     use super::*;
     use crate::detectors::testing::{assert_clean, assert_table, scored};
+
+    #[test]
+    fn long_values_are_found_whole() {
+        for (before, value) in [
+            (" ".repeat(110), "hunter2-Correct7Horse9Battery-staple8-XyZ".to_owned()),
+            (String::new(), "密1码".repeat(60) + "TAIL9x"),
+            (" ".to_owned(), "aB3$".repeat(40) + "x"),
+            (" ".to_owned(), "aB3$".repeat(2000) + "x"),
+        ] {
+            let text = format!("password:{before}{value} and so on");
+            assert_table(&PasswordDetector, &[(&text, &[&value])]);
+            let text = format!("password: \"{value}\"");
+            assert_table(&PasswordDetector, &[(&text, &[&value])]);
+        }
+        let passage = "It has 12 words or so, and none of them is a secret. ".repeat(4);
+        assert_clean(&PasswordDetector, &[&format!("password: \"{passage}\"")]);
+    }
 
     #[test]
     fn passwords_are_found_exactly() {

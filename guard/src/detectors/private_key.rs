@@ -8,6 +8,7 @@ use memchr::memmem;
 use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
+use crate::text::floor_boundary;
 
 /// The PII type this detector reports.
 pub const PRIVATE_KEY: PiiType = PiiType::new("private_key");
@@ -25,8 +26,8 @@ const PUTTY: &[u8] = b"PuTTY-User-Key-File-";
 const PUTTY_END: &[u8] = b"Private-MAC:";
 /// Longest words between the dashes, e.g. `OPENSSH PRIVATE KEY`.
 const MAX_LABEL: usize = 48;
-/// Longest block: an RSA key of 16384 bits has 13 kB.
-const MAX_BLOCK: usize = 64 << 10;
+/// Last lines are looked for so far: an RSA key of 16384 bits has 13 kB. Base64 is followed however long it is.
+pub(crate) const MAX_BLOCK: usize = 64 << 10;
 /// Characters of base64 that make a first line a key.
 const MIN_BODY: usize = 16;
 
@@ -80,7 +81,7 @@ impl Detector for PrivateKeyDetector {
                 continue;
             }
             let next = start + PUTTY.len();
-            let stop = bytes.len().min(start + MAX_BLOCK);
+            let stop = floor_boundary(text, start + MAX_BLOCK);
             let stop = memmem::find(&bytes[next..stop], PUTTY).map_or(stop, |at| next + at);
             // The last line is "Private-MAC: " and hex digits.
             let mac =
@@ -98,32 +99,51 @@ impl Detector for PrivateKeyDetector {
     }
 }
 
+/// A block that is not over: each kind ends in its own way, whatever of another's stands in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Block {
+    Pem,
+    Putty,
+    /// In its last line.
+    PuttyMac,
+}
+
 /// Where a block begins that has not ended where the text ends, and may yet: within [`MAX_BLOCK`] bytes of its first line.
-pub(crate) fn open_block(text: &str) -> Option<usize> {
+pub(crate) fn open_block(text: &str) -> Option<(usize, Block)> {
     let bytes = text.as_bytes();
     let begins = memmem::rfind(bytes, BEGIN)
         .filter(|at| label(&text[at + BEGIN.len()..]).is_some())
         .filter(|at| memmem::find(&bytes[*at..], END).is_none());
-    let putty =
-        memmem::rfind(bytes, PUTTY).filter(|at| memmem::find(&bytes[*at..], PUTTY_END).is_none());
-    begins.into_iter().chain(putty).min().filter(|at| bytes.len() - at < MAX_BLOCK)
+    let putty = memmem::rfind(bytes, PUTTY).and_then(|at| {
+        let Some(mac) = memmem::find(&bytes[at..], PUTTY_END) else {
+            return Some((at, Block::Putty));
+        };
+        line_end(&bytes[at + mac..]).is_none().then_some((at, Block::PuttyMac))
+    });
+    let open = begins.map(|at| (at, Block::Pem)).into_iter().chain(putty).min();
+    open.filter(|(at, _)| bytes.len() - at < MAX_BLOCK)
 }
 
-/// Behind the last line of a block whose beginning is not looked at, if it is there, or the block has its greatest length;
-/// `seen` bytes of it stand before the text.
-pub(crate) fn block_over(text: &str, seen: usize) -> Option<usize> {
+/// Behind the last line of a block whose beginning is not looked at, if it is there.
+pub(crate) fn block_over(text: &str, block: Block) -> Option<usize> {
     let bytes = text.as_bytes();
-    let pem = memmem::find(bytes, END).and_then(|at| {
-        let from = at + END.len();
-        let stop = bytes.len().min(from + MAX_LABEL + 5);
-        let close = memmem::find(&bytes[from..stop], b"-----").map(|i| from + i + 5);
-        close.or((stop < bytes.len()).then_some(from))
-    });
-    let putty = memmem::find(bytes, PUTTY_END)
-        .and_then(|at| bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).map(|i| at + i));
-    let longest = MAX_BLOCK.saturating_sub(seen);
-    let limit = (longest <= bytes.len()).then(|| crate::text::floor_boundary(text, longest));
-    [pem, putty, limit].into_iter().flatten().min()
+    match block {
+        Block::Pem => memmem::find(bytes, END).and_then(|at| {
+            let from = at + END.len();
+            let stop = bytes.len().min(from + MAX_LABEL + 5);
+            let close = memmem::find(&bytes[from..stop], b"-----").map(|i| from + i + 5);
+            close.or((stop < bytes.len()).then_some(from))
+        }),
+        Block::Putty => {
+            let mac = memmem::find(bytes, PUTTY_END)?;
+            Some(mac + line_end(&bytes[mac..])?)
+        }
+        Block::PuttyMac => line_end(bytes),
+    }
+}
+
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|b| matches!(b, b'\n' | b'\r'))
 }
 
 /// The words up to the next dashes, if they are those of a private key.
@@ -146,7 +166,7 @@ fn block_end(bytes: &[u8], from: usize) -> (usize, bool) {
         let close = memmem::find(&bytes[last..line], b"-----").map_or(last, |at| last + at + 5);
         return (close, true);
     }
-    (body_end(bytes, from, stop), false)
+    (body_end(bytes, from, bytes.len()), false)
 }
 
 /// Where the base64 from `from` on ends, across line breaks, breaks written out (`\n`), quotes, and header lines such as

@@ -8,6 +8,7 @@ use memchr::{memchr_iter, memmem};
 use crate::detector::{DetectContext, Detector, Hold, Signal};
 use crate::error::GuardError;
 use crate::finding::{Finding, PiiType};
+use crate::text::floor_boundary;
 use crate::text::placeholder::is_placeholder;
 use crate::text::tokens::{entropy, span_end};
 
@@ -20,10 +21,10 @@ pub const URL_CREDENTIALS: PiiType = PiiType::new("url_credentials");
 /// or `sig` when its value looks random, else 0.4. Values that stand for another (`<token>`, `${TOKEN}`, `***`) are left.
 pub struct UrlCredentialsDetector;
 
-/// Longest user name and password that are looked at, longest name and value of a parameter.
-const MAX_USERINFO: usize = 512;
+/// Longest name of a parameter.
 const MAX_NAME: usize = 32;
-const MAX_VALUE: usize = 4096;
+/// So much of a value tells what it is; however long it is, all of it is the finding.
+const VALUE_READ: usize = 4096;
 
 /// Parameters whose value is always a secret.
 #[rustfmt::skip]
@@ -70,7 +71,7 @@ impl Detector for UrlCredentialsDetector {
         for at in SCHEMES.find_iter(bytes) {
             // No slash in a user's name, so a text full of "://" is still read once.
             let start = at + 3;
-            let end = span_end(bytes, start, MAX_USERINFO, |b| !ends_authority(b));
+            let end = span_end(bytes, start, usize::MAX, |b| !ends_authority(b));
             let Some(host) = memchr::memrchr(b'@', &bytes[start..end]).map(|i| start + i) else {
                 continue;
             };
@@ -97,13 +98,14 @@ impl Detector for UrlCredentialsDetector {
             if !sure && !perhaps {
                 continue;
             }
-            let end = span_end(bytes, equals + 1, MAX_VALUE, |b| !ends_value(b));
+            let end = span_end(bytes, equals + 1, usize::MAX, |b| !ends_value(b));
             free = end;
             let value = text[equals + 1..end].trim_end_matches(['.', ',', ';', ':', '!', ')']);
+            let read = &value[..floor_boundary(value, VALUE_READ)];
             if value.len() < 4 || is_placeholder(value) {
                 continue;
             }
-            let random = value.len() >= 12 && entropy(value.as_bytes()) >= 3.0;
+            let random = value.len() >= 12 && entropy(read.as_bytes()) >= 3.0;
             let score = match (sure, random) {
                 (true, _) => 0.9,
                 (false, true) => 0.85,
@@ -166,6 +168,18 @@ mod tests {
                 ("https://a:b@c:d1e@host", &["a:b@c:d1e"]),
             ],
         );
+        let password = "S3cretPart".repeat(60);
+        let url = format!("postgres://app:{password}@db.example.org:5432/main");
+        assert_table(&UrlCredentialsDetector, &[(&url, &[&format!("app:{password}")])]);
+    }
+
+    #[test]
+    fn a_long_value_is_found_whole_wherever_its_characters_end() {
+        for (one, count) in [("日本b", 2000), ("ab1", 2000), ("é1x", 3000)] {
+            let value = one.repeat(count);
+            let text = format!("see ?token={value}&x=1");
+            assert_table(&UrlCredentialsDetector, &[(text.as_str(), &[value.as_str()])]);
+        }
     }
 
     #[test]

@@ -104,14 +104,10 @@ impl Detector for DenyList {
         };
         if !self.found_as.is_empty() {
             let view = folded_view(text);
-            // Same bytes, so that places stay.
-            let mut plain = view.as_ref().map_or(text, View::text).to_owned();
-            plain.make_ascii_lowercase();
-            let plain: String =
-                plain.chars().map(|c| if c.is_ascii_whitespace() { ' ' } else { c }).collect();
-            for found in self.texts.find_overlapping_iter(&plain) {
-                if is_whole(&plain, found.start(), found.end()) {
-                    let span = found.span().range();
+            let plain = Squeezed::of(view.as_ref().map_or(text, View::text));
+            for found in self.texts.find_overlapping_iter(&plain.text) {
+                if is_whole(&plain.text, found.start(), found.end()) {
+                    let span = plain.place(found.start())..plain.place(found.end());
                     let span = view.as_ref().map_or(span.clone(), |view| view.span(span));
                     add(self.found_as[found.pattern().as_usize()], span, "text");
                 }
@@ -123,6 +119,44 @@ impl Detector for DenyList {
             found.for_each(|found| add(*category, found.range(), "regex"));
         }
         Ok(())
+    }
+}
+
+/// A text in lower case (of ASCII) with each run of white space as one space, as the texts of a list have it: nobody evades
+/// a list with a second space, or by where his mailer wraps lines.
+struct Squeezed {
+    text: String,
+    /// Places behind runs that are shorter here, and the bytes that are left out up to there.
+    left_out: Vec<(usize, usize)>,
+}
+
+impl Squeezed {
+    fn of(text: &str) -> Self {
+        let mut out = Self { text: String::with_capacity(text.len()), left_out: Vec::new() };
+        let mut rest = text.char_indices().peekable();
+        let mut sum = 0;
+        while let Some((at, c)) = rest.next() {
+            if !c.is_whitespace() {
+                out.text.push(c.to_ascii_lowercase());
+                continue;
+            }
+            let mut end = at + c.len_utf8();
+            while let Some((more, c)) = rest.next_if(|(_, c)| c.is_whitespace()) {
+                end = more + c.len_utf8();
+            }
+            out.text.push(' ');
+            if end - at > 1 {
+                sum += end - at - 1;
+                out.left_out.push((out.text.len(), sum));
+            }
+        }
+        out
+    }
+
+    /// The place in the text that it was made of.
+    fn place(&self, at: usize) -> usize {
+        let behind = self.left_out.partition_point(|(place, _)| *place <= at);
+        at + behind.checked_sub(1).map_or(0, |last| self.left_out[last].1)
     }
 }
 
@@ -167,6 +201,11 @@ mod tests {
                 &["FALCON", "falcon"][..],
             ),
             (&["project falcon"], "Project\nFalcon", &["Project\nFalcon"]),
+            (
+                &["project  falcon"],
+                "Project  Falcon, Project\r\nFalcon and \u{2003}Project\u{a0}\u{a0} \t FALCON.",
+                &["Project  Falcon", "Project\r\nFalcon", "Project\u{a0}\u{a0} \t FALCON"],
+            ),
             (&["foo", "foo bar"], "foo bart", &["foo"]),
             (
                 &["ÄRGER"],

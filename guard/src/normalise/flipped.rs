@@ -93,7 +93,15 @@ fn lines(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
 
 /// The turned characters of a stretch.
 fn turned_in(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().filter(|&c| unturned(c).is_some())
+    let mut rest = text;
+    // Most bytes of most texts are ASCII, where none is.
+    let beyond_ascii = std::iter::from_fn(move || {
+        let at = rest.bytes().position(|b| !b.is_ascii())?;
+        let c = rest[at..].chars().next()?;
+        rest = &rest[at + c.len_utf8()..];
+        Some(c)
+    });
+    beyond_ascii.filter(|&c| unturned(c).is_some())
 }
 
 fn turn_each(text: &str, stretches: impl Iterator<Item = Range<usize>>) -> Option<Edit> {
@@ -179,9 +187,14 @@ fn may_be_turned(c: char) -> bool {
         || unturned(c).is_some()
 }
 
+#[inline]
 fn unturned(c: char) -> Option<char> {
-    // Most text outside ASCII has none of them, and the list is long.
-    if c.is_ascii() || matches!(c, '\u{3400}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}') {
+    if c.is_ascii() { None } else { unturned_beyond_ascii(c) }
+}
+
+fn unturned_beyond_ascii(c: char) -> Option<char> {
+    // Most such text has none of them, and the list is long.
+    if matches!(c, '\u{3400}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}') {
         return None;
     }
     TURNED.iter().find(|(from, _)| *from == c).map(|(_, to)| *to)

@@ -29,7 +29,7 @@ impl Edge {
     /// The edge of a text by itself.
     pub(super) fn of(text: &str, hold: &Hold) -> Self {
         let open = open_stretch(text).min(open_row(text));
-        let open = private_key::open_block(text).map_or(open, |block| block.min(open));
+        let open = private_key::open_block(text).map_or(open, |(block, _)| block.min(open));
         let read = normalise::open_passage(text).map_or(open, |passage| passage.min(open));
         let read = normalise::open_turned(text).map_or(read, |turned| turned.min(read));
         Self { open, read, settled: settled(text, read, hold) }

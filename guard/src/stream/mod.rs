@@ -291,9 +291,12 @@ impl StreamGuard {
             })
             .cloned()
             .collect();
+        let value = findings
+            .iter()
+            .any(|f| matches!(f.category, Category::Pii(_)) && f.span.end == self.text.len());
         self.release(to, blocking, out)?;
         if self.card.allowed && !last && self.held() > MAX_HELD {
-            self.withhold_rest(out);
+            self.withhold_rest(value, out);
         }
         self.trim();
         Ok(())

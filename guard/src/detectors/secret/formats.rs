@@ -153,6 +153,9 @@ pub(super) fn may_begin(b: u8) -> bool {
     matches!(b, b'1' | b'A' | b'G' | b'N' | b'P' | b'S' | b'a' | b'c' | b'd' | b'g' | b'h' | b'k'..=b'p' | b'r'..=b'y')
 }
 
+/// The score of what has a key's prefix and is longer than its keys.
+const OVERLONG: f32 = 0.85;
+
 /// A token of a known format.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Hit {
@@ -175,6 +178,15 @@ pub(super) fn at(text: &str, at: usize, stop: usize) -> Option<Hit> {
         }
         let body = text.get(start..end)?;
         let ends = bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric());
+        // Longer than any that is given out, of a kind whose length varies: the prefix tells, and all of the stretch is taken.
+        if body.len() > format.max
+            && format.min < format.max
+            && format.score >= 0.95
+            && distinct(body.as_bytes()) >= 6
+        {
+            let end = span_end(bytes, end, usize::MAX, |b| format.set.has(b));
+            return Some(Hit { span: at..end, rule: format.rule, score: OVERLONG });
+        }
         // "xxxxxxxx" and the like stand for a key and are none.
         if !(format.min..=format.max).contains(&body.len())
             || !ends

@@ -7,8 +7,10 @@ use crate::text::context::{Context, words_before};
 use crate::text::floor_boundary;
 use crate::text::tokens::entropy;
 
-/// Shorter values may be words, longer ones are files (images, certificates).
-const LENGTHS: std::ops::RangeInclusive<usize> = 20..=512;
+/// Shorter values may be words. So much of a longer one tells what it is; longer ones by themselves are files (images,
+/// certificates).
+const SHORTEST: usize = 20;
+const READ: usize = 512;
 /// Words before the value that are heard, and the bytes in which a line break is looked for.
 const REACH: usize = 3;
 const WINDOW: usize = 64;
@@ -37,9 +39,9 @@ pub(super) fn judge(
     span: &Range<usize>,
     near_aws: bool,
 ) -> Option<(f32, &'static str)> {
-    let value = &text[span.clone()];
-    let bytes = value.as_bytes();
-    if !LENGTHS.contains(&bytes.len()) || is_uuid(bytes) {
+    let whole = &text.as_bytes()[span.clone()];
+    let bytes = &whole[..whole.len().min(READ)];
+    if bytes.len() < SHORTEST || is_uuid(bytes) {
         return None;
     }
     let rule = if bytes.iter().all(u8::is_ascii_hexdigit) { "random_hex" } else { "random_text" };
@@ -55,6 +57,7 @@ pub(super) fn judge(
     }
     let score = match company(text, span.start) {
         Context::For => 0.85,
+        _ if whole.len() > READ => return None,
         Context::Against => 0.2,
         Context::Silent => 0.4,
     };
