@@ -343,7 +343,9 @@ impl Reference {
         };
         let Some((first, rest)) = self.path.split_first() else {
             return Ok(match absent {
-                Some((node, error)) if fields.is_empty() => Lookup::Missing { node, error },
+                Some((node, error)) if fields.keys().all(|key| key.starts_with('_')) => {
+                    Lookup::Missing { node, error }
+                }
                 _ => Lookup::Root(fields),
             });
         };

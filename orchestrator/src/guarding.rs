@@ -33,6 +33,7 @@ use serde_json::Value;
 
 use crate::agents::Fields;
 use crate::config::{Policies, Retrieved};
+use crate::panics;
 use crate::text;
 use quiet::{MIN_QUOTED, Quiet};
 use walk::Walk;
@@ -196,7 +197,8 @@ impl Screening {
         if let Some(verdict) = lock().verdicts[side].get(text) {
             return Ok(Arc::clone(verdict));
         }
-        let verdict = self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled())?;
+        let verdict =
+            caught(|| self.guard.check_from(source, "", text, mode, &|| cancel.is_cancelled()))?;
         let verdict = Arc::new(verdict);
         if text.len() <= CACHE_TEXT_BYTES {
             let said = source == Source::Dialogue;
@@ -242,12 +244,13 @@ impl Screening {
         let known = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let quotes = source == Source::Dialogue && sentences.len() >= MIN_QUOTED;
-            seen.own.contains(text) || quotes && seen.quiet.iter().any(|q| q.holds(sentences))
+            let own = source == Source::Dialogue && seen.own.contains(text);
+            own || quotes && seen.quiet.iter().any(|q| q.holds(sentences))
         };
         match known {
             true => {
-                let check = self.guard.check_by_rules("", text, mode, &|| cancel.is_cancelled());
-                check.map(Arc::new)
+                let stopped = || cancel.is_cancelled();
+                caught(|| self.guard.check_by_rules("", text, mode, &stopped)).map(Arc::new)
             }
             false => self.check(text, mode, source, cancel),
         }
@@ -311,7 +314,7 @@ impl Screening {
     /// uncheckable text is withheld.
     pub(crate) fn record(&self, text: &str) -> String {
         let guard = self.strict.as_ref().unwrap_or(&self.guard);
-        match guard.check("record", text, Mode::Output) {
+        match caught(|| guard.check("record", text, Mode::Output)) {
             Ok(verdict) if verdict.card.allowed => verdict.card.text,
             Ok(_) => "(withheld by the guard)".to_owned(),
             Err(_) => "(withheld: the guard failed)".to_owned(),
@@ -332,6 +335,15 @@ impl Screening {
         let keep = if cut { line.chars().count().saturating_sub(MESSAGE_KEPT) } else { usize::MAX };
         text::clip(&line, MESSAGE_KEPT.min(keep)).0.trim().to_owned()
     }
+}
+
+/// What a check gives. A panic of a detector is an error of this text alone, and its message, which may quote the text, is
+/// never printed.
+fn caught<T>(check: impl FnOnce() -> Result<T, GuardError>) -> Result<T, GuardError> {
+    panics::catch(check).unwrap_or_else(|_| {
+        let message = "a detector panicked: it has a bug".into();
+        Err(GuardError::Detector { detector: "guard", message })
+    })
 }
 
 #[cfg(test)]
@@ -385,6 +397,7 @@ mod tests {
     fn every_text_is_redacted_and_cards_name_the_field() {
         let (fields, screened) = screen(json!({
             "n": 4_111_111_111_111_111_u64,
+            "f": [4_111_111_111_111_111.0, 0.5, 1e300],
             "evidence": [{"text": "ask bob@example.org"}, {"text": "fine"}],
             "text": "mail ann@example.org now",
             "by": {"ann@example.org": 1, "bob@example.org": 2},
@@ -393,6 +406,7 @@ mod tests {
             fields,
             json!({
                 "n": "[CARD]",
+                "f": ["[CARD]", 0.5, 1e300],
                 "evidence": [{"text": "ask [EMAIL]"}, {"text": "fine"}],
                 "text": "mail [EMAIL] now",
                 "by": {"[EMAIL]": 1, "[EMAIL]#2": 2},
@@ -401,10 +415,49 @@ mod tests {
         let names: Vec<&str> = screened.cards.iter().map(|card| card.node.as_str()).collect();
         assert_eq!(
             names,
-            ["n:post", "n:post:n", "n:post:evidence[0].text", "n:post:by.(key)", "n:post:by.(key)"]
+            [
+                "n:post",
+                "n:post:n",
+                "n:post:f[0]",
+                "n:post:evidence[0].text",
+                "n:post:by.(key)",
+                "n:post:by.(key)"
+            ]
         );
         assert_eq!(screened.cards[0].redactions[0].span, [5, 20]);
         assert!(screened.blocked.is_none());
+    }
+
+    #[test]
+    fn a_detector_that_panics_fails_the_check_of_that_text_alone() {
+        struct Broken;
+        impl Detector for Broken {
+            fn name(&self) -> &'static str {
+                "broken"
+            }
+            fn signal(&self) -> Signal {
+                Signal::Toxicity
+            }
+            fn detect(
+                &self,
+                text: &str,
+                _: &DetectContext<'_>,
+                _: &mut Vec<Finding>,
+            ) -> Result<(), GuardError> {
+                assert!(!text.contains("odd"), "{text}");
+                Ok(())
+            }
+        }
+        let policies = Policies::default();
+        let screening =
+            Screening::new(&policies, &[Arc::new(Broken)], &GuardKeys::default()).unwrap();
+        let check = |text: &str| {
+            let text = text.to_owned();
+            screening.screen_text("n", Mode::Input, text, &CancelToken::new())
+        };
+        let error = check("an odd text of ann@example.org").unwrap_err().to_string();
+        assert!(error.contains("panicked") && !error.contains("ann"), "{error}");
+        assert_eq!(check("an even text").unwrap().0, "an even text");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod guarding;
 pub mod merge;
+mod panics;
 pub mod plan;
 pub mod reasoner;
 pub mod result;

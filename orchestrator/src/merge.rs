@@ -76,7 +76,7 @@ pub fn bind(
     missing: &mut Missing,
 ) -> Result<Fields, BindingError> {
     let mut input = Fields::new();
-    for (key, binding) in inputs {
+    for (key, binding) in inputs.iter().filter(|(key, _)| !key.starts_with('_')) {
         let value = binding.resolve(scope, missing)?.unwrap_or(Value::Null);
         input.insert(key.clone(), value);
     }

@@ -19,7 +19,9 @@ pub(crate) fn entry(
     fault: Option<&RunFault>,
     cards: Option<&[ModerationCard]>,
 ) -> Value {
-    let mut out = fields.clone();
+    let own = |(key, _): &(&String, &Value)| !key.starts_with('_') || *key == POLICY_TAGS;
+    let mut out: Fields =
+        fields.iter().filter(own).map(|(key, value)| (key.clone(), value.clone())).collect();
     // References may ask for it always; a reader is shown what there is.
     if out.get(POLICY_TAGS).and_then(Value::as_array).is_some_and(Vec::is_empty) {
         out.shift_remove(POLICY_TAGS);

@@ -331,12 +331,12 @@ impl Run<'_> {
         if !self.pipeline.tracing.enabled {
             return None;
         }
-        let stopped = self
-            .pipeline
-            .budgets
-            .deadline_ms
-            .map(|ms| RunFault::Deadline { ms }.to_string())
-            .is_some_and(|fault| outcome.errors.contains(&fault));
+        let missed = |ms: u64| {
+            let fault = RunFault::Deadline { ms }.to_string();
+            // The last check is made after it, too: nothing is given out unchecked.
+            outcome.errors.contains(&fault) || outcome.elapsed > Duration::from_millis(ms)
+        };
+        let missed = self.pipeline.budgets.deadline_ms.is_some_and(missed);
         Some(trace::write(TraceInput {
             pipeline: self.pipeline,
             screening,
@@ -349,7 +349,7 @@ impl Run<'_> {
             slots,
             cards: &outcome.cards,
             errors: &outcome.errors,
-            deadline_met: !stopped,
+            deadline_met: !missed,
             answer_node: outcome.answered_by.as_deref(),
             answer: &outcome.text,
         }))

@@ -358,6 +358,32 @@ fn a_brief_says_nothing_twice_but_keeps_what_differs() {
 }
 
 #[test]
+fn a_part_of_a_sentence_of_the_lead_is_no_repetition() {
+    let brief = |lead: &str, piece: &str| {
+        run("bitnet.synthesis", &json!({"text": lead, "pieces": [piece]}))
+    };
+    for (lead, piece) in [
+        ("Nobody has shown that the drug is safe.", "The drug is safe."),
+        ("It is false that the bridge is closed. Cars pass.", "The bridge is closed."),
+    ] {
+        let result = brief(lead, piece);
+        assert_eq!(text(&result), format!("{lead}\n- {piece}"));
+        assert!(!result.contains_key("note"), "{result:?}");
+    }
+    let lead = "The bridge is closed. Cars pass. Ships wait.";
+    assert_eq!(text(&brief(lead, "Cars pass.  Ships wait")), lead);
+}
+
+#[test]
+fn an_empty_piece_is_named_beside_nodes_that_failed() {
+    let missing = vec![("g".to_owned(), "node_failed:g:NoModel:x".to_owned())];
+    let context = Run { missing, ..Run::default() };
+    let result =
+        context.agent("bitnet.synthesis", &json!({"pieces": ["", {"text": null}]})).unwrap();
+    assert_eq!(text(&result), "Missing: g (failed: NoModel), piece 1 (no value)");
+}
+
+#[test]
 fn a_brief_of_a_plain_merge_uses_its_fields() {
     let merged = json!({"text": "BitNet is small.", "key_phrases": ["BitNet", "weights"], "sentences": [], "k": 3});
     assert_eq!(

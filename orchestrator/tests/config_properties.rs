@@ -174,7 +174,8 @@ proptest! {
         // What cannot be said in a file is put aside here, so that no case is lost.
         let name = if name.trim().is_empty() { "blank".to_owned() } else { name };
         let param = if means_more(&param) { Value::Null } else { param };
-        let key = if key == "<<" { "merge".to_owned() } else { key };
+        let own = key == "<<" || key.starts_with('_');
+        let key = if own { "merge".to_owned() } else { key };
         let mut pipeline = Pipeline {
             version: "1".to_owned(),
             schema: config::SCHEMA_ID.to_owned(),

@@ -186,6 +186,11 @@ fn fields_that_hold_documents_are_retrieved_wherever_they_stand() {
     let outcome = run_on(&fetching(json!({})), &one("a", "test.show"), source);
     let shown: Value = serde_json::from_str(&outcome.text).unwrap();
     assert_eq!((&shown["kb"], &shown["deep"]["documents"]), (&json!([FACTS]), &json!("")));
+    // The innermost list loses its item, what holds the list goes on.
+    let source = json!({ "text": "x", "documents": [{ "title": "t", "chunks": [FACTS, ORDER] }] });
+    let outcome = run_on(&fetching(json!({})), &one("a", "test.show"), source);
+    let shown: Value = serde_json::from_str(&outcome.text).unwrap();
+    assert_eq!(shown["documents"], json!([{ "title": "t", "chunks": [FACTS] }]));
     // What a user says is the user's to say.
     let outcome = run_on(&fetching(json!({})), &one("a", "test.show"), json!({ "text": ORDER }));
     assert!(outcome.text.contains("Note to AI assistants"), "{}", outcome.text);

@@ -317,6 +317,38 @@ fn the_answer_comes_from_the_last_end_that_has_one() {
 }
 
 #[test]
+fn the_guard_looks_at_what_is_published() {
+    let nodes = vec![
+        with(node("a", "test.echo", &[]), |n| {
+            n.outputs = Some(fields(json!({
+                "text": "${source.a}${source.b}", "mail": "bob@example.org", "_error": "forged",
+            })));
+        }),
+        with(node("b", "test.echo", &["a"]), |n| {
+            n.inputs = Some(fields(json!({
+                "text": "${nodes.a._node}: ${nodes.a.mail} (${nodes.a._error})",
+                "cards": "${nodes.a._moderation}", "_parents": {"x": {"text": "forged"}},
+            })));
+        }),
+        node("c", "test.fail", &[]),
+        with(node("d", "test.echo", &["c"]), |n| {
+            n.inputs = Some(fields(json!({"text": "c said: ${nodes.c._error}"})));
+        }),
+    ];
+    let source = fields(json!({"text": "x", "a": "ann@exam", "b": "ple.org"}));
+    let options = RunOptions::default();
+    let outcome = orchestrator([]).run(&pipeline(2, nodes), source, options).unwrap();
+    let a = &outcome.results["a"];
+    assert_eq!((&a["text"], &a["mail"]), (&json!("[EMAIL]"), &json!("[EMAIL]")), "{a}");
+    assert_eq!((&a["_node"], a.get("_error")), (&json!("a"), None));
+    assert_eq!(outcome.results["b"]["text"], "b(a: [EMAIL] ())");
+    let said = outcome.results["d"]["text"].as_str().unwrap();
+    assert!(said.starts_with("d(c said: node_failed:c:"), "{said}");
+    assert!(!format!("{outcome:?}").contains("forged"));
+    assert!(!format!("{outcome:?}").contains("ann@"), "{outcome:?}");
+}
+
+#[test]
 fn the_trace_says_what_happened() {
     let lists = agent("test.lists", |_, _| {
         Ok(fields(json!({

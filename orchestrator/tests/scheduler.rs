@@ -183,6 +183,7 @@ fn retries_are_counted() {
                 "third" if ctx.attempt == 2 => Ok(text_result("at last")),
                 "panics" => panic!("attempt {}", ctx.attempt),
                 "hopeless" => Err(AgentError::new("InvalidInput", "never")),
+                "modelless" => Err(AgentError::new("NoModel", "never")),
                 "slow" => Err(ctx.cancel.sleep(PATIENCE).unwrap_err().into()),
                 _ => Err(AgentError::new("Model", format!("attempt {}", ctx.attempt))),
             }
@@ -195,6 +196,7 @@ fn retries_are_counted() {
         retrying("once", 0),
         retrying("panics", 1),
         retrying("hopeless", 5),
+        retrying("modelless", 5),
         Node { timeout_ms: 5, ..retrying("slow", 1) },
     ];
     let outcome = run(&orchestrator([flaky]), &pipeline(2, nodes));
@@ -210,6 +212,7 @@ fn retries_are_counted() {
     assert_eq!(calls["once"], [0]);
     assert_eq!(calls["panics"], [0, 1]);
     assert_eq!(calls["hopeless"], [0]);
+    assert_eq!(calls["modelless"], [0]);
     assert_eq!(calls["slow"], [0, 1]);
     let trace = outcome.trace.unwrap();
     let errors: Vec<Option<&str>> =

@@ -6,7 +6,7 @@ use std::fmt;
 
 use bho_engine::CancelToken;
 use bho_guard::{Category, GuardError, Mode, ModerationCard, Source, Verdict};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::safer::is_empty;
 use super::{Blocked, MAX_PHRASES, Screened, Screening};
@@ -143,11 +143,10 @@ impl<'s> Walk<'s> {
                 }
             }
             Value::Number(number) => {
-                let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-                if size.is_some_and(|n| n >= MIN_PII_NUMBER) {
+                if let Some(digits) = whole_number(number) {
                     // No main card: a number is not what a reader looks for there.
                     let want_main = std::mem::take(&mut self.want_main);
-                    let safe = self.text(&number.to_string(), path);
+                    let safe = self.text(&digits, path);
                     self.want_main = want_main;
                     if let Some(safe) = safe? {
                         *value = Value::String(safe);
@@ -164,6 +163,9 @@ impl<'s> Walk<'s> {
                     let drops = self.screening.retrieved.on_injection == OnInjection::Drop;
                     if self.hostile == before || !(drops || is_empty(&item)) {
                         kept.push(item);
+                    } else {
+                        // What holds this list has lost it already.
+                        self.hostile = before;
                     }
                 }
                 *items = kept;
@@ -238,6 +240,16 @@ impl<'s> Walk<'s> {
         *map = out;
         Ok(())
     }
+}
+
+/// The digits of a number that is long enough to be personal, also of one that is written as a fraction (`1e15`, `7.0`).
+fn whole_number(number: &Number) -> Option<String> {
+    if let Some(size) = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)) {
+        return (size >= MIN_PII_NUMBER).then(|| number.to_string());
+    }
+    let value = number.as_f64().filter(|value| value.fract() == 0.0)?;
+    let is_long = (MIN_PII_NUMBER as f64..1e20).contains(&value.abs());
+    is_long.then(|| format!("{value:.0}"))
 }
 
 /// Words are no personal data; digits, dots and signs may be.

@@ -20,7 +20,6 @@
 
 mod backoff;
 mod node;
-mod panics;
 mod slots;
 
 use std::collections::BTreeSet;
@@ -32,6 +31,7 @@ use bho_engine::CancelToken;
 
 use crate::config::{Pipeline, Strategy};
 use crate::error::{RunError, RunFault, kind};
+use crate::panics;
 use crate::plan::Plan;
 
 pub(crate) use node::{NodeRecord, RunContext};

@@ -9,7 +9,6 @@ use bho_engine::CancelToken;
 use bho_guard::{GuardError, Mode, ModerationCard, Source};
 use serde_json::Value;
 
-use super::panics;
 use super::{Attempt, Phases, Work};
 use crate::agents::{Agent, AgentContext, AgentError, AgentRegistry, Fields};
 use crate::binding::{Binding, BindingError, Missing, NodeView, Scope};
@@ -17,12 +16,13 @@ use crate::config::{BlockedPost, BlockedPre, Node, Pipeline};
 use crate::error::{RunFault, kind};
 use crate::guarding::{Blocked, Screening};
 use crate::merge;
+use crate::panics;
 use crate::plan::Plan;
 use crate::reasoner::Reasoner;
 use crate::trace::{GenerationTrace, Origin, origins};
 
 /// Kinds of agent errors that another attempt on the same input cannot mend.
-const PERMANENT: &[&str] = &["MissingInput", "InvalidInput"];
+const PERMANENT: &[&str] = &["MissingInput", "InvalidInput", "NoModel"];
 
 /// How a node ended.
 #[derive(Debug, Default)]
@@ -227,7 +227,7 @@ impl RunContext {
         let result: Fields = [("text".to_owned(), Value::from(text))].into_iter().collect();
         let mut fields = Fields::new();
         if let Some(Ok(outputs)) = &self.nodes[index].outputs {
-            for (key, binding) in outputs {
+            for (key, binding) in outputs.iter().filter(|(key, _)| !key.starts_with('_')) {
                 let value = self.with_scope(Some(&result), |scope| {
                     binding.resolve(scope, &mut Missing::default())
                 });
@@ -235,6 +235,13 @@ impl RunContext {
                     fields.insert(key.clone(), value);
                 }
             }
+        }
+        // What is bound beside the text has been seen in other words only, or not at all.
+        let place = format!("{}:post", self.pipeline.nodes[index].id);
+        let token = CancelToken::new();
+        let screened = self.screening.screen(&place, Mode::Output, &mut fields, &token);
+        if screened.map_or(true, |screened| screened.blocked.is_some()) {
+            fields.clear();
         }
         fields.entry("text").or_insert_with(|| Value::from(text));
         fields
@@ -378,28 +385,37 @@ impl RunContext {
         let result = self.call(index, number, &input, cancel);
         phases.agent += started.elapsed();
         let mut result = result?;
+        // The scheduler calls it timed out, or has given up on it and started another: this one must
+        // leave no mark.
+        let late = || self.failed(index, kind::CANCELLED, "ended after its time", true);
         if cancel.is_cancelled() {
-            // The scheduler calls it timed out, or has given up on it and started another: this
-            // one must leave no mark.
-            return Err(self.failed(index, kind::CANCELLED, "ended after its time", true));
+            return Err(late());
         }
 
         let tokens = result.get("_tokens").or_else(|| result.get("tokens")).and_then(Value::as_u64);
         let generation = result.remove("_generation").and_then(GenerationTrace::read);
         // Names with `_` are the run's own.
         result.retain(|key, _| !key.starts_with('_'));
+        let agent = self.nodes[index].agent.as_ref();
+        let own_words = agent.map_or(&[][..], |agent| agent.own_words());
+        self.screening.know(own_words.iter().filter_map(|key| result.get(*key)?.as_str()));
+        // What is published is what the guard looks at: `io.outputs` can join what looked harmless apart.
+        let unbound = self.nodes[index].outputs.is_some().then(|| result.clone());
+        let mut fields = self
+            .publish(index, result)
+            .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
         if node.guard_post {
             let started = Instant::now();
             let place = format!("{}:post", node.id);
-            let agent = self.nodes[index].agent.as_ref();
-            let own_words = agent.map_or(&[][..], |agent| agent.own_words());
-            self.screening.know(own_words.iter().filter_map(|key| result.get(*key)?.as_str()));
             let retrieves = agent.is_some_and(|agent| agent.retrieves());
             let source = if retrieves { Source::Retrieved } else { Source::Dialogue };
             let screened =
-                self.screening.screen_from(source, &place, Mode::Output, &mut result, cancel);
+                self.screening.screen_from(source, &place, Mode::Output, &mut fields, cancel);
             phases.guard_post += started.elapsed();
             let screened = screened.map_err(|error| self.guard_failed(index, &error))?;
+            if cancel.is_cancelled() {
+                return Err(late());
+            }
             if let Some(blocked) = screened.blocked {
                 let next = self.blocked_post(index, &input, blocked, cancel)?;
                 self.scratch(index).note(screened.cards, screened.tags);
@@ -407,10 +423,7 @@ impl RunContext {
             }
             self.scratch(index).note(screened.cards, screened.tags);
         }
-        let origins = origins(&result, &input.givers);
-        let fields = self
-            .publish(index, result)
-            .map_err(|error| self.failed(index, kind::BINDING, &error.message, false))?;
+        let origins = origins(unbound.as_ref().unwrap_or(&fields), &input.givers);
         let record = NodeRecord { fields, origins, tokens, generation, ..NodeRecord::default() };
         Ok(Attempt::Done(record))
     }
@@ -482,6 +495,16 @@ impl Work for RunContext {
         };
         record.cards = scratch.cards;
         record.tags = scratch.tags;
+        // What references may ask of every node that has ended.
+        let error = record.fault.as_ref().map_or(Value::Null, |fault| fault.to_string().into());
+        let fields = &mut record.fields;
+        fields.insert("_node".to_owned(), self.pipeline.nodes[node].id.clone().into());
+        fields.insert("_error".to_owned(), error);
+        if self.pipeline.policies.append_moderation_card {
+            // A card is plain data: it always serialises.
+            let cards = record.cards.iter().map(|c| serde_json::to_value(c).unwrap_or_default());
+            fields.insert("_moderation".to_owned(), cards.collect());
+        }
         if record.fault.is_none() {
             let tags = record.tags.iter().cloned().collect();
             record.fields.insert(merge::POLICY_TAGS.to_owned(), tags);

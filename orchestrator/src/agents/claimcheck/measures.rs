@@ -145,11 +145,13 @@ fn unit_at(rest: &str) -> Option<(&'static Unit, usize)> {
     let letters = |s: &str| s.find(|c: char| !c.is_alphabetic()).unwrap_or(s.len());
     // Longest first: `miles per hour`, `km/h`, then one word.
     for unit in UNITS {
-        for name in unit.names.iter().filter(|n| n.contains([' ', '/', '\u{b0}'])) {
+        for name in
+            unit.names.iter().filter(|n| n.contains([' ', '/', '\u{b0}', '\u{2103}', '\u{2109}']))
+        {
             let ends = lower
                 .strip_prefix(name)
                 .is_some_and(|after| letters(after) == 0 && !after.starts_with(OTHER_MEASURE));
-            // Lower-casing keeps the length of these names, whose letters are ASCII.
+            // Lower-casing keeps the length of these names: their letters are ASCII, and signs have no case.
             if ends && spaced.is_char_boundary(name.len()) {
                 return Some((unit, skipped + name.len()));
             }
@@ -445,6 +447,8 @@ mod tests {
             ("0 degrees Celsius", Kind::Temperature, 0.0, 0.0),
             ("32 \u{b0}F", Kind::Temperature, 0.0, 0.0),
             ("20\u{b0}C", Kind::Temperature, 20.0, 20.0),
+            ("21 \u{2103}", Kind::Temperature, 21.0, 21.0),
+            ("32\u{2109}", Kind::Temperature, 0.0, 0.0),
             ("36 km/h", Kind::Speed, 10.0, 10.0),
             ("2 hours", Kind::Duration, 7200.0, 7200.0),
             ("$5m", Kind::Money("dollar"), 5e6, 5e6),

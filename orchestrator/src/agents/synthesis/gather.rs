@@ -197,7 +197,8 @@ impl Brief {
         Ok(())
     }
 
-    /// Lines from `pieces`; returns the places of those without a text.
+    /// Lines from `pieces`; returns the places of those without a text, but for what a node did not give: it is named
+    /// itself.
     pub(super) fn of_pieces(
         &mut self,
         pieces: &Value,
@@ -219,11 +220,17 @@ impl Brief {
             let from = format!("pieces[{i}]");
             match piece_text(&from, piece)? {
                 Some(text) => self.points.push(piece_line(text, &from, piece)),
+                None if !ctx.missing.is_empty() && lacks_a_value(piece) => {}
                 None => without_value.push(i),
             }
         }
         Ok(without_value)
     }
+}
+
+/// Whether it is what a node did not give, or a map with such a value.
+fn lacks_a_value(piece: &Value) -> bool {
+    piece.is_null() || piece.as_object().is_some_and(|map| map.values().any(Value::is_null))
 }
 
 fn piece_line(text: String, from: &str, piece: &Value) -> Line {

@@ -123,12 +123,7 @@ impl Agent for Synthesis {
 fn missing(ctx: &AgentContext<'_>, without_value: &[usize]) -> Vec<String> {
     let mut missing: Vec<String> =
         ctx.missing.iter().map(|(id, error)| format!("{id} ({})", reason(error))).collect();
-    // The empty pieces are those nodes' own; only further ones are news.
-    if without_value.len() > missing.len() {
-        missing.extend(
-            without_value.iter().skip(missing.len()).map(|i| format!("piece {} (no value)", i + 1)),
-        );
-    }
+    missing.extend(without_value.iter().map(|i| format!("piece {} (no value)", i + 1)));
     missing
 }
 

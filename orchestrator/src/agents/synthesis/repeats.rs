@@ -33,8 +33,9 @@ pub(super) fn drop(
 ) -> Result<(), AgentError> {
     let before = lines.len();
     let mut seen: HashSet<String> = HashSet::new();
-    // Equal lines, and short ones that stand in the lead as they are.
-    let lead = lines.first().map(|l| format!(" {}", folded(&l.text))).unwrap_or_default();
+    // Equal lines, and those whose every sentence is one of the lead's: a part of a sentence may be what it denies.
+    let lead = lines.first().map(|l| l.text.clone()).unwrap_or_default();
+    let lead: HashSet<String> = sentences(&lead).map(|span| folded(&lead[span])).collect();
     let mut index = 0;
     let mut stopped = false;
     lines.retain(|line| {
@@ -44,7 +45,8 @@ pub(super) fn drop(
         }
         let key = folded(&line.text);
         index += 1;
-        let in_lead = index > 1 && !key.is_empty() && lead.contains(&format!(" {key}"));
+        let told = |span: std::ops::Range<usize>| lead.contains(&folded(&line.text[span]));
+        let in_lead = index > 1 && !key.is_empty() && sentences(&line.text).all(told);
         key.is_empty() || (!in_lead && seen.insert(key))
     });
     ctx.cancel.check()?;

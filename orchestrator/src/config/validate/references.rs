@@ -51,6 +51,7 @@ pub(super) fn check(
         let path = path.key("io");
         for (key, place) in [("inputs", Place::Before), ("outputs", Place::Outputs)] {
             if let Some(entry) = io.value.entry(key) {
+                checker.reserved(&entry.value, &path.key(key));
                 checker.walk(&entry.value, &path.key(key), place);
             }
         }
@@ -59,6 +60,19 @@ pub(super) fn check(
 }
 
 impl Checker<'_, '_> {
+    /// Fields that begin with `_` are the run's own.
+    fn reserved(&mut self, value: &Node, path: &Path<'_>) {
+        let Kind::Map(entries) = value.kind() else { return };
+        for entry in entries.iter().filter(|entry| entry.key.starts_with('_')) {
+            let message = format!(
+                "{} begins with `_`, as only fields of the run itself do",
+                quoted(&entry.key)
+            );
+            let path = path.key(&entry.key);
+            self.faults.error("reserved_field", &path, entry.key_pos, message);
+        }
+    }
+
     /// The tree is at most as deep as the YAML limits allow.
     fn walk(&mut self, value: &Node, path: &Path<'_>, place: Place) {
         match value.kind() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
-//! Panics of agents: caught, and kept from the standard error stream.
+//! Panics of agents and detectors: caught, and kept from the standard error stream.
 //!
 //! The standard hook prints a panic's message before anyone can catch it, and an agent's message
 //! may quote the text it worked on. A hook put before the one in force stays silent for panics on
@@ -20,7 +20,7 @@ static HOOK: Once = Once::new();
 /// Runs `f`; a panic in it gives its message, when it has one, and prints nothing.
 ///
 /// What `f` shares with others must stay sound when `f` stops anywhere.
-pub(super) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Option<String>> {
+pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Option<String>> {
     HOOK.call_once(|| {
         let previous = take_hook();
         set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
