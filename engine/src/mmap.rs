@@ -23,6 +23,12 @@ impl MappedFile {
     /// [`EngineError::Io`] with the path, also for a directory or an empty file.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let fail = |source| EngineError::Io { path: path.to_path_buf(), source };
+        // Before it is opened: a pipe would wait for a writer.
+        let meta = std::fs::metadata(path).map_err(fail)?;
+        if !meta.is_file() {
+            let what = "not a regular file";
+            return Err(fail(std::io::Error::new(std::io::ErrorKind::InvalidInput, what)));
+        }
         let file = File::open(path).map_err(fail)?;
         let meta = file.metadata().map_err(fail)?;
         if !meta.is_file() || meta.len() == 0 {

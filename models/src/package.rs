@@ -344,9 +344,21 @@ fn default_template(value: Value) -> Option<String> {
     }
 }
 
+/// Refuses what is no file with bytes of its own: a pipe would wait for a writer.
+pub(crate) fn regular(path: &Path) -> Result<(), ModelError> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(ModelError::invalid(path.display().to_string(), "not a regular file"))
+        }
+        // Opening it says what is wrong.
+        _ => Ok(()),
+    }
+}
+
 /// Reads a file of at most `max` bytes as UTF-8; `None` if there is none.
 pub(crate) fn read_text(path: &Path, max: u64) -> Result<Option<String>, ModelError> {
     use std::io::Read;
+    regular(path)?;
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -6,6 +6,7 @@ mod shared;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,10 +78,10 @@ impl TextTokenizer {
         let mut total = 0;
         for range in segments(text, SEGMENT) {
             cancel.check()?;
-            let encoding = self
-                .built
-                .inner
-                .encode(&text[range.clone()], false)
+            let encode = || self.built.inner.encode(&text[range.clone()], false);
+            // A hostile file can make the crate panic on a text; what it says then may quote the text.
+            let encoding = catch_unwind(AssertUnwindSafe(encode))
+                .unwrap_or_else(|_| Err("this text makes the tokenizer panic".into()))
                 .map_err(|e| EngineError::Tokenizer(e.to_string()))?;
             total += encoding.len();
             let room = keep - tokens.ids.len();

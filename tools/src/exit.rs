@@ -76,6 +76,29 @@ impl<T, E: Into<anyhow::Error>> OrFailed<T> for Result<T, E> {
     }
 }
 
+/// Runs the program. A panic is an error as well: it ends in [`Exit::Failed`], and what it says, which may quote the text at
+/// work, is not printed, only where in the source it happened.
+pub(crate) fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    // Panics that somebody catches are told by him, or are none of the user's business.
+    static LAST: Mutex<String> = Mutex::new(String::new());
+    std::panic::set_hook(Box::new(|info| {
+        if std::env::var_os("BHO_PANICS").is_some_and(|how| how == "show") {
+            let _ = writeln!(io::stderr(), "{info}");
+        }
+        let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }));
+    let run = std::panic::AssertUnwindSafe(run);
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        let place = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::output::error(&format!(
+            "this is a bug of bho{place}; what it says may quote your text and is not shown \
+             (BHO_PANICS=show shows it)"
+        ));
+        Exit::Failed.into()
+    })
+}
+
 /// Turns the outcome of a verb into the exit code, printing its error, if any, to stderr.
 pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
     let failure = match outcome {
@@ -89,6 +112,14 @@ pub(crate) fn report(outcome: Result<Exit, Failure>) -> ExitCode {
     }
     crate::output::error(&chain(&error));
     failure.exit.into()
+}
+
+/// What printing gave. That the reader has gone, as of `bho ... | head`, is no failure, and hides none of the job.
+pub(crate) fn unless_closed(printed: anyhow::Result<()>) -> Result<(), Failure> {
+    match printed {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        printed => printed.map_err(Failure::from),
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

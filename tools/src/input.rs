@@ -59,6 +59,14 @@ impl From<OsString> for StreamArg {
 }
 
 impl StreamArg {
+    /// The file, if it is one.
+    pub(crate) fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Stdin => None,
+        }
+    }
+
     /// What messages call it.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -86,7 +94,12 @@ impl StreamArg {
         if bytes.len() > MAX_BYTES {
             bail!("{name} is larger than {} MiB, the most that is read", MAX_BYTES >> 20);
         }
-        utf8(bytes, &name)
+        let mut text = utf8(bytes, &name)?;
+        // What Windows editors put first is no part of the text.
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        Ok(text)
     }
 
     /// The source of a run: a JSON object, or one under the key `source`.

@@ -53,11 +53,15 @@ pub(crate) fn peak_memory() -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The flag wins over the pipeline's cap; without either, all cores that this process may use.
+/// The flag wins over the pipeline's cap, which is at most that: no more than all CPUs are used for it. Without either, all
+/// cores that this process may use.
 pub(crate) fn threads(flag: Option<u32>, cap: Option<u32>) -> Threads {
     let (count, why) = match (flag, cap) {
         (Some(n), _) => (n as usize, "--threads"),
-        (None, Some(n)) => (n as usize, "device_profile.caps.cpu_threads"),
+        (None, Some(n)) => {
+            let there = std::thread::available_parallelism().map_or(1, usize::from);
+            ((n as usize).min(there), "device_profile.caps.cpu_threads")
+        }
         // The standard library looks at affinity and at the CPU quota of cgroup v1 and v2.
         (None, None) => match (std::thread::available_parallelism(), Machine::read().cpu.cores) {
             // A second thread of a core finds its multipliers and its cache busy.

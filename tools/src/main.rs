@@ -24,6 +24,5 @@ mod wiring;
 mod writer;
 
 fn main() -> std::process::ExitCode {
-    let outcome = cli::parse().and_then(commands::execute);
-    exit::report(outcome)
+    exit::guarded(|| exit::report(cli::parse().and_then(commands::execute)))
 }

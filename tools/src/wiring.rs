@@ -27,12 +27,19 @@ pub(crate) struct Resolved {
     pub(crate) model: Result<Option<ModelSource>, ModelError>,
 }
 
-/// Finds the models of a pipeline. What they are is looked at only where nodes write.
+/// Finds the models of a pipeline. A language model stands for the reasoner only where nodes write; what compares texts
+/// gets the embedder beside it.
 pub(crate) fn resolve(pipeline: &Pipeline, file: &Path) -> Result<Vec<Resolved>, Failure> {
     let store = ModelStore::bundled().map_err(models::failure)?;
     let [mut reasoner, embedder, mut generator] = models::choices(pipeline, file);
     let mut written = Vec::new();
-    if !generator.nodes.is_empty() {
+    if generator.nodes.is_empty() {
+        // Every node extracts, or asks no model: a language model gives no vectors there either.
+        let language_model = |source: ModelSource| writes_at_all(source).is_ok_and(|m| m.is_some());
+        if reasoner.key.is_some() && reasoner.source(&store).is_ok_and(language_model) {
+            reasoner = reasoner.named_as(&embedder);
+        }
+    } else {
         let must = pipeline.nodes.iter().filter(|node| models::must_write(node));
         let must: Vec<_> = must.map(|node| node.id.clone()).collect();
         let model = match generator.source(&store) {

@@ -226,7 +226,7 @@ impl BertModel {
             pass.context = context;
         }
         cancel.check()?;
-        Ok(pass.hidden)
+        finite("a hidden state behind the last layer", pass.hidden)
     }
 
     /// Attention and what is behind it, for the first token of each sequence: a pass of a row for each.
@@ -269,7 +269,7 @@ impl BertModel {
             .ok_or_else(|| EngineError::Input("an empty sequence has no first token".into()))?;
         let mut pooled = self.dense(pooler, first)?;
         self.compute.kernels().tanh(&mut pooled);
-        self.dense(classifier, &pooled)
+        finite("a logit", self.dense(classifier, &pooled)?)
     }
 
     /// Logits of the token head for vectors `[len, hidden]`: `[len, labels]`.
@@ -278,7 +278,7 @@ impl BertModel {
     /// [`EngineError::Input`] without such a head.
     pub fn token_logits(&self, hidden: &[f32]) -> Result<Vec<f32>, EngineError> {
         match (&self.classifier, self.config.has_token_head()) {
-            (Some(classifier), true) => self.dense(classifier, hidden),
+            (Some(classifier), true) => finite("a logit", self.dense(classifier, hidden)?),
             _ => Err(EngineError::Input("the model has no token head".into())),
         }
     }
@@ -407,6 +407,14 @@ fn gather_heads(
 enum Wanted {
     All,
     First,
+}
+
+/// The values, if all are numbers: weights that are damaged give others, and a guard must not take those for a quiet text.
+fn finite(what: &str, values: Vec<f32>) -> Result<Vec<f32>, EngineError> {
+    match values.iter().find(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(&value) => Err(EngineError::NotFinite { what: what.to_owned(), value }),
+    }
 }
 
 /// The activations of one forward pass.

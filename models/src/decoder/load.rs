@@ -98,10 +98,14 @@ fn norm(weights: &Weights, spec: &NormSpec) -> Result<RmsNorm, ModelError> {
 
 fn projection(weights: &Weights, spec: &MatrixSpec) -> Result<Projection, ModelError> {
     let (rows, cols) = (spec.rows, spec.cols);
-    let found = Stored::ALL
-        .into_iter()
-        .find(|stored| weights.tensors().contains_key(&stored.tensor(&spec.name)));
-    let Some(stored) = found else {
+    let there = |stored: &Stored| weights.tensors().contains_key(&stored.tensor(&spec.name));
+    let found: Vec<Stored> = Stored::ALL.into_iter().filter(there).collect();
+    if let [first, second, ..] = found.as_slice() {
+        let message =
+            format!("{} stands beside it; a layer has one of them", second.tensor(&spec.name));
+        return Err(weights.error(&first.tensor(&spec.name), message));
+    }
+    let Some(stored) = found.first().copied() else {
         let names = Stored::ALL.map(|stored| stored.tensor(&spec.name)).join(", ");
         return Err(weights.error(&spec.name, format!("missing; one of {names} is needed")));
     };

@@ -122,6 +122,13 @@ impl GgufCheckpoint {
             "tie_word_embeddings": !self.file.tensors().contains_key("output.weight"),
         });
         if c.rope_dims != c.head_dim {
+            if self.known.reordered {
+                // Which rows turn together would have to be told apart from those that do not turn.
+                let key = format!("{}.rope.dimension_count", c.architecture);
+                let message =
+                    format!("{}; accepted: {}, as of a whole head", c.rope_dims, c.head_dim);
+                return Err(self.file.key_error(&key, message));
+            }
             config["partial_rotary_factor"] = json!(c.rope_dims as f64 / c.head_dim as f64);
         }
         if let Some(scaling) = &c.rope_scaling {

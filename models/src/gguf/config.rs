@@ -92,6 +92,10 @@ impl GgufFile {
                 return Err(self.key_error(&key("attention.head_count"), message));
             }
         };
+        if let Some(dim) = dimension("attention.value_length")?.filter(|dim| *dim != head_dim) {
+            let message = format!("{dim}; accepted: {head_dim}, as keys have");
+            return Err(self.key_error(&key("attention.value_length"), message));
+        }
         let rope_scaling = match self.str(&key("rope.scaling.type"))? {
             None | Some("none") => None,
             Some(kind) => Some(GgufRopeScaling {

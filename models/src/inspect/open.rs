@@ -217,6 +217,7 @@ impl Opened {
 fn begins_with_gguf(path: &Path) -> Result<bool, ModelError> {
     use std::io::Read;
     let mut magic = [0; 4];
+    crate::package::regular(path)?;
     let file = std::fs::File::open(path).map_err(|e| ModelError::read(path, e))?;
     let read = file.take(4).read(&mut magic).map_err(|e| ModelError::read(path, e))?;
     Ok(&magic[..read] == b"GGUF")

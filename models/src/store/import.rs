@@ -56,6 +56,7 @@ impl Plan {
         events: &mut dyn FnMut(Event<'_>),
     ) -> Result<StoredFile, ModelError> {
         let fail = |e| ModelError::read(from, e);
+        crate::package::regular(from)?;
         let mut file = File::open(from).map_err(fail)?;
         let mut incoming =
             Incoming::open(store, &self.name, &from.display().to_string(), cancel, &mut || {})?;

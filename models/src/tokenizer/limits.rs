@@ -22,6 +22,9 @@ const COMPATIBILITY: usize = 11;
 /// Most bytes other steps make of one: case, accents, byte-level characters, spaces put around.
 const OTHER: usize = 3;
 
+/// Most special tokens that a template may put around a text: files of today have four.
+const MAX_TEMPLATE: usize = 256;
+
 /// Longest word WordPiece may take apart, in characters; BERT's files say 100.
 const MAX_WORD: u64 = 256;
 
@@ -41,6 +44,10 @@ struct Parts {
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
+    #[serde(default)]
+    decoder: Value,
+    #[serde(default)]
+    post_processor: Value,
     model: Option<Model>,
 }
 
@@ -90,6 +97,9 @@ pub(crate) fn check(json: &str) -> Result<Seen, String> {
     let mut growth = 1;
     steps(&parts.normalizer, &mut growth)?;
     steps(&parts.pre_tokenizer, &mut growth)?;
+    // From ids back to text they multiply as well.
+    steps(&parts.decoder, &mut 1)?;
+    template(&parts.post_processor)?;
     let Model { kind, max_input_chars_per_word: word, vocab } = parts.model.unwrap_or_default();
     if word.as_u64().is_some_and(|n| n > MAX_WORD) {
         return Err(format!("max_input_chars_per_word is {word}; accepted: 0..={MAX_WORD}"));
@@ -102,7 +112,8 @@ pub(crate) fn check(json: &str) -> Result<Seen, String> {
 /// Steps are told by their keys: the crate reads those without a `type` too.
 fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
     let Value::Object(map) = step else { return Ok(()) };
-    let lists = ["normalizers", "pretokenizers"].map(|key| map.get(key).and_then(Value::as_array));
+    let lists = ["normalizers", "pretokenizers", "decoders"]
+        .map(|key| map.get(key).and_then(Value::as_array));
     if lists.iter().any(Option::is_some) {
         return lists.into_iter().flatten().flatten().try_for_each(|step| steps(step, growth));
     }
@@ -114,6 +125,8 @@ fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
         return Err(format!("a Prepend of {found} bytes; accepted: 0..={MAX_PREPEND}"));
     }
     let factor = match (text("content"), text("type")) {
+        // Of a decoder: what it takes off.
+        (Some(_), Some("Strip")) => 1,
         (Some(content), _) => {
             let literal = map.get("pattern").and_then(|p| p.get("String")?.as_str());
             match literal.map_or(0, str::len) {
@@ -131,6 +144,29 @@ fn steps(step: &Value, growth: &mut usize) -> Result<(), String> {
     *growth = growth.saturating_mul(factor);
     if *growth > MAX_GROWTH {
         return Err(format!("its steps could make a text {MAX_GROWTH} times as long, or more"));
+    }
+    Ok(())
+}
+
+/// Refuses a post-processor that puts more special tokens around a text than any model reads.
+fn template(step: &Value) -> Result<(), String> {
+    if let Some(steps) = step.get("processors").and_then(Value::as_array) {
+        return steps.iter().try_for_each(template);
+    }
+    let ids = |token: &Value| token.get("ids").and_then(Value::as_array).map_or(0, Vec::len);
+    let longest = match step.get("special_tokens") {
+        Some(Value::Object(tokens)) => tokens.values().map(ids).max().unwrap_or(0),
+        Some(Value::Array(tokens)) => tokens.iter().map(ids).max().unwrap_or(0),
+        _ => 0,
+    };
+    for key in ["single", "pair"] {
+        let pieces = step.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+        let most = pieces.saturating_mul(longest.max(1));
+        if most > MAX_TEMPLATE {
+            return Err(format!(
+                "its template may put {most} special tokens around a text; accepted: 0..={MAX_TEMPLATE}"
+            ));
+        }
     }
     Ok(())
 }
@@ -196,6 +232,33 @@ mod tests {
         );
         assert_eq!(words, Seen { kind: "WordPiece".into(), largest: Some(7) });
         assert_eq!(seen(r#"{"type": 7, "vocab": [["a", -1.5]]}"#), Seen::default());
+    }
+
+    #[test]
+    fn decoders_and_templates_that_multiply_are_refused() {
+        let twice = json!({ "type": "Replace", "pattern": {"String": "a"}, "content": "aa" });
+        let decoder = |steps: &[Value]| {
+            let steps = json!({ "type": "Sequence", "decoders": steps });
+            check(&json!({ "decoder": steps, "model": {} }).to_string()).map(drop)
+        };
+        // SentencePiece's: Llama 2, T5.
+        let space = json!({ "type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " " });
+        let strip = json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 });
+        decoder(&[space, json!({"type": "ByteFallback"}), json!({"type": "Fuse"}), strip]).unwrap();
+        assert!(decoder(&vec![twice; 40]).unwrap_err().contains("times as long"));
+
+        let template = |ids: usize, pieces: usize| {
+            let ids: Vec<usize> = (0..ids).collect();
+            let piece = json!({ "SpecialToken": { "id": "[CLS]", "type_id": 0 } });
+            let processor = json!({
+                "type": "TemplateProcessing", "single": vec![piece; pieces], "pair": [],
+                "special_tokens": { "[CLS]": { "id": "[CLS]", "ids": ids, "tokens": [] } },
+            });
+            let sequence = json!({ "type": "Sequence", "processors": [processor] });
+            check(&json!({ "post_processor": sequence, "model": {} }).to_string()).map(drop)
+        };
+        template(1, 4).unwrap();
+        assert!(template(1000, 1000).unwrap_err().contains("1000000 special tokens"));
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub(crate) struct ModelsArgs {
 
 const STORE: &str = "\
 The store is the folder BHO_MODELS_DIR, else bho/models in XDG_DATA_HOME, else
-~/.local/share/bho/models. `bho generate`, `embed`, `convert`, `inspect` and `bench e2e` take the
-name of a model in it where no file has that name.";
+~/.local/share/bho/models. Every verb that reads a model takes the name of one in it where no file
+has that name.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsVerb {

@@ -19,6 +19,7 @@ use crate::eval::guard::{Answer, Answers, Subject};
 use crate::eval::measure::Measuring;
 use crate::eval::mistakes::Masking;
 use crate::eval::report::{page, terminal};
+use crate::eval::tasks::NOT_ASKED;
 use crate::eval::types::Types;
 use crate::exit::{self, Exit, Failure, OrFailed as _};
 use crate::machine::Machine;
@@ -36,15 +37,18 @@ pub(crate) fn guard(args: &EvalGuardArgs) -> Result<Exit, Failure> {
     if args.kept {
         subject.replace_kept();
     }
-    let (data, mut types) = read(&args.data, subject.types(args.predictions.is_some()))?;
+    let (mut data, mut types) = read(&args.data, subject.types(args.predictions.is_some()))?;
     let predictions = match &args.predictions {
-        Some(stream) => Some(data.predictions(stream, args.data.offsets, &mut types).or_failed()?),
+        Some(stream) => Some(
+            data.predictions(stream, args.data.offsets, args.data.limit.is_some(), &mut types)
+                .or_failed()?,
+        ),
         None => None,
     };
     let cancel = CancelToken::new();
     exit::cancel_on_interrupt(&cancel);
-    let answers = match predictions {
-        Some(predictions) => answers(&data, predictions),
+    let (answers, stopped) = match predictions {
+        Some(predictions) => (answers(&data, predictions), None),
         None => {
             let bar = progress();
             let total = data.examples.len();
@@ -54,6 +58,15 @@ pub(crate) fn guard(args: &EvalGuardArgs) -> Result<Exit, Failure> {
             asked?
         }
     };
+    let asked = answers.all.len();
+    let stopped = match stopped {
+        Some(stopped) if asked == 0 => return Err(stopped),
+        stopped => stopped,
+    };
+    if asked < data.examples.len() {
+        data.notes.insert(NOT_ASKED.to_owned(), data.examples.len() - asked);
+        data.examples.truncate(asked);
+    }
     let guard = subject.guard()?;
     let masking = (!args.no_texts).then_some(Masking { guard: &guard, mode: subject.mode });
     let mut report = report(args, &subject, &data, answers, &types, masking);
@@ -61,9 +74,8 @@ pub(crate) fn guard(args: &EvalGuardArgs) -> Result<Exit, Failure> {
         let capabilities = guard.capabilities().into_iter().filter(|c| !c.is_active());
         report.subject.inactive = capabilities.map(|c| c.signal.key()).collect();
     }
-    if let Some(target) = html {
-        target.write(page::render(&report).as_bytes())?;
-    }
+    // What was measured is printed even where the page cannot be written.
+    let written = html.map_or(Ok(()), |target| target.write(page::render(&report).as_bytes()));
     let mut out = output::stdout();
     if args.json {
         json::document(&mut out, &report)?;
@@ -71,7 +83,8 @@ pub(crate) fn guard(args: &EvalGuardArgs) -> Result<Exit, Failure> {
         out.write_all(terminal::render(&report, &Style::stdout()).as_bytes())?;
         out.flush()?;
     }
-    Ok(Exit::Success)
+    written?;
+    stopped.map_or(Ok(Exit::Success), Err)
 }
 
 /// The labelled texts that the arguments name.

@@ -32,7 +32,7 @@ use crate::output::{self, json};
 /// `bho eval summary`.
 pub(crate) fn summary(args: &EvalSummaryArgs) -> Result<Exit, Failure> {
     let frame = Frame::new(&args.report)?;
-    let data = summary::read(&args.lines.data, &reading(&args.lines)).map_err(in_the_data)?;
+    let mut data = summary::read(&args.lines.data, &reading(&args.lines)).map_err(in_the_data)?;
     let subject = Subject::open(&args.agent, summary::AGENT)?;
     let setting = summary::Setting {
         sentences: args.sentences as usize,
@@ -40,14 +40,15 @@ pub(crate) fn summary(args: &EvalSummaryArgs) -> Result<Exit, Failure> {
         oracle: args.oracle,
     };
     let cancel = interruptible();
-    let answers = with_bar(|bar| {
+    let (answers, stopped) = with_bar(|bar| {
         let all = data.items.len();
         let step = |done| bar("texts summarised", done, all);
         summary::ask(&subject, &data, setting, &cancel, step)
-    })?;
+    });
+    let stopped = data.end_at(answers.times.len(), stopped)?;
     let head = frame.head(summary::FORMAT, &data, &answers.times, subject.models, subject.pipeline);
     let report = summary::measure(&data, &answers, setting, &frame.measuring(), head);
-    frame.show(&report, &layout::summaries(&report))
+    frame.show(&report, &layout::summaries(&report), stopped)
 }
 
 /// `bho eval claims`.
@@ -55,16 +56,17 @@ pub(crate) fn claims(args: &EvalClaimsArgs) -> Result<Exit, Failure> {
     let frame = Frame::new(&args.report)?;
     let evidence = args.evidence.as_deref();
     let data = claims::read(&args.lines.data, &reading(&args.lines), evidence);
-    let data = data.map_err(in_the_data)?;
+    let mut data = data.map_err(in_the_data)?;
     let subject = Subject::open(&args.agent, claims::AGENT)?;
     let cancel = interruptible();
-    let answers = with_bar(|bar| {
+    let (answers, stopped) = with_bar(|bar| {
         let all = data.items.len();
         claims::ask(&subject, &data, &cancel, |done| bar("claims checked", done, all))
-    })?;
+    });
+    let stopped = data.end_at(answers.times.len(), stopped)?;
     let head = frame.head(claims::FORMAT, &data, &answers.times, subject.models, subject.pipeline);
     let report = claims::measure(&data, &answers, &frame.measuring(), head);
-    frame.show(&report, &layout::claims(&report))
+    frame.show(&report, &layout::claims(&report), stopped)
 }
 
 /// `bho eval retrieval`.
@@ -88,24 +90,26 @@ pub(crate) fn retrieval(args: &EvalRetrievalArgs) -> Result<Exit, Failure> {
     let mut head = frame.head(retrieval::FORMAT, &data, &answers.times, models, None);
     head.data.extend(corpus.files.iter().cloned());
     let report = retrieval::measure(&data, &corpus, &answers, &frame.measuring(), head);
-    frame.show(&report, &layout::retrieval(&report))
+    frame.show(&report, &layout::retrieval(&report), None)
 }
 
 /// `bho eval similarity`.
 pub(crate) fn similarity(args: &EvalSimilarityArgs) -> Result<Exit, Failure> {
     let frame = Frame::new(&args.report)?;
-    let data = similarity::read(&args.lines.data, &reading(&args.lines)).map_err(in_the_data)?;
+    let mut data =
+        similarity::read(&args.lines.data, &reading(&args.lines)).map_err(in_the_data)?;
     let encoder = encoder(&args.embedder, args.prompt.as_deref())?;
     let cancel = interruptible();
-    let answers = with_bar(|bar| {
+    let (answers, stopped) = with_bar(|bar| {
         let all = data.items.len();
         let step = |done| bar("pairs embedded", done, all);
         similarity::ask(encoder.as_ref(), &data, &cancel, step)
-    })?;
+    });
+    let stopped = data.end_at(answers.times.len(), stopped)?;
     let models = of_encoder(encoder.as_ref());
     let head = frame.head(similarity::FORMAT, &data, &answers.times, models, None);
     let report = similarity::measure(&data, &answers, &frame.measuring(), head);
-    frame.show(&report, &layout::similarity(&report))
+    frame.show(&report, &layout::similarity(&report), stopped)
 }
 
 fn reading(args: &LinesArgs) -> Reading {
@@ -185,11 +189,15 @@ impl Frame {
         }
     }
 
-    /// Writes the page, and prints tables or JSON.
-    fn show(&self, report: &impl Serialize, sheet: &Sheet<'_>) -> Result<Exit, Failure> {
-        if let Some(target) = &self.html {
-            target.write(sheet.page().as_bytes())?;
-        }
+    /// Writes the page, and prints tables or JSON, also where the page cannot be written; `stopped`: what ended the work early.
+    fn show(
+        &self,
+        report: &impl Serialize,
+        sheet: &Sheet<'_>,
+        stopped: Option<Failure>,
+    ) -> Result<Exit, Failure> {
+        let page = |target: &Target| target.write(sheet.page().as_bytes());
+        let written = self.html.as_ref().map_or(Ok(()), page);
         let mut out = output::stdout();
         if self.json {
             json::document(&mut out, report)?;
@@ -197,6 +205,7 @@ impl Frame {
             out.write_all(sheet.terminal(&Style::stdout()).as_bytes())?;
             out.flush()?;
         }
-        Ok(Exit::Success)
+        written?;
+        stopped.map_or(Ok(Exit::Success), Err)
     }
 }

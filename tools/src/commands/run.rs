@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::validate;
 use crate::cli::args::RunArgs;
 use crate::exit::{self, Exit, Failure, OrFailed as _};
+use crate::input::StreamArg;
 use crate::output::file::Target;
 use crate::output::style::{self, Style, Tint};
 use crate::output::table::{Cell, Table};
@@ -35,6 +36,13 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
         return Err(Failure::said(Exit::Usage, message));
     }
     let trace = args.trace.clone().map(Target::new).transpose()?;
+    let read = [Some(&args.pipeline), args.source.as_ref().and_then(StreamArg::path)];
+    if let Some(path) = &args.trace
+        && read.into_iter().flatten().any(|read| output::file::same(path, read))
+    {
+        let message = format!("--trace: {} is what the run reads", path.display());
+        return Err(Failure::said(Exit::Usage, message));
+    }
     let keys = keys::of_pipeline(&pipeline.policies, &args.pipeline)?;
     let source = match (args.input, args.source) {
         (Some(text), _) => Fields::from_iter([("text".to_owned(), Value::from(text.read()?))]),
@@ -72,16 +80,21 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
         _ => Ok(()),
     };
     let mut out = output::stdout();
-    if args.json {
-        let warnings = learned.warning.as_slice();
-        let document = document(&pipeline, &outcome, &infos, args.seed, warnings);
-        output::json::document(&mut out, &document)?;
-    } else {
-        let text = describe(&pipeline, &outcome, &infos, &Style::stdout());
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-    }
+    let print = || -> anyhow::Result<()> {
+        if args.json {
+            let warnings = learned.warning.as_slice();
+            let document = document(&pipeline, &outcome, &infos, args.seed, warnings);
+            output::json::document(&mut out, &document)?;
+        } else {
+            let text = describe(&pipeline, &outcome, &infos, &Style::stdout());
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+        }
+        Ok(())
+    };
+    let printed = { print }();
     traced?;
+    exit::unless_closed(printed)?;
     if interrupted.load(Ordering::SeqCst) {
         return Ok(Exit::Interrupted);
     }

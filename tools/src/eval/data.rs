@@ -198,7 +198,8 @@ impl Data {
         Ok(Example { file: 0, line: record.line, text, spans, labels, group })
     }
 
-    /// Reads predictions, one line for each example in the same order.
+    /// Reads predictions, one line for each example in the same order. With `first`, as of data that was read up to a limit,
+    /// more lines may follow.
     ///
     /// # Errors
     /// As [`Data::read`]; and for a `text` that is not the example's, or another number of lines.
@@ -206,11 +207,16 @@ impl Data {
         &self,
         stream: &StreamArg,
         unit: Option<Unit>,
+        first: bool,
         types: &mut Types,
     ) -> anyhow::Result<Vec<Foreign>> {
         let mut all: Vec<Foreign> = Vec::with_capacity(self.examples.len());
-        records(stream, Some(self.examples.len()), ACCEPTED, |record| {
-            let example = &self.examples[all.len()];
+        let most = self.examples.len() + usize::from(!first);
+        records(stream, Some(most), ACCEPTED, |record| {
+            let Some(example) = self.examples.get(all.len()) else {
+                let message = format!("a line of predictions more than the {} texts", all.len());
+                return Err(record.fault("", message));
+            };
             let (line, file) = (example.line, &self.files[example.file].file);
             let mut unit = unit;
             if record.fields.contains_key("text") || record.fields.contains_key("full_text") {

@@ -6,8 +6,8 @@ use std::time::Instant;
 use bho_engine::{CancelToken, Compute, ModelInfo};
 use bho_guard::detectors::learned::TAGGED_TYPES;
 use bho_guard::{
-    Calibration, Category, Finding, Guard, GuardBuilder, Mode, Operator, Policy, Signal, Verdict,
-    known_pii_types,
+    Calibration, Category, Finding, Guard, GuardBuilder, Mode, Operator, Policy, Signal,
+    Thresholds, Verdict, known_pii_types,
 };
 use bho_orchestrator::guarding::guard_policy;
 
@@ -85,8 +85,19 @@ impl Subject {
         Ok(Self { policy, mode, learned, calibration, own_thresholds })
     }
 
-    /// Puts a calibration in the place of the pipeline's.
+    /// Puts a calibration in the place of the pipeline's, its thresholds too.
     pub(crate) fn calibrate(&mut self, calibration: Calibration) {
+        let usual = Thresholds::default();
+        let now = &mut self.policy.thresholds;
+        for (signal, slot, usual) in [
+            (Signal::Toxicity, &mut now.toxicity_block, usual.toxicity_block),
+            (Signal::Jailbreak, &mut now.jailbreak_block, usual.jailbreak_block),
+            (Signal::Pii, &mut now.pii_redact, usual.pii_redact),
+        ] {
+            if !self.own_thresholds.contains(&signal) {
+                *slot = usual;
+            }
+        }
         calibration.set_thresholds(&mut self.policy.thresholds, &self.own_thresholds);
         self.calibration = Some(calibration);
     }
@@ -146,10 +157,11 @@ impl Subject {
         types
     }
 
-    /// Checks each text, one after the other; `progress` is told how many are done.
+    /// Checks each text, one after the other; `progress` is told how many are done. Besides the answers what stopped it before
+    /// the end: [`Exit::Interrupted`] when cancelled; a detector's failure, with the line of the text.
     ///
     /// # Errors
-    /// [`Exit::Interrupted`] when cancelled; a detector's failure, with the line of the text.
+    /// A policy that makes no guard.
     pub(crate) fn ask(
         &self,
         examples: &[Example],
@@ -157,11 +169,12 @@ impl Subject {
         by_voice: bool,
         cancel: &CancelToken,
         mut progress: impl FnMut(usize),
-    ) -> Result<Answers, Failure> {
+    ) -> Result<(Answers, Option<Failure>), Failure> {
         let guard = self.guard()?;
         let learned = self.learned();
         let mut answers = Answers::default();
         let mut voices = [Vec::new(), Vec::new()];
+        let mut stopped = None;
         // Tables that are made on first use are no part of any text's time.
         let _ = guard.check("eval", "warm-up: ann@example.org", self.mode);
         for (done, example) in examples.iter().enumerate() {
@@ -170,13 +183,20 @@ impl Subject {
             let begun = Instant::now();
             let checked =
                 guard.check_with_cancel("eval", text, self.mode, &|| cancel.is_cancelled());
-            answers.times.push((begun.elapsed().as_secs_f64() * 1e3, text.len()));
-            if cancel.is_cancelled() {
-                return Err(Failure::silent(Exit::Interrupted));
-            }
-            let verdict = checked
-                .map_err(|error| anyhow::anyhow!("line {}: {error}", example.line))
-                .or_failed()?;
+            let time = (begun.elapsed().as_secs_f64() * 1e3, text.len());
+            let said = |error| anyhow::anyhow!("line {}: {error}", example.line);
+            let verdict = match checked.map_err(said).or_failed() {
+                _ if cancel.is_cancelled() => {
+                    stopped = Some(Failure::silent(Exit::Interrupted));
+                    break;
+                }
+                Ok(verdict) => verdict,
+                Err(failure) => {
+                    stopped = Some(failure);
+                    break;
+                }
+            };
+            answers.times.push(time);
             if by_voice {
                 let by = |learned_is: bool| {
                     let of = verdict.findings.iter();
@@ -191,7 +211,7 @@ impl Subject {
             let [rules, models] = voices;
             answers.by_voice = vec![(Voice::Rules, rules), (Voice::Models, models)];
         }
-        Ok(answers)
+        Ok((answers, stopped))
     }
 
     /// What some of the findings would have come to by themselves.

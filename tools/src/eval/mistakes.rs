@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: AGPL-3.0-or-later
 //! The worst mistakes, told by their line and a text in which all personal data is masked: what was found, and what was missed.
 
+use std::ops::Range;
+
 use bho_guard::{Category, Guard, Mode};
 use serde::Serialize;
 
@@ -126,11 +128,12 @@ fn mistake(
 /// A long text is cut to the surroundings of its first mask.
 fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'_>) -> String {
     let text = &example.text;
-    let mut marks: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    let mut marks: Vec<(Range<usize>, String)> = Vec::new();
     let gold = example.spans.as_deref().unwrap_or_default();
+    let labelled = union(gold.iter().map(|g| g.span.clone()).collect());
+    let seen = union(answer.spans.iter().map(|f| f.span.clone()).collect());
     for g in gold {
-        let found =
-            answer.spans.iter().any(|f| f.span.start < g.span.end && g.span.start < f.span.end);
+        let found = meets(&seen, &g.span);
         let label = types.label(g.label);
         let counted = types.standing(g.label) == Standing::Counted;
         let mark = match (found, counted) {
@@ -140,8 +143,7 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
         marks.push((g.span.clone(), mark));
     }
     for f in &answer.spans {
-        let met = gold.iter().any(|g| f.span.start < g.span.end && g.span.start < f.span.end);
-        let judged = example.spans.is_some() && !met;
+        let judged = example.spans.is_some() && !meets(&labelled, &f.span);
         let key = types.key(f.key);
         marks.push((
             f.span.clone(),
@@ -156,19 +158,8 @@ fn masked(example: &Example, answer: &Answer, types: &Types, masking: &Masking<'
         Category::Pii(kind) => Some((finding.span.clone(), format!("[{}?]", kind.key()))),
         _ => None,
     }));
-    let stretches = union(marks.iter().map(|(span, _)| span.clone()).collect());
-    let (mut out, mut from, mut first) = (String::new(), 0, None);
-    for stretch in stretches {
-        out.push_str(&text[from..stretch.start]);
-        first = first.or(Some(out.len()));
-        // The first mark of those that make up the stretch: labels come before what was found.
-        let mark =
-            marks.iter().find(|(span, _)| stretch.start <= span.start && span.end <= stretch.end);
-        out.push_str(mark.map_or("[...]", |(_, mark)| mark));
-        from = stretch.end;
-    }
-    out.push_str(&text[from..]);
-    clip(&out, first.unwrap_or(0))
+    let (out, first) = with_marks(text, &marks);
+    clip(&out, first)
 }
 
 /// A text that is not labelled, with everything masked that the guard sees at any score.
@@ -180,20 +171,39 @@ pub(crate) fn without_personal_data(text: &str, masking: &Masking<'_>) -> String
         .findings
         .iter()
         .filter_map(|finding| match finding.category {
-            Category::Pii(kind) => Some((finding.span.clone(), kind.key())),
+            Category::Pii(kind) => Some((finding.span.clone(), format!("[{}]", kind.key()))),
             _ => None,
         })
         .collect();
-    let (mut out, mut from) = (String::new(), 0);
-    for stretch in union(marks.iter().map(|(span, _)| span.clone()).collect()) {
+    clip(&with_marks(text, &marks).0, 0)
+}
+
+/// Whether a span has a byte in common with one of the stretches, which are in order and apart.
+fn meets(stretches: &[Range<usize>], span: &Range<usize>) -> bool {
+    let next = stretches.partition_point(|stretch| stretch.end <= span.start);
+    stretches.get(next).is_some_and(|stretch| stretch.start < span.end)
+}
+
+/// The text with each stretch of marked spans replaced by the first of its marks, as they are listed; and where the first
+/// stands.
+fn with_marks(text: &str, marks: &[(Range<usize>, String)]) -> (String, usize) {
+    let stretches = union(marks.iter().map(|(span, _)| span.clone()).collect());
+    let mut firsts: Vec<Option<&str>> = vec![None; stretches.len()];
+    for (span, mark) in marks {
+        let of = stretches.partition_point(|stretch| stretch.start <= span.start);
+        if let Some(first) = of.checked_sub(1).and_then(|of| firsts.get_mut(of)) {
+            first.get_or_insert(mark);
+        }
+    }
+    let (mut out, mut from, mut begin) = (String::new(), 0, None);
+    for (stretch, mark) in stretches.iter().zip(firsts) {
         out.push_str(&text[from..stretch.start]);
-        let mark =
-            marks.iter().find(|(span, _)| stretch.start <= span.start && span.end <= stretch.end);
-        out.push_str(&mark.map_or_else(|| "[...]".to_owned(), |(_, key)| format!("[{key}]")));
+        begin.get_or_insert(out.len());
+        out.push_str(mark.unwrap_or("[...]"));
         from = stretch.end;
     }
     out.push_str(&text[from..]);
-    clip(&out, 0)
+    (out, begin.unwrap_or(0))
 }
 
 /// So many characters around a place, on one line.

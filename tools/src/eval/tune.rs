@@ -67,7 +67,7 @@ pub(crate) fn threshold(scored: &[(f64, bool)], limit: f64) -> Result<Chosen, St
         ));
     }
     // The most false positives that the bound allows.
-    let allowed = (0..n).take_while(|k| binomial_cdf(*k, n, limit) <= RISK).last().unwrap_or(0);
+    let allowed = cumulative(n, limit).take_while(|share| *share <= RISK).count().max(1) - 1;
     // Just over the next negative. Scores of cards lie on the grid; others are over it by less than a step.
     let threshold = ((negatives[allowed] + GRID / 2.0) / GRID).ceil() * GRID;
     if threshold > 1.0 {
@@ -92,15 +92,21 @@ pub(crate) fn threshold(scored: &[(f64, bool)], limit: f64) -> Result<Chosen, St
 
 /// The probability of at most `k` in `n` draws of probability `p`, within 0 and 1 exclusive.
 fn binomial_cdf(k: usize, n: usize, p: f64) -> f64 {
+    cumulative(n, p).nth(k).unwrap_or(1.0)
+}
+
+/// The same for `k` from 0 to `n`.
+fn cumulative(n: usize, p: f64) -> impl Iterator<Item = f64> {
     // Terms by their logarithms: the first one underflows for many draws.
     let (log_p, log_q) = (p.ln(), (1.0 - p).ln());
-    let mut log_term = n as f64 * log_q;
-    let mut sum = log_term.exp();
-    for i in 0..k {
-        log_term += ((n - i) as f64 / (i + 1) as f64).ln() + log_p - log_q;
-        sum += log_term.exp();
-    }
-    sum.min(1.0)
+    let first = n as f64 * log_q;
+    (0..=n).scan((first, 0.0), move |(log_term, sum), k| {
+        if k > 0 {
+            *log_term += ((n - k + 1) as f64 / k as f64).ln() + log_p - log_q;
+        }
+        *sum += log_term.exp();
+        Some(f64::min(*sum, 1.0))
+    })
 }
 
 /// The rate at which `k` or fewer of `n` would be seen with a probability of 5 % (Clopper and Pearson, 1934).

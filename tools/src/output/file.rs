@@ -29,6 +29,10 @@ impl Target {
         if !fs::metadata(folder).with_context(cannot)?.is_dir() {
             bail!("{}: {} is not a directory", cannot(), folder.display());
         }
+        if !in_place {
+            // Tried out: what a folder lets one do is not told by its mode alone.
+            unfinished(folder).with_context(cannot)?;
+        }
         Ok(Self { path, in_place })
     }
 
@@ -38,15 +42,21 @@ impl Target {
         if self.in_place {
             return fs::write(&self.path, bytes).with_context(cannot);
         }
-        let mut file = tempfile::Builder::new()
-            .prefix(".bho-")
-            .suffix(".tmp")
-            .tempfile_in(folder(&self.path))
-            .with_context(cannot)?;
+        let mut file = unfinished(folder(&self.path)).with_context(cannot)?;
         file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(cannot)?;
         file.persist(&self.path).map_err(|error| error.error).with_context(cannot)?;
         Ok(())
     }
+}
+
+/// Whether both are names of one file that is there.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// A file that is gone again unless it is moved into place.
+fn unfinished(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".bho-").suffix(".tmp").tempfile_in(folder)
 }
 
 fn folder(path: &Path) -> &Path {

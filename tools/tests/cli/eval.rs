@@ -242,6 +242,12 @@ fn somebody_elses_predictions_are_judged_alike() {
     std::fs::write(&theirs, lines(&rows[1..])).unwrap();
     let output = evaluate(&path, &["--predictions", &theirs_name]);
     fails(&output, 1, "7 lines of predictions for 8 texts");
+    rows.push(json!({"spans": []}));
+    std::fs::write(&theirs, lines(&rows)).unwrap();
+    let output = evaluate(&path, &["--predictions", &theirs_name]);
+    fails(&output, 1, "theirs.jsonl:9:1: a line of predictions more than the 8 texts");
+    let first = evaluate(&path, &["--json", "--predictions", &theirs_name, "--limit", "8"]);
+    assert_eq!(json(&first, 0)["subject"]["predictions"], "theirs.jsonl");
 }
 
 /// So many harmless texts, and as many attacks.

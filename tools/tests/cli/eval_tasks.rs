@@ -159,6 +159,16 @@ fn what_is_found_is_held_beside_bm25() {
     assert_eq!(report["points"].as_array().unwrap().len(), 3);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_that_cannot_be_written_loses_no_figure() {
+    let (_dir, path) = file("claims.jsonl", claims());
+    let output = evaluate("claims", &path, &["--html", "/dev/full"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot write /dev/full"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("measured: bho"), "{}", stdout(&output));
+}
+
 #[test]
 fn every_verb_writes_a_well_formed_page_and_tables() {
     let pairs = lines(&[

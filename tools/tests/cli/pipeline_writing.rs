@@ -298,6 +298,14 @@ fn agents_that_can_write_do_where_the_reasoner_is_a_language_model() {
     let again = json(&run_on(&path, &["--json", "--threads", "2"]), 0);
     assert_eq!(again["results"], outcome["results"]);
 
+    // A language model gives no vectors, also where no node writes.
+    written(dir.path(), "tiny.safetensors", &nodes("extract"));
+    let outcome = json(&run_on(&path, &["--json"]), 0);
+    assert_eq!(
+        (&outcome["status"], &outcome["models"][0]["name"]),
+        (&value!("complete"), &value!("bitnet-s-1.58b"))
+    );
+
     // What is not to be written needs no language model, and what must be, one.
     written(dir.path(), "gone.safetensors", &nodes("extract"));
     fails(&run_on(&path, &[]), 2, "gone.safetensors");

@@ -265,10 +265,13 @@ fn threads_and_backend_are_those_asked_for() {
     let mut command = bho();
     command.env("BHO_ISA", "quantum").arg("run").arg(&path).args(["--input", TEXT]);
     fails(&command.output().unwrap(), 2, "no kernel backend is called \"quantum\"");
-    let capped = fs::read_to_string(&path).unwrap() + "device_profile: {caps: {cpu_threads: 3}}\n";
-    let (_dir, path) = file("capped.yml", capped);
-    let capped = json(&run_on(&path, TEXT, &["--json"]), 0);
-    assert_eq!(capped["models"][0]["threads"], 3);
+    let there = std::thread::available_parallelism().unwrap().get();
+    for (cap, most) in [(1, 1), (4096, there)] {
+        let caps = format!("device_profile: {{caps: {{cpu_threads: {cap}}}}}\n");
+        let (_dir, path) = file("capped.yml", fs::read_to_string(&path).unwrap() + &caps);
+        let capped = json(&run_on(&path, TEXT, &["--json"]), 0);
+        assert_eq!(capped["models"][0]["threads"], most, "{cap}");
+    }
 }
 
 #[test]

@@ -118,7 +118,7 @@ fn predictions_follow_the_data() {
     let data = read("{\"text\": \"é Ann\", \"spans\": []}\n{\"text\": \"b\"}").unwrap();
     let mut predict = |text: &str| {
         std::fs::write(&path, text).unwrap();
-        data.predictions(&StreamArg::File(path.clone()), None, &mut types)
+        data.predictions(&StreamArg::File(path.clone()), None, false, &mut types)
     };
     let found = predict(concat!(
         r#"{"full_text": "é Ann", "spans": [{"start": 2, "end": 5, "type": "PERSON", "score": 0.5}], "scores": {"toxicity": 0.25}, "ms": 2.5}"#,

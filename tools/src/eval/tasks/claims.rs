@@ -211,16 +211,14 @@ fn example(
     Ok(Some(Example { place, claim, evidence, label }))
 }
 
-/// Has the agent check each claim, one after the other; `progress` is told how many are done.
-///
-/// # Errors
-/// As [`Subject::ask`].
+/// Has the agent check each claim, one after the other; `progress` is told how many are done. Besides the answers what
+/// stopped it before the end, as [`Subject::ask`] has it: an answer may have taken minutes.
 pub(crate) fn ask(
     subject: &Subject,
     data: &Data<Example>,
     cancel: &CancelToken,
     mut progress: impl FnMut(usize),
-) -> Result<Answers, Failure> {
+) -> (Answers, Option<Failure>) {
     let mut answers = Answers::default();
     for (done, example) in data.items.iter().enumerate() {
         progress(done);
@@ -228,12 +226,16 @@ pub(crate) fn ask(
         let begun = Instant::now();
         let result = subject.ask(input, cancel, || {
             format!("{}:{}", data.files[example.place.file].file, example.place.line)
-        })?;
+        });
+        let result = match result {
+            Ok(result) => result,
+            Err(stopped) => return (answers, Some(stopped)),
+        };
         let bytes = example.evidence.iter().map(String::len).sum::<usize>() + example.claim.len();
         answers.times.push((begun.elapsed().as_secs_f64() * 1e3, bytes));
         answers.all.push(Answer::of(&result));
     }
-    Ok(answers)
+    (answers, None)
 }
 
 impl Answer {

@@ -24,6 +24,7 @@ use super::document::{BootstrapReport, ModelReport};
 use super::latency::Latency;
 use super::lines::{DataFile, Record, short_name, short_records};
 use super::mistakes::{Masking, without_personal_data};
+use crate::exit::Failure;
 use crate::input::StreamArg;
 
 /// Longest line, in bytes.
@@ -48,6 +49,9 @@ pub(crate) struct Place {
     pub(crate) line: u64,
     pub(crate) group: Option<String>,
 }
+
+/// The note of lines behind the one where the work was stopped.
+pub(crate) const NOT_ASKED: &str = "not measured: the work was stopped before";
 
 /// What was left aside, and in how many lines.
 pub(crate) type Notes = BTreeMap<String, usize>;
@@ -92,6 +96,27 @@ impl<T> Data<T> {
             bail!("{name}: there is nothing to measure; {why}");
         }
         Ok(data)
+    }
+
+    /// Leaves out the items from `count` on, which were not asked about because of `stopped`.
+    ///
+    /// # Errors
+    /// `stopped` where nothing is left.
+    pub(crate) fn end_at(
+        &mut self,
+        count: usize,
+        stopped: Option<Failure>,
+    ) -> Result<Option<Failure>, Failure> {
+        match stopped {
+            Some(stopped) if count == 0 => Err(stopped),
+            stopped => {
+                if count < self.items.len() {
+                    self.notes.insert(NOT_ASKED.to_owned(), self.items.len() - count);
+                    self.items.truncate(count);
+                }
+                Ok(stopped)
+            }
+        }
     }
 
     /// The items of each group, where there is more than one.

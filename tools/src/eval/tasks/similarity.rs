@@ -98,34 +98,44 @@ pub(super) fn pair(record: &Record<'_>, accepted: &str) -> anyhow::Result<(Strin
     Ok((a, b, score))
 }
 
-/// Embeds both texts of each pair, one pair after the other; `progress` is told how many are done.
-///
-/// # Errors
-/// [`Exit::Interrupted`] when cancelled; the model's failure, with the line.
+/// Embeds both texts of each pair, one pair after the other; `progress` is told how many are done. Besides the answers what
+/// stopped it before the end: [`Exit::Interrupted`] when cancelled; the model's failure, with the line.
 pub(crate) fn ask(
     encoder: &dyn Encoder,
     data: &Data<Pair>,
     cancel: &CancelToken,
     mut progress: impl FnMut(usize),
-) -> Result<Answers, Failure> {
+) -> (Answers, Option<Failure>) {
     let mut answers = Answers::default();
     for (done, pair) in data.items.iter().enumerate() {
         progress(done);
         let begun = Instant::now();
-        let embedded = encoder.embed(&[&pair.a, &pair.b], cancel);
-        if cancel.is_cancelled() {
-            return Err(Failure::silent(Exit::Interrupted));
-        }
         let place = || format!("{}:{}", data.files[pair.place.file].file, pair.place.line);
-        let embedded =
-            embedded.map_err(|error| anyhow::anyhow!("{}: {error}", place())).or_failed()?;
-        let [a, b] = embedded.as_slice() else {
-            return Err(Failure::said(Exit::Failed, format!("{}: no two vectors", place())));
+        let cosine = match cosine(encoder, pair, cancel, place) {
+            Ok(cosine) => cosine,
+            Err(stopped) => return (answers, Some(stopped)),
         };
-        answers.cosines.push(f64::from(a.cosine(b)));
+        answers.cosines.push(cosine);
         answers.times.push((begun.elapsed().as_secs_f64() * 1e3, pair.a.len() + pair.b.len()));
     }
-    Ok(answers)
+    (answers, None)
+}
+
+fn cosine(
+    encoder: &dyn Encoder,
+    pair: &Pair,
+    cancel: &CancelToken,
+    place: impl Fn() -> String,
+) -> Result<f64, Failure> {
+    let embedded = encoder.embed(&[&pair.a, &pair.b], cancel);
+    if cancel.is_cancelled() {
+        return Err(Failure::silent(Exit::Interrupted));
+    }
+    let embedded = embedded.map_err(|error| anyhow::anyhow!("{}: {error}", place())).or_failed()?;
+    match embedded.as_slice() {
+        [a, b] => Ok(f64::from(a.cosine(b))),
+        _ => Err(Failure::said(Exit::Failed, format!("{}: no two vectors", place()))),
+    }
 }
 
 /// Measures cosines; `head` is completed by the caller.

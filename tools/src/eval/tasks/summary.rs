@@ -138,17 +138,15 @@ fn split(text: &str) -> Vec<String> {
     sentences(text).map(|span| squeeze(&text[span])).collect()
 }
 
-/// Has the agent summarise each text, one after the other; `progress` is told how many are done.
-///
-/// # Errors
-/// As [`Subject::ask`].
+/// Has the agent summarise each text, one after the other; `progress` is told how many are done. Besides the answers what
+/// stopped it before the end, as [`Subject::ask`] has it: an answer may have taken minutes.
 pub(crate) fn ask(
     subject: &Subject,
     data: &Data<Example>,
     setting: Setting,
     cancel: &CancelToken,
     mut progress: impl FnMut(usize),
-) -> Result<Answers, Failure> {
+) -> (Answers, Option<Failure>) {
     let mut answers = Answers::default();
     for (done, example) in data.items.iter().enumerate() {
         progress(done);
@@ -156,12 +154,16 @@ pub(crate) fn ask(
         let begun = Instant::now();
         let result = subject.ask(input, cancel, || {
             format!("{}:{}", data.files[example.place.file].file, example.place.line)
-        })?;
+        });
+        let result = match result {
+            Ok(result) => result,
+            Err(stopped) => return (answers, Some(stopped)),
+        };
         answers.times.push((begun.elapsed().as_secs_f64() * 1e3, example.text.len()));
         let summary = result.get("text").and_then(Value::as_str).unwrap_or_default();
         answers.summaries.push(summary.to_owned());
     }
-    Ok(answers)
+    (answers, None)
 }
 
 /// Measures summaries; `head` is completed by the caller.

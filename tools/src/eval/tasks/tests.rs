@@ -2,6 +2,7 @@
 //! What all tasks read alike.
 
 use super::*;
+use crate::exit::Exit;
 
 #[test]
 fn several_files_are_groups_unless_their_lines_say_otherwise() {
@@ -36,4 +37,22 @@ fn texts_that_are_shown_hide_what_the_rules_find() {
         .shown("Ann <ann@example.org> or bob@example.org, call +1 (555) 123-4567 now");
     assert_eq!(shown.as_deref(), Some("Ann <[email]> or [email], call [phone] now"));
     assert_eq!(Measuring { bootstrap, masking: None }.shown("a"), None);
+}
+
+#[test]
+fn what_was_answered_before_a_stop_is_measured_and_what_was_not_is_noted() {
+    let (dir, line) = (tempfile::tempdir().unwrap(), "{\"x\": \"a\"}\n");
+    let path = dir.path().join("one.jsonl");
+    std::fs::write(&path, line.repeat(5)).unwrap();
+    let files = [StreamArg::File(path)];
+    let read =
+        || Data::read(&files, &Reading::default(), "", |_, place, _| Ok(Some(place))).unwrap();
+    let stop = || Some(Failure::said(Exit::Failed, "the model went away"));
+    let mut data = read();
+    assert!(data.end_at(2, stop()).unwrap().is_some());
+    assert_eq!((data.items.len(), data.notes.get(NOT_ASKED)), (2, Some(&3)));
+    let mut data = read();
+    assert!(data.end_at(5, None).unwrap().is_none());
+    assert_eq!((data.items.len(), data.notes.len()), (5, 0));
+    assert_eq!(read().end_at(0, stop()).unwrap_err().message().unwrap(), "the model went away");
 }
