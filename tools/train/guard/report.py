@@ -62,6 +62,26 @@ def rows_of(file):
     ]
 
 
+def print_figures(part, rows, scores):
+    """A line for each head, over all and by source: recall and false alarms at 0.5, AUC. `scores`: logits [texts, heads]."""
+    for source in [None, *sorted({item["source"] for item in rows})]:
+        for number, head in enumerate(HEADS):
+            mine = [i for i, item in enumerate(rows) if item[head] is not None and source in (None, item["source"])]
+            if not mine:
+                continue
+            labels = numpy.array([rows[i][head] >= 0.5 for i in mine])
+            chance = 1 / (1 + numpy.exp(-scores[mine, number]))
+            flagged = chance >= 0.5
+            line = f"{part:24} {source or 'all':12} {head:10} {len(mine):6} texts"
+            if labels.any():
+                line += f"  recall {flagged[labels].mean():.3f}"
+            if not labels.all():
+                line += f"  false alarms {flagged[~labels].mean():.3f}"
+            if labels.any() and not labels.all():
+                line += f"  AUC {auc(chance, labels):.4f}"
+            print(line)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--parts", type=pathlib.Path, required=True)
@@ -80,22 +100,7 @@ def main():
     for part in options.part:
         rows = rows_of(options.parts / f"{part}.jsonl" if "." not in part else pathlib.Path(part))
         scores = scores_of(model, tokenizer, [item["text"] for item in rows])
-        for source in [None, *sorted({item["source"] for item in rows})]:
-            for number, head in enumerate(HEADS):
-                mine = [i for i, item in enumerate(rows) if item[head] is not None and source in (None, item["source"])]
-                if not mine:
-                    continue
-                labels = numpy.array([rows[i][head] >= 0.5 for i in mine])
-                chance = 1 / (1 + numpy.exp(-scores[mine, number]))
-                flagged = chance >= 0.5
-                line = f"{part:24} {source or 'all':12} {head:10} {len(mine):6} texts"
-                if labels.any():
-                    line += f"  recall {flagged[labels].mean():.3f}"
-                if not labels.all():
-                    line += f"  false alarms {flagged[~labels].mean():.3f}"
-                if labels.any() and not labels.all():
-                    line += f"  AUC {auc(chance, labels):.4f}"
-                print(line)
+        print_figures(part, rows, scores)
 
 
 if __name__ == "__main__":

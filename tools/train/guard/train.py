@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Trains the guard's model on the parts that data.py wrote.
 
-    python train.py --parts PARTS --minilm FOLDER --out RUN [--epochs 3] [--init CHECKPOINT] [--resume]
+    python train.py --parts PARTS --minilm FOLDER --out RUN [--epochs 3] [--init CHECKPOINT] [--said FILE] [--resume]
 
 With --init a trained guard (what export.py or unpack.py wrote) is trained on, as on texts of your own; best at a tenth
-of the rate. FOLDER holds config.json, model.safetensors and tokenizer.json of all-MiniLM-L6-v2 in f32. Uses a GPU where there is
-one. Every --save minutes the run is saved whole (weights, optimizer, place in the epoch), and --resume goes on from
-there with the same texts in the same order. RUN/log.csv has a row every 100 steps.
+of the rate. With --said the texts are those of tutor.py, and what counts most is the tutor's word on them. FOLDER holds
+config.json, model.safetensors and tokenizer.json of all-MiniLM-L6-v2 in f32. Uses a GPU where there is one. Every --save
+minutes the run is saved whole (weights, optimizer, place in the epoch), and --resume goes on from there with the same
+texts in the same order. RUN/log.csv has a row every 100 steps.
 """
 
 import argparse
@@ -41,9 +42,8 @@ LAST_CAPS = {
 LAST_REPEATS = {"written": 5, "deepset": 2, "spikee": 2}
 
 
-def texts_of_epoch(rows, epoch, rng, last=False):
+def texts_of_epoch(rows, epoch, rng, cap, repeats):
     """A source with more texts than its cap gives another part of them each epoch."""
-    cap, repeats = (LAST_CAPS, LAST_REPEATS) if last else (CAPS, {})
     by_source = {}
     for item in rows:
         by_source.setdefault(item["source"], []).append(item)
@@ -77,23 +77,28 @@ def noisy(text, rng):
     return text
 
 
-def window_of(ids, rng):
-    """The first window of the text, now and then a later one, between [CLS] and [SEP]."""
+def window_of(ids, rng, first=False):
+    """The first window of the text, now and then a later one unless only the first is asked for, between [CLS] and [SEP]."""
     body, size = ids[1:-1], WINDOW - 2
     start = 0
-    if len(body) > size and rng.random() < 0.4:
+    if len(body) > size and not first and rng.random() < 0.4:
         start = rng.randrange(len(body) - size)
     return [ids[0], *body[start : start + size], ids[-1]]
 
 
 def loss_of(logits, rows, device):
-    """The mean over what the rows say, weighted; a little smoothed, as labels are noisy."""
+    """The mean over what the rows say, weighted; a little smoothed, as labels are noisy. Of rows that a tutor has
+    read, half of that and twice how far the answers are from the tutor's."""
     labels = torch.tensor([[item[head] if item[head] is not None else -1.0 for head in HEADS] for item in rows])
     weights = torch.tensor([[item["weight"]] for item in rows]) * (labels >= 0)
     labels, weights = labels.to(device), weights.to(device)
     smooth = labels.clamp(min=0) * 0.96 + 0.02
     each = nn.functional.binary_cross_entropy_with_logits(logits, smooth, reduction="none")
-    return (each * weights).sum() / weights.sum().clamp(min=1)
+    loss = (each * weights).sum() / weights.sum().clamp(min=1)
+    if all("said" in item for item in rows):
+        said = torch.tensor([item["said"] for item in rows], device=device)
+        loss = 0.5 * loss + 2 * nn.functional.binary_cross_entropy_with_logits(logits, said)
+    return loss
 
 
 def main():
@@ -103,6 +108,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--layers", type=int, nargs="*", default=[0, 1, 3, 5])
     parser.add_argument("--init", type=pathlib.Path, metavar="CHECKPOINT")
+    parser.add_argument("--said", type=pathlib.Path, metavar="FILE", help="what tutor.py say left, instead of PARTS/train.jsonl")
     parser.add_argument("--last", action="store_true", help="the last pass: written texts often, public ones seldom")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=2048, help="tokens a batch")
@@ -116,7 +122,8 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(SEED)
 
-    rows = [json.loads(line) for line in open(options.parts / "train.jsonl", encoding="utf-8")]
+    rows = [json.loads(line) for line in open(options.said or options.parts / "train.jsonl", encoding="utf-8")]
+    cap, repeats = (LAST_CAPS, LAST_REPEATS) if options.last else ({}, {}) if options.said else (CAPS, {})
     tokenizer = Tokenizer.from_file(str(options.minilm / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -150,8 +157,8 @@ def main():
     forward = torch.compile(model, dynamic=True) if options.compile else model
     for epoch in range(place["epoch"], options.epochs):
         rng = random.Random(f"epoch {epoch} {SEED}")
-        chosen = texts_of_epoch(rows, epoch, rng, options.last)
-        ids = [window_of(tokenizer.encode(noisy(item["text"], rng)).ids, rng) for item in chosen]
+        chosen = texts_of_epoch(rows, epoch, rng, cap, repeats)
+        ids = [window_of(tokenizer.encode(noisy(item["text"], rng)).ids, rng, "said" in item) for item in chosen]
         plan = batches([len(row) for row in ids], options.tokens, rng)
         total = total or len(plan) * options.epochs
         for number in range(place["batch"], len(plan)):
