@@ -74,7 +74,10 @@ fn empty_and_odd_texts_are_checked() {
 
 #[test]
 fn what_could_drive_a_terminal_is_shown_as_an_escape() {
-    let output = run(["guard", "check", "harmless \x1b]0;title\x07 \u{202E}text"]);
+    // By the rules: what a model makes of such a text is another matter.
+    let text = "harmless \x1b]0;title\x07 \u{202E}text";
+    let output =
+        bho().env("GUARD_REGEX_ONLY", "1").args(["guard", "check", text]).output().unwrap();
     let shown = stdout(&output);
     assert!(shown.contains("harmless \\u{1b}]0;title\\u{7} \\u{202e}text"), "{shown}");
     assert!(!shown.contains('\x1b'));
