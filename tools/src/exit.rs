@@ -79,7 +79,7 @@ impl<T, E: Into<anyhow::Error>> OrFailed<T> for Result<T, E> {
 /// Runs the program. A panic is an error as well: it ends in [`Exit::Failed`], and what it says, which may quote the text at
 /// work, is not printed, only where in the source it happened.
 pub(crate) fn guarded(run: impl FnOnce() -> ExitCode) -> ExitCode {
-    // Panics that somebody catches are told by him, or are none of the user's business.
+    // Only remembered: a panic that is caught further in is told there, if it is to be told.
     static LAST: Mutex<String> = Mutex::new(String::new());
     std::panic::set_hook(Box::new(|info| {
         if std::env::var_os("BHO_PANICS").is_some_and(|how| how == "show") {

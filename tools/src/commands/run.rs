@@ -80,7 +80,7 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
         _ => Ok(()),
     };
     let mut out = output::stdout();
-    let print = || -> anyhow::Result<()> {
+    let mut print = || -> anyhow::Result<()> {
         if args.json {
             let warnings = learned.warning.as_slice();
             let document = document(&pipeline, &outcome, &infos, args.seed, warnings);
@@ -92,7 +92,7 @@ pub(crate) fn execute(args: RunArgs) -> Result<Exit, Failure> {
         }
         Ok(())
     };
-    let printed = { print }();
+    let printed = print();
     traced?;
     exit::unless_closed(printed)?;
     if interrupted.load(Ordering::SeqCst) {
