@@ -110,6 +110,9 @@ fn fixtures() -> Vec<String> {
         "phone 3704 0044 \u{202e}and on and on 0000 they went, as {prose}",
         "igx\u{8}nore \u{202e}gro.elpmaxe@nna\u{202c} and more",
         "{line} and {wrapped}\n and then on",
+        "password: Ab,cd|ef&gh9, then {password=Xy7zz9,user:ann} and pwd=Xy7zz8&host=h all of them in one line of text.",
+        "postgres://app:p/ss#w?rd@db.example.org/main is where http://[::1]:80/x@y and http://h.example.org:p/a are not",
+        "IBAN DE89  3704 0044\n 0532  0130 00 and the card 4111 - 1111 - 1111 - 1111 or 4111  1111  1111  1111 it is.",
         "my fax is 415-555-0100, my card 4111-1111-1111-1111, my ID 12 34 56 78 90 12 34 56 78 90.",
     ]
     .iter()
@@ -470,6 +473,10 @@ fn fragment() -> impl Strategy<Value = String> {
         "Mayor ",
         "password: ",
         "hunter2",
+        "&",
+        "|",
+        "user=",
+        "p/ss#",
         "\"",
         "https://ann:",
         "s3cret@x.org",

@@ -8,7 +8,7 @@ use agent_support::{DIM, context, hashed, run_agent};
 use bho_engine::{CancelToken, Embedding, EngineError, ModelInfo};
 use bho_orchestrator::agents::{AgentContext, AgentError, AgentRegistry, Fields};
 use bho_orchestrator::binding::NodeView;
-use bho_orchestrator::config::MissingInputs;
+use bho_orchestrator::config::{self, MissingInputs};
 use bho_orchestrator::merge::merge;
 use bho_orchestrator::reasoner::Reasoner;
 use serde_json::{Value, json};
@@ -506,10 +506,57 @@ fn embed_gives_one_unit_vector_a_text() {
 
 #[test]
 fn the_retriever_says_why_it_finds_nothing() {
-    for query in [json!("q"), json!(["a", "b"]), json!([])] {
+    for query in [json!("q"), json!(["a", {"text": "b"}]), json!([])] {
         let result = run("tools.retriever", &json!({"query": query, "k": 4}));
         assert_eq!(result["chunks"], json!([]));
         assert!(text(&result).contains("storage.rag_index"));
+    }
+}
+
+/// What validation says of a node of this agent with these parameters and inputs.
+fn validated(agent: &str, rest: &str) -> Vec<String> {
+    let text = format!(
+        "version: 0.1.0\nschema: pipeline.v1\nname: demo\nnodes:\n  - id: one\n    agent: {agent}\n{rest}"
+    );
+    let loaded = config::load_str(&text, &AgentRegistry::builtin());
+    let errors = loaded.faults.iter().filter(|fault| fault.is_error());
+    errors.map(|fault| format!("{} {} {}", fault.code, fault.path, fault.message)).collect()
+}
+
+#[test]
+fn what_a_run_would_refuse_of_parameters_together_validation_finds() {
+    for (agent, rest, expected) in [
+        (
+            "bitnet.generate",
+            "    params: { prompt: p, schema: { type: object }, regex: a }",
+            &["bad_param nodes[0].params.regex `schema` and `regex` are both given"][..],
+        ),
+        (
+            "bitnet.generate",
+            "    params: { prompt: p, raw: true, system: s, stop: [\"\"] }",
+            &[
+                "bad_param nodes[0].params.system a raw prompt takes no `system`",
+                "bad_param nodes[0].params.stop stop strings: number 0 has 0 bytes, accepted: 1 to 4096",
+            ],
+        ),
+        (
+            "bitnet.generate",
+            "    params: { prompt: p, schema: true }",
+            &["bad_param nodes[0].params.schema `schema` must be a map, found `true`"],
+        ),
+        (
+            "bitnet.embed",
+            "    io: { inputs: { other: a } }",
+            &["missing_param nodes[0] neither `texts` nor `text` is given"],
+        ),
+        // What a run may yet bring is left to it.
+        ("bitnet.generate", "    params: { prompt: p, schema: \"${source.s}\", regex: a }", &[]),
+        ("bitnet.generate", "    params: { prompt: p, raw: false, system: s, stop: [a] }", &[]),
+        ("bitnet.embed", "    io: { inputs: { text: \"${source.text}\" } }", &[]),
+        ("bitnet.embed", "", &[]),
+        ("tools.retriever", "    params: { query: [{ text: a }, b] }", &[]),
+    ] {
+        assert_eq!(validated(agent, rest), expected, "{agent} {rest}");
     }
 }
 

@@ -9,7 +9,9 @@ use bho_engine::{
 };
 use bho_models::store::ModelStore;
 use bho_models::{ModelError, ModelKind, ModelSource, load_encoder, model_kind};
-use bho_orchestrator::agents::{Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields};
+use bho_orchestrator::agents::{
+    Agent, AgentContext, AgentError, AgentRegistry, AgentSpec, Fields, Given, ParamFault,
+};
 use bho_orchestrator::config::{Fault, Pipeline, Severity};
 use bho_orchestrator::reasoner::{EncoderReasoner, Entailer, Form, Generator, Reasoner};
 use serde_json::Value;
@@ -279,6 +281,18 @@ struct On {
 impl Agent for On {
     fn spec(&self) -> &'static AgentSpec {
         self.agent.spec()
+    }
+
+    fn retrieves(&self) -> bool {
+        self.agent.retrieves()
+    }
+
+    fn own_words(&self) -> &'static [&'static str] {
+        self.agent.own_words()
+    }
+
+    fn check_params(&self, given: &Given) -> Vec<ParamFault> {
+        self.agent.check_params(given)
     }
 
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {

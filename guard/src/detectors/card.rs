@@ -19,7 +19,8 @@ const MAX_DIGITS: usize = 19;
 /// A number in more groups than this was not written as a card.
 const MAX_GROUPS: usize = 7;
 
-/// Finds payment card numbers of 12 to 19 digits, with single spaces, dashes or full stops between them.
+/// Finds payment card numbers of 12 to 19 digits, with single spaces, dashes or full stops between them, or with two or three
+/// spaces and dashes that are the same everywhere.
 ///
 /// Only numbers with a known issuer range and length and a right Luhn digit are reported. Score: 0.95 when grouped as
 /// cards are, 0.85 when bare (0.65 for 12 bare digits, which chance meets more often), 0.6 in any other grouping (0.4
@@ -87,9 +88,17 @@ fn best_from(text: &str, run: &[Group], first: usize) -> Option<(usize, f32)> {
     let mut best: Option<(usize, f32)> = None;
     for (last, group) in run.iter().enumerate().skip(first) {
         if last > first {
+            let between = |left: usize| &text[run[left].end..run[left + 1].start];
             let here = gap(text, run[last - 1], *group);
-            let same = last == first + 1 || gap(text, run[first], run[first + 1]) == here;
-            if !same || matches!(here, Gap::Mixed | Gap::Slash) {
+            let fits = match here {
+                Gap::Slash => false,
+                Gap::Mixed => {
+                    between(first) == between(last - 1)
+                        && !between(first).contains(['(', ')', '/', '.'])
+                }
+                _ => gap(text, run[first], run[first + 1]) == here,
+            };
+            if !fits {
                 break;
             }
         }
@@ -219,6 +228,8 @@ mod tests {
                     &["4111 1111 1111 1111", "5555 5555 5555 4444"],
                 ),
                 ("(4111111111111111)", &["4111111111111111"]),
+                ("4111  1111  1111  1111 5", &["4111  1111  1111  1111"]),
+                ("4111 - 1111 - 1111 - 1111", &["4111 - 1111 - 1111 - 1111"]),
                 ("credit card 41 1111 1111 1111 11", &["41 1111 1111 1111 11"]),
             ],
         );
@@ -240,7 +251,8 @@ mod tests {
                 "0.4111111111111111",
                 "4111111111111111-22",
                 "41111111111111111111",
-                "4111  1111  1111  1111 5",
+                "4111 1111  1111 1111",
+                "4111    1111    1111    1111",
                 "550e8400-e29b-41d4-a716-446655440000",
                 "12345678-1234-1234-1234-123456789012",
                 "2021-03-04 12:30:45.123456",

@@ -39,6 +39,8 @@ const WORDS: &[&str] = &[
 ];
 
 const MAX_NAME: usize = 48;
+/// Longest name after a value.
+const MAX_OTHER: usize = 24;
 /// So much of a value tells what it is; however long it is, all of it is the finding.
 const VALUE_READ: usize = 1024;
 /// Within a longer value no other one is looked for, so that each byte is read by few.
@@ -61,8 +63,8 @@ impl Detector for PasswordDetector {
     }
 
     fn hold(&self) -> Hold {
-        // A value in quotes, which may be of several words.
-        Hold { signs: 160, ..Hold::STRETCH }
+        // A value in quotes may be of several words, and a comma in one without ends it not.
+        Hold { words: 1, signs: 160, ..Hold::STRETCH }
     }
 
     fn detect(
@@ -115,12 +117,8 @@ impl PasswordDetector {
                 }
             }
             None => {
-                let stop = |c: char| {
-                    c.is_whitespace()
-                        || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',' | ';' | '&' | '|')
-                };
-                let len = rest.find(stop).unwrap_or(rest.len());
-                let ends: &[char] = &['.', ':', ')', ']', '}', '*', '?', '\\'];
+                let len = bare_len(rest);
+                let ends: &[char] = &['.', ':', ')', ']', '}', '*', '?', '\\', ',', '&', '|'];
                 (rest[..len].trim_end_matches(ends), false)
             }
         };
@@ -132,22 +130,52 @@ impl PasswordDetector {
     }
 }
 
+/// What may part one value from the next, or belong to it.
+const JOINERS: [char; 3] = ['&', ',', '|'];
+
+/// Bytes of a value without quotes at the start of `rest`. [`JOINERS`] end it where another name with a value follows,
+/// as in `password=...&user=...`; else they are part of it.
+fn bare_len(rest: &str) -> usize {
+    let stop = |c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ',' | ';' | '&' | '|')
+    };
+    let mut len = 0;
+    while let Some(at) = rest[len..].find(stop) {
+        len += at;
+        if !rest[len..].starts_with(JOINERS) || assigns(&rest[len + 1..]) {
+            return len;
+        }
+        len += 1;
+    }
+    rest.len()
+}
+
+/// Whether a name and a `=` or `:` come next.
+fn assigns(rest: &str) -> bool {
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    let name = rest.bytes().take(MAX_OTHER + 1).take_while(is_name).count();
+    (1..=MAX_OTHER).contains(&name) && matches!(rest.as_bytes().get(name), Some(b'=' | b':'))
+}
+
 /// How sure it is that `value` is a password; `None` when it is something else.
 fn score(value: &str, quoted: bool, rule: &str) -> Option<f32> {
     let value = &value[..floor_boundary(value, VALUE_READ)];
     let length = value.chars().count();
+    // "required,string" is no more of a password than "required".
+    let first = value.split(JOINERS).next().unwrap_or(value);
     if length < 4
         // A passage in quotes.
         || length > 100 && value.contains(char::is_whitespace)
         || is_placeholder(value)
-        || WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+        || WORDS.iter().any(|word| first.eq_ignore_ascii_case(word))
         || value.starts_with(['/', '\\', '&', '@']) && !quoted
     {
         return None;
     }
     let has = |test: fn(char) -> bool| value.chars().any(test);
     let (letters, digits) = (has(char::is_alphabetic), has(char::is_numeric));
-    let signs = has(|c| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.'));
+    let signs =
+        has(|c| c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.' | ',' | '&' | '|'));
     // self.password, os.environ["X"], get_password(), Option<String>, a->b
     let code = !quoted
         && (value.contains(['(', '[', '{'])
@@ -229,7 +257,11 @@ mod tests {
             &[
                 ("password: hunter2", &["hunter2"]),
                 ("Password=S3cr3t!, user=ann", &["S3cr3t!"]),
-                ("user: ann / pass: tr0ub4dor&3", &["tr0ub4dor"]),
+                ("user: ann / pass: tr0ub4dor&3", &["tr0ub4dor&3"]),
+                ("password: a,b|c&d9, he said", &["a,b|c&d9"]),
+                ("password=S3cr3t&user=ann", &["S3cr3t"]),
+                ("{password:S3cr3t,user:ann}", &["S3cr3t"]),
+                ("Server=db;Password=S3cr3t;User Id=ann", &["S3cr3t"]),
                 ("DB_PASSWORD='correct-horse9'", &["correct-horse9"]),
                 ("{\"password\": \"letmein\", \"a\": 1}", &["letmein"]),
                 ("my password is P@ssw0rd123.", &["P@ssw0rd123"]),
@@ -258,6 +290,7 @@ mod tests {
                 "password:",
                 "password: ",
                 "password: required",
+                "password:required,string|null",
                 "Password: String,",
                 "password: Option<String>",
                 "password=password",

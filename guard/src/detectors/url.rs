@@ -25,6 +25,8 @@ pub struct UrlCredentialsDetector;
 const MAX_NAME: usize = 32;
 /// So much of a value tells what it is; however long it is, all of it is the finding.
 const VALUE_READ: usize = 4096;
+/// So much of a password may stand behind a `/`, `?` or `#` in it.
+const MAX_UNESCAPED: usize = 128;
 
 /// Parameters whose value is always a secret.
 #[rustfmt::skip]
@@ -72,9 +74,9 @@ impl Detector for UrlCredentialsDetector {
             // No slash in a user's name, so a text full of "://" is still read once.
             let start = at + 3;
             let end = span_end(bytes, start, usize::MAX, |b| !ends_authority(b));
-            let Some(host) = memchr::memrchr(b'@', &bytes[start..end]).map(|i| start + i) else {
-                continue;
-            };
+            let within = memchr::memrchr(b'@', &bytes[start..end]).map(|i| start + i);
+            let Some(host) = within.or_else(|| unescaped(bytes, start, end)) else { continue };
+            let end = if host < end { end } else { bytes.len().min(host + 2) };
             let scheme = at.checked_sub(1).is_some_and(|i| bytes[i].is_ascii_alphanumeric());
             let colon = memchr::memchr(b':', &bytes[start..host]).map(|i| start + i);
             let Some(colon) = colon.filter(|_| scheme && host + 1 < end) else {
@@ -116,6 +118,21 @@ impl Detector for UrlCredentialsDetector {
         }
         Ok(())
     }
+}
+
+/// Where the `@` stands of a password that holds a `/`, `?` or `#`, which should have been escaped: behind a part before
+/// these that is no host, with a port or a path.
+fn unescaped(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    if !matches!(bytes.get(end), Some(b'/' | b'?' | b'#')) || bytes[start] == b'[' {
+        return None;
+    }
+    let colon = start + memchr::memchr(b':', &bytes[start..end])?;
+    let rest = &bytes[colon + 1..end];
+    if rest.iter().all(u8::is_ascii_digit) || bytes[start..colon].contains(&b'.') {
+        return None;
+    }
+    let last = span_end(bytes, end, MAX_UNESCAPED, |b| !ends_value(b) || matches!(b, b'#' | b'&'));
+    memchr::memchr(b'@', &bytes[end..last]).map(|i| end + i)
 }
 
 fn ends_authority(b: u8) -> bool {
@@ -166,6 +183,7 @@ mod tests {
                     &["9f86d081884c7d659a2feaa0c55ad015"],
                 ),
                 ("https://a:b@c:d1e@host", &["a:b@c:d1e"]),
+                ("postgres://app:p/ss#w?rd@db.example.org/main", &["app:p/ss#w?rd"]),
             ],
         );
         let password = "S3cretPart".repeat(60);
@@ -192,6 +210,9 @@ mod tests {
                 "://:@",
                 "https://example.org:8080/@ann:x",
                 "https://ann@example.org/",
+                "http://[::1]:80/@ann",
+                "https://example.org:/a@b",
+                "git+ssh://example.org:team/project@v1.2",
                 "ssh://git@example.org:22/x.git",
                 "https://user:<password>@example.org",
                 "https://user:${PASSWORD}@example.org",

@@ -3,7 +3,10 @@
 
 use serde_json::{Number, Value, json};
 
-use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
+use super::{
+    Agent, AgentContext, AgentError, AgentSpec, Fields, Given, ParamFault, ParamKind, ParamSpec,
+    input,
+};
 
 /// The agent `bitnet.embed`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,6 +41,24 @@ static SPEC: AgentSpec = AgentSpec {
 impl Agent for Embed {
     fn spec(&self) -> &'static AgentSpec {
         &SPEC
+    }
+
+    fn check_params(&self, given: &Given) -> Vec<ParamFault> {
+        let input = &given.known;
+        let fault = |message: String, accepted: &str| {
+            vec![ParamFault { param: "texts", message, accepted: accepted.to_owned() }]
+        };
+        match input::present(input, "texts") {
+            Some(Value::Array(list)) if list.len() > MAX_TEXTS => {
+                let message = format!("`texts` holds {} texts", list.len());
+                fault(message, &format!("{MAX_TEXTS} at most"))
+            }
+            None if !given.open && input::present(input, "text").is_none() => {
+                let message = "neither `texts` nor `text` is given".to_owned();
+                fault(message, "bind one of them in `io.inputs` or set it in `params`")
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {

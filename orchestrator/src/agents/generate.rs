@@ -3,11 +3,14 @@
 
 use bho_engine::EngineError;
 use bho_engine::generation::{Finish, Generated};
-use bho_engine::sampling::{SamplingError, SamplingParams};
+use bho_engine::sampling::{SamplingError, SamplingParams, StopMatcher};
 use serde_json::Value;
 
 use super::writing::trace;
-use super::{Agent, AgentContext, AgentError, AgentSpec, Fields, ParamKind, ParamSpec, input};
+use super::{
+    Agent, AgentContext, AgentError, AgentSpec, Fields, Given, ParamFault, ParamKind, ParamSpec,
+    input,
+};
 use crate::reasoner::{Form, TextRequest};
 
 /// The agent `bitnet.generate`.
@@ -70,7 +73,7 @@ static SPEC: AgentSpec = AgentSpec {
             ParamKind::Int { min: 0, max: i64::MAX },
             "seed of the sampler; the run's by default",
         ),
-        optional("schema", ParamKind::Any, "JSON schema the answer must satisfy, as a map"),
+        optional("schema", ParamKind::Map, "JSON schema the answer must satisfy, as a map"),
         optional("regex", ParamKind::Text, "regular expression the whole answer must match"),
         optional("stop", ParamKind::TextOrList, "texts that end the answer; not part of it"),
     ],
@@ -81,6 +84,28 @@ static SPEC: AgentSpec = AgentSpec {
 impl Agent for Generate {
     fn spec(&self) -> &'static AgentSpec {
         &SPEC
+    }
+
+    fn check_params(&self, given: &Given) -> Vec<ParamFault> {
+        let input = &given.known;
+        let has = |name| input::present(input, name).is_some();
+        let mut faults = Vec::new();
+        let mut fault = |param, message: String, accepted: &str| {
+            faults.push(ParamFault { param, message, accepted: accepted.to_owned() });
+        };
+        if has("schema") && has("regex") {
+            fault("regex", "`schema` and `regex` are both given".into(), "give one of them");
+        }
+        if input.get("raw") == Some(&Value::Bool(true)) && has("system") {
+            let accepted = "write it into the prompt, or leave out `raw`";
+            fault("system", "a raw prompt takes no `system`".into(), accepted);
+        }
+        if let Ok(stops) = stops(input)
+            && let Err(error) = StopMatcher::new(&stops)
+        {
+            fault("stop", error.to_string(), "give other texts, or leave it out");
+        }
+        faults
     }
 
     fn run(&self, input: &Fields, ctx: &AgentContext<'_>) -> Result<Fields, AgentError> {

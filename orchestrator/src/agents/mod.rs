@@ -54,6 +54,8 @@ pub enum ParamKind {
     Choice(&'static [&'static str]),
     /// Text, or a list of texts (or of maps with `text`).
     TextOrList,
+    /// A map.
+    Map,
     /// Any value.
     Any,
 }
@@ -69,6 +71,26 @@ pub struct ParamSpec {
     pub required: bool,
     /// One line for `--help`-like output and for hints.
     pub help: &'static str,
+}
+
+/// The parameters that a pipeline gives a node, from `params` and `io.inputs`, as far as they are known before a run.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Those whose values stand in the file; each is of its parameter's kind.
+    pub known: Fields,
+    /// Whether a run may bring others: by references, from the source or from parents.
+    pub open: bool,
+}
+
+/// What is wrong with a parameter that is right by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamFault {
+    /// Its name.
+    pub param: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What would be accepted.
+    pub accepted: String,
 }
 
 /// What an agent is, for validation and listings.
@@ -164,6 +186,13 @@ pub trait Agent: Send + Sync {
     /// text stands in quotation marks (`"`): a value with one is read like any other.
     fn own_words(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What a run would refuse of the parameters beside what each one's kind says, such as two that exclude each other, so that
+    /// validation finds it first.
+    fn check_params(&self, given: &Given) -> Vec<ParamFault> {
+        let _ = given;
+        Vec::new()
     }
 
     /// Runs once. The result holds at least `text`.

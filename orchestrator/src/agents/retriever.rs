@@ -58,14 +58,20 @@ impl Agent for Retriever {
         match query {
             Value::String(_) => {}
             Value::Array(list) => {
-                if let Some((i, bad)) = list.iter().enumerate().find(|(_, v)| !v.is_string()) {
+                let text = |value: &Value| value.get("text").unwrap_or(value).is_string();
+                if let Some((i, bad)) = list.iter().enumerate().find(|(_, value)| !text(value)) {
                     let field = format!("query[{i}]");
-                    return Err(input::invalid(&field, input::type_name(bad), "text"));
+                    let accepted = "text or a map with `text`";
+                    return Err(input::invalid(&field, input::type_name(bad), accepted));
                 }
             }
             other => {
                 let found = input::type_name(other);
-                return Err(input::invalid("query", found, "text or a list of texts"));
+                return Err(input::invalid(
+                    "query",
+                    found,
+                    "text, or a list of texts or of maps with `text`",
+                ));
             }
         }
         input::integer(input, "k", 1, MAX_K)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bho_engine::Compute;
 use bho_guard::GuardEnv;
-use bho_models::ModelStore;
+use bho_models::{ModelSource, ModelStore, load_encoder};
 use bho_orchestrator::agents::AgentRegistry;
 use bho_orchestrator::config::{self, Fault, Loaded, Pipeline, Pos, Severity};
 use serde_json::{Value, json};
@@ -35,12 +35,12 @@ pub(crate) fn execute(args: &ValidateArgs) -> Result<Exit, Failure> {
         Some(pipeline) => {
             let (resolved, faults) = resolve(pipeline, &args.pipeline, &environment)?;
             loaded.faults.extend(faults);
+            loaded.faults.extend(resolved.iter().filter_map(bad_model));
             resolved
         }
         None => Vec::new(),
     };
-    let sound = !loaded.faults.iter().any(Fault::is_error);
-    let valid = sound && resolved.iter().all(|r| r.model.is_ok());
+    let valid = !loaded.faults.iter().any(Fault::is_error);
     let mut out = output::stdout();
     if args.json {
         let document = document(args, &loaded, &resolved, valid);
@@ -68,9 +68,14 @@ fn resolve(
     let mut faults: Vec<_> = wiring::no_language_model(&found, pipeline).into_iter().collect();
     let mut resolved = Vec::new();
     for wiring::Resolved { choice, mut model } in found {
-        // Encoders are small and loaded by the run; a language model is worth knowing about before.
-        if let (Role::Generator, Ok(Some(source))) = (choice.role, &model) {
-            match wiring::check_language_model(source, pipeline) {
+        // What is bundled can be loaded.
+        if let Ok(Some(source @ ModelSource::File(_))) = &model {
+            let checked = match choice.role {
+                Role::Generator => wiring::check_language_model(source, pipeline),
+                _ if choice.nodes.is_empty() => Ok(None),
+                _ => load_encoder(source, &Compute::new(1)?).map(|_| None),
+            };
+            match checked {
                 Ok(fault) => faults.extend(fault),
                 Err(error) => model = Err(error),
             }
@@ -130,6 +135,20 @@ fn guard(
     Ok(())
 }
 
+/// What is wrong with a model, as a fault.
+fn bad_model(resolved: &Resolved) -> Option<Fault> {
+    let Resolved { choice, model: Err(error) } = resolved else { return None };
+    let key = choice.key.unwrap_or("models");
+    Some(Fault {
+        severity: Severity::Error,
+        code: "bad_model",
+        path: key.to_owned(),
+        pos: choice.pos.unwrap_or(Pos { line: 1, column: 1 }),
+        message: format!("{key}: {error}"),
+        hint: None,
+    })
+}
+
 fn guard_fault(severity: Severity, path: String, pos: Option<Pos>, message: String) -> Fault {
     let pos = pos.unwrap_or(Pos { line: 1, column: 1 });
     Fault { severity, code: "guard_model", path, pos, message, hint: None }
@@ -167,13 +186,12 @@ fn document(args: &ValidateArgs, loaded: &Loaded, resolved: &[Resolved], valid: 
             })
         })
         .collect();
-    let broken = resolved.iter().filter(|r| r.model.is_err()).count();
     let mut document = json!({
         "file": args.pipeline.display().to_string(),
         "valid": valid,
         "name": loaded.pipeline.as_ref().map(|pipeline| &pipeline.name),
         "nodes": loaded.pipeline.as_ref().map(|pipeline| pipeline.nodes.len()),
-        "errors": errors + broken,
+        "errors": errors,
         "warnings": warnings,
         "not_yet": not_yet,
         "faults": loaded.faults,
@@ -198,19 +216,6 @@ fn report(
         loaded.faults.iter().partition(|fault| fault.severity == Severity::NotYet);
     for fault in &faults {
         out.push_str(&render(fault, &file, style));
-    }
-    let mut broken = 0;
-    for Resolved { choice, model } in resolved {
-        if let Err(error) = model {
-            broken += 1;
-            let label = style.paint(Tint::Red, "error[bad_model]:");
-            let key = choice.key.unwrap_or("models");
-            out.push_str(&format!(
-                "{}: {label} {key}: {}\n",
-                style::clean(&choice.place()),
-                style::clean(error)
-            ));
-        }
     }
     if !out.is_empty() {
         out.push('\n');
@@ -252,7 +257,7 @@ fn report(
     if let Some(pipeline) = &loaded.pipeline {
         parts.push(count(pipeline.nodes.len(), "node"));
     }
-    parts.push(count(errors + broken, "error"));
+    parts.push(count(errors, "error"));
     parts.push(count(warnings, "warning"));
     parts.push(format!("{} not yet in effect", count(not_yet, "key")));
     out.push_str(&format!("{}: {verdict} ({})\n", style::clean(&file), parts.join(", ")));

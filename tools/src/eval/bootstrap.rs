@@ -17,6 +17,24 @@ pub(crate) struct Estimate {
     pub(crate) high: Option<f64>,
 }
 
+impl Estimate {
+    /// Of a share of `n`. One that is 0 or 1 is so in every resample, which tells nothing of how few there were: the far end of its
+    /// interval is then the exact one (Clopper and Pearson, The Use of Confidence or Fiducial Limits, 1934).
+    pub(crate) fn of_share(self, n: u64) -> Self {
+        let (Some(value), Some(_), Some(_), 1..) = (self.value, self.low, self.high, n) else {
+            return self;
+        };
+        let end = ((1.0 - INTERVAL) / 2.0).powf(1.0 / n as f64);
+        if value <= 0.0 {
+            Self { high: Some(1.0 - end), ..self }
+        } else if value >= 1.0 {
+            Self { low: Some(end), ..self }
+        } else {
+            self
+        }
+    }
+}
+
 /// How often, and from which seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bootstrap {
@@ -148,6 +166,25 @@ mod tests {
     fn without_texts_or_resamples_there_is_no_interval() {
         assert_eq!(of(10, 0, &[])[0], Estimate { value: None, low: None, high: None });
         assert_eq!(of(0, 0, &[3.0])[0], Estimate { value: Some(3.0), low: None, high: None });
+    }
+
+    #[test]
+    fn a_share_that_is_all_or_nothing_has_the_exact_interval() {
+        let share = |value, n| {
+            let estimate = of(100, 1, &[value; 5])[0].of_share(n);
+            (estimate.low.unwrap(), estimate.high.unwrap())
+        };
+        let near = |found: (f64, f64), low: f64, high: f64| {
+            assert!((found.0 - low).abs() < 5e-4 && (found.1 - high).abs() < 5e-4, "{found:?}");
+        };
+        // scipy.stats.binomtest(k, n).proportion_ci(method="exact")
+        near(share(0.0, 17), 0.0, 0.1951);
+        near(share(1.0, 17), 0.8049, 1.0);
+        near(share(1.0, 1), 0.025, 1.0);
+        near(share(0.0, 0), 0.0, 0.0);
+        near(share(0.5, 4), 0.5, 0.5);
+        let none = of(0, 0, &[1.0])[0];
+        assert_eq!(none.of_share(9), none);
     }
 
     #[test]

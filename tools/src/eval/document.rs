@@ -79,8 +79,13 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    pub(super) fn of(figures: &[Estimate]) -> Self {
-        Self { precision: figures[0], recall: figures[1], f1: figures[2] }
+    /// Precision, recall and F1 of so many found and so many labelled. F1 is at least the lesser of the two.
+    pub(super) fn of(figures: &[Estimate], found: u64, labelled: u64) -> Self {
+        Self {
+            precision: figures[0].of_share(found),
+            recall: figures[1].of_share(labelled),
+            f1: figures[2].of_share(found.min(labelled)),
+        }
     }
 }
 

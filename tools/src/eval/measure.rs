@@ -127,12 +127,13 @@ impl Measuring<'_> {
         let (overall, by_type) = estimates.split_at(OVERALL_FIGURES + 1);
         let type_report = |(key, figures): (&usize, &[Estimate])| {
             let (labelled, found) = whole.support(*key);
+            let (labelled, found) = (count(labelled), count(found));
             TypeReport {
                 name: types.key(*key).to_owned(),
-                labelled: count(labelled),
-                found: count(found),
-                strict: Rates::of(&figures[..3]),
-                overlap: Rates::of(&figures[3..]),
+                labelled,
+                found,
+                strict: Rates::of(&figures[..3], found, labelled),
+                overlap: Rates::of(&figures[3..], found, labelled),
             }
         };
         let reports: Vec<TypeReport> =
@@ -151,16 +152,19 @@ impl Measuring<'_> {
             let counts: Vec<&Counts> = judged.iter().map(|(_, counts)| counts).collect();
             (name(*voice), plain(&counts, &present, types))
         });
+        let labelled = reports.iter().map(|report| report.labelled).sum();
+        let found = reports.iter().map(|report| report.found).sum();
+        let clean_texts = clean.iter().filter(|(clean, _)| *clean).count();
         Some(PiiReport {
             texts: counts.len(),
-            labelled: reports.iter().map(|report| report.labelled).sum(),
-            found: reports.iter().map(|report| report.found).sum(),
-            strict: Rates::of(&overall[..3]),
-            overlap: Rates::of(&overall[3..6]),
-            bytes: Rates::of(&overall[6..9]),
-            covered: overall[9],
-            clean_texts: clean.iter().filter(|(clean, _)| *clean).count(),
-            clean_texts_flagged: overall[10],
+            labelled,
+            found,
+            strict: Rates::of(&overall[..3], found, labelled),
+            overlap: Rates::of(&overall[3..6], found, labelled),
+            bytes: Rates::of(&overall[6..9], found, labelled),
+            covered: overall[9].of_share(labelled),
+            clean_texts,
+            clean_texts_flagged: overall[10].of_share(clean_texts as u64),
             confusion: confusion(&counts, &present, types),
             by_detector: by_detector.collect(),
             types: reports,
@@ -187,12 +191,14 @@ impl Measuring<'_> {
             };
             texts.iter().map(row).collect()
         };
-        let figures =
-            |ranking: &Ranking| {
-                Figures(self.bootstrap.estimates(ranking.texts(), |weights| {
-                    ranking.figures(weights, threshold).to_vec()
-                }))
-            };
+        let figures = |ranking: &Ranking| {
+            let estimates = self
+                .bootstrap
+                .estimates(ranking.texts(), |weights| ranking.figures(weights, threshold).to_vec());
+            let shares = ranking.shares_of(threshold);
+            let estimate = |(estimate, of): (Estimate, u64)| estimate.of_share(of);
+            Figures(estimates.into_iter().zip(shares).map(estimate).collect())
+        };
         let ranking = Ranking::new(&scored(&answers.all, &labelled));
         let mut groups = BTreeMap::<&str, Vec<usize>>::new();
         for text in &labelled {

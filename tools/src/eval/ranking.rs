@@ -141,6 +141,15 @@ impl Ranking {
         ]
     }
 
+    /// Of how many texts each of [`FIGURES`] is a share; 0 for one that is none.
+    pub(crate) fn shares_of(&self, threshold: f64) -> [u64; FIGURES.len()] {
+        let [texts, positives, negatives] =
+            [self.texts(), self.positives(), self.negatives()].map(|n| n as u64);
+        let flagged = self.rows.iter().filter(|row| row.score >= threshold).count() as u64;
+        let f1 = positives.min(flagged);
+        [0, 0, positives, positives, positives, negatives, flagged, f1, texts, 0, 0]
+    }
+
     /// Expected calibration error over [`BINS`] bins of equal width, and the Brier score.
     fn calibration(&self, weights: &[u32]) -> (f64, f64) {
         // Weight, weighted labels, weighted scores.

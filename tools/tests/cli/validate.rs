@@ -62,6 +62,32 @@ fn keys_without_effect_are_listed_with_their_place() {
 }
 
 #[test]
+fn an_encoder_that_cannot_be_loaded_is_a_fault_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("broken.safetensors"), b"not a model").unwrap();
+    let path = dir.path().join("p.yml");
+    let pipeline = |agent: &str| {
+        format!(
+            "version: 0.1.0\nschema: pipeline.v1\nname: p\nmodels:\n  embedder_path: broken.safetensors\n\
+             nodes:\n  - {{ id: a, agent: {agent} }}\n"
+        )
+    };
+    fs::write(&path, pipeline("bitnet.embed")).unwrap();
+    let report = json(&validate(&path, &["--json"]), 1);
+    let fault = &report["faults"][0];
+    assert_eq!((&fault["code"], &fault["line"]), (&"bad_model".into(), &5.into()), "{report}");
+    assert!(fault["message"].as_str().unwrap().contains("broken.safetensors"), "{report}");
+    assert_eq!(report["errors"], 1);
+    assert!(
+        stdout(&validate(&path, &[]))
+            .contains("p.yml:5:18: error[bad_model]: models.embedder_path: ")
+    );
+    // What no node uses is not loaded.
+    fs::write(&path, pipeline("bitnet.summarizer")).unwrap();
+    json(&validate(&path, &["--json"]), 0);
+}
+
+#[test]
 fn every_mistake_is_told_with_file_line_and_column() {
     let mut seen = 0;
     for entry in fs::read_dir(fixture("bad")).unwrap() {

@@ -7,7 +7,7 @@ mod references;
 
 use std::collections::HashMap;
 
-use crate::agents::{AgentRegistry, AgentSpec};
+use crate::agents::{Agent, AgentRegistry, AgentSpec};
 use crate::plan::Plan;
 use crate::yaml::{Document, Path};
 
@@ -51,9 +51,8 @@ pub(super) fn validate(
     for i in 0..pipeline.nodes.len() {
         let path = nodes.index(cx.sources[i].index);
         cx.id(i, &path, faults);
-        let spec = cx.agent(i, &path, faults);
-        if let Some(spec) = spec {
-            params::check(&cx, i, spec, &path, faults);
+        if let Some(agent) = cx.agent(i, &path, faults) {
+            params::check(&cx, i, agent, &path, faults);
         }
         let reads_source = references::check(&cx, i, &ancestors, &path, faults);
         cx.warn(i, reads_source, &path, faults);
@@ -99,17 +98,17 @@ impl Context<'_> {
         }
     }
 
-    fn agent(&self, i: usize, path: &Path<'_>, faults: &mut Faults) -> Option<&'static AgentSpec> {
+    fn agent(&self, i: usize, path: &Path<'_>, faults: &mut Faults) -> Option<&dyn Agent> {
         let name = self.node(i).agent.as_str();
-        let spec = self.spec(i);
-        if spec.is_none() && !name.is_empty() {
+        let agent = self.agents.get(name);
+        if agent.is_none() && !name.is_empty() {
             let names: Vec<_> = self.agents.names().collect();
             let hint = faults.suggestion(name, names.into_iter());
             let message = format!("no agent is called {}", quoted(name));
             faults.error("unknown_agent", &path.key("agent"), self.pos(i, "agent"), message).hint =
                 hint;
         }
-        spec
+        agent.map(AsRef::as_ref)
     }
 
     fn warn(&self, i: usize, reads_source: bool, path: &Path<'_>, faults: &mut Faults) {

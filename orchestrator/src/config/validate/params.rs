@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::agents::{AgentSpec, ParamKind, ParamSpec};
+use crate::agents::{Agent, AgentSpec, Given, ParamKind, ParamSpec};
 use crate::binding::{Part, parse_template};
 use crate::yaml::{Node, Path};
 
@@ -15,10 +15,12 @@ use super::Context;
 pub(super) fn check(
     cx: &Context<'_>,
     i: usize,
-    spec: &'static AgentSpec,
+    agent: &dyn Agent,
     path: &Path<'_>,
     faults: &mut Faults,
 ) {
+    let spec = agent.spec();
+    let mut given = Given::default();
     let tree = cx.sources[i].tree;
     let node = cx.node(i);
     if let Some(params) = tree.entry("params") {
@@ -26,7 +28,8 @@ pub(super) fn check(
         for entry in params.value.entries() {
             let path = path.key(&entry.key);
             if let Some(param) = find(spec, &entry.key) {
-                value(param, node.params.get(&*entry.key), &entry.value, &path, faults);
+                let content = node.params.get(&*entry.key);
+                value(param, content, &entry.value, &path, &mut given, faults);
             } else {
                 let message = format!("`{}` takes no parameter {}", spec.name, quoted(&entry.key));
                 let hint = faults.suggestion(&entry.key, spec.params.iter().map(|p| p.name));
@@ -35,17 +38,19 @@ pub(super) fn check(
         }
     }
     let io = tree.entry("io").map(|io| &io.value);
-    let Some(inputs) = io.and_then(|io| io.entry("inputs")) else { return };
     let io_path = path.key("io");
     let inputs_path = io_path.key("inputs");
-    for entry in inputs.value.entries() {
+    let inputs = io.and_then(|io| io.entry("inputs"));
+    for entry in inputs.map_or(&[][..], |inputs| inputs.value.entries()) {
         if let Some(param) = find(spec, &entry.key) {
-            let given = node.inputs.as_ref().and_then(|inputs| inputs.get(&*entry.key));
-            value(param, given, &entry.value, &inputs_path.key(&entry.key), faults);
+            let content = node.inputs.as_ref().and_then(|inputs| inputs.get(&*entry.key));
+            value(param, content, &entry.value, &inputs_path.key(&entry.key), &mut given, faults);
         }
     }
     // Without `io.inputs` the source and the parents' results may hold what is required.
-    let Some(bound) = &node.inputs else { return };
+    given.open |= node.inputs.is_none();
+    together(cx, i, agent, &given, path, faults);
+    let (Some(inputs), Some(bound)) = (inputs, &node.inputs) else { return };
     for param in spec.params.iter().filter(|param| param.required) {
         if !bound.contains_key(param.name) && !node.params.contains_key(param.name) {
             let message = format!("`{}` needs `{}`, which is not given", spec.name, param.name);
@@ -56,19 +61,57 @@ pub(super) fn check(
     }
 }
 
+/// What the agent itself says about the parameters that are right one by one.
+fn together(
+    cx: &Context<'_>,
+    i: usize,
+    agent: &dyn Agent,
+    given: &Given,
+    path: &Path<'_>,
+    faults: &mut Faults,
+) {
+    let tree = cx.sources[i].tree;
+    let params = tree.entry("params").map(|params| &params.value);
+    let inputs =
+        tree.entry("io").and_then(|io| io.value.entry("inputs")).map(|inputs| &inputs.value);
+    let (params_path, io_path) = (path.key("params"), path.key("io"));
+    let inputs_path = io_path.key("inputs");
+    for fault in agent.check_params(given) {
+        let mut places = [(inputs, &inputs_path), (params, &params_path)].into_iter();
+        let found = places.find_map(|(map, path)| Some((map?.entry(fault.param)?, path)));
+        let added = match found {
+            Some((entry, path)) => {
+                let path = path.key(fault.param);
+                faults.error("bad_param", &path, entry.value.pos, fault.message)
+            }
+            None => faults.error("missing_param", path, tree.pos, fault.message),
+        };
+        added.hint(fault.accepted);
+    }
+}
+
 fn find(spec: &'static AgentSpec, name: &str) -> Option<&'static ParamSpec> {
     spec.params.iter().find(|param| param.name == name)
 }
 
 fn value(
     param: &ParamSpec,
-    given: Option<&Value>,
+    content: Option<&Value>,
     node: &Node,
     path: &Path<'_>,
+    given: &mut Given,
     faults: &mut Faults,
 ) {
-    let Some(given) = given else { return };
-    let Err(expected) = fits(param.kind, given) else { return };
+    let Some(content) = content else { return };
+    let Err(expected) = fits(param.kind, content) else {
+        if matches!(refers(content), Refers::No) {
+            given.known.insert(param.name.to_owned(), content.clone());
+        } else {
+            given.open = true;
+        }
+        return;
+    };
+    given.open = true;
     let message = format!("`{}` must be {expected}, found {}", param.name, found(node));
     faults.error("bad_param", path, node.pos, message).hint(param.help);
 }
@@ -80,7 +123,7 @@ fn fits(kind: ParamKind, value: &Value) -> Result<(), String> {
         Refers::Within
             if !matches!(
                 kind,
-                ParamKind::Int { .. } | ParamKind::Number { .. } | ParamKind::Bool
+                ParamKind::Int { .. } | ParamKind::Number { .. } | ParamKind::Bool | ParamKind::Map
             ) =>
         {
             return Ok(());
@@ -90,6 +133,7 @@ fn fits(kind: ParamKind, value: &Value) -> Result<(), String> {
     let (fits, expected) = match kind {
         ParamKind::Any => return Ok(()),
         ParamKind::Text => (value.is_string(), "a text".to_owned()),
+        ParamKind::Map => (value.is_object(), "a map".to_owned()),
         ParamKind::Bool => (value.is_boolean(), "`true` or `false`".to_owned()),
         ParamKind::Int { min, max } => (
             value.as_i64().is_some_and(|value| (min..=max).contains(&value)),
@@ -185,6 +229,11 @@ mod tests {
                 ParamKind::TextOrList,
                 vec![json!("x"), json!([]), json!(["x", {"text": "y", "id": 1}, "${source.z}"])],
                 vec![json!([1]), json!([{"id": 1}]), json!({"text": "x"})],
+            ),
+            (
+                ParamKind::Map,
+                vec![json!({}), json!({"a": [1]}), json!("${source.m}")],
+                vec![json!(true), json!([]), json!("a ${source.m}")],
             ),
             (ParamKind::Any, vec![json!(null), json!({"a": [1]})], vec![]),
         ] {
