@@ -10,33 +10,23 @@ were made.
 """
 
 import argparse
-import csv
 import json
 import pathlib
 import random
-import time
+import sys
 
 import torch
-from tokenizers import Tokenizer
-from torch.nn import functional
-from transformers import MPNetForSequenceClassification
 
 from distil import SEED, batches
 from judge import LENGTH, items_of, labelled_loss
 from pairs import LABELS
 
-RATE = 5e-5
-FROZEN = 3  # of 12 layers, with the embeddings: a fifth less time, and what low layers know is general
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
+import mpnet
+
+FROZEN = 3  # layers: a fifth less time
 PUBLIC = {"snli": 1.25, "counterfactual": 1.25, "creak": 0.5, "foolmetwice": 0.7}  # share of a source in an epoch
 MADE = {"made_factbook": 0.15, "made_books": 0.15, "denials": 0.5, "unrelated": 0.4}
-PAD = 1
-
-
-def tokenizer_of(folder):
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(LENGTH, strategy="only_first")
-    return tokenizer
 
 
 def tokens_of(tokenizer, items):
@@ -51,83 +41,40 @@ def tokens_of(tokenizer, items):
     return kept, found
 
 
-def inputs_of(rows, device):
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], device=device)
-    return {"input_ids": ids, "attention_mask": (ids != PAD).long()}
-
-
 def train(options, device):
-    model = MPNetForSequenceClassification.from_pretrained(
-        options.mpnet, id2label=dict(enumerate(LABELS)), label2id={label: n for n, label in enumerate(LABELS)}
-    )
-    model.to(device).train()
-    model.mpnet.embeddings.requires_grad_(False)
-    model.mpnet.encoder.relative_attention_bias.requires_grad_(False)
-    for layer in model.mpnet.encoder.layer[:FROZEN]:
-        layer.requires_grad_(False)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01, fused=True)
-    tokenizer = tokenizer_of(options.mpnet)
+    model = mpnet.load(options.mpnet, LABELS)
+    tokenizer = mpnet.tokenizer_of(options.mpnet, LENGTH, "only_first")
     items, ids = tokens_of(tokenizer, items_of(options.pairs / "train.jsonl"))
-    log = csv.writer(open(options.out / "log.csv", "w", newline="", buffering=1))
-    log.writerow(["step", "minutes", "rate", "loss"])
-    begin, limit, step, mean, epoch = time.time(), 60 * options.minutes, 0, None, 0
-    while time.time() - begin < limit:
-        rng = random.Random(f"tutor {epoch} {SEED}")
-        share = {**PUBLIC, **MADE}
+    share = {**PUBLIC, **MADE}
+
+    def epoch_of(number):
+        rng = random.Random(f"tutor {number} {SEED}")
         chosen = [n for n, item in enumerate(items) for _ in range(int(share[item["source"]] + rng.random()))]
-        for batch in batches([len(ids[n]) for n in chosen], options.tokens, rng):
-            batch = [chosen[n] for n in batch]
-            done = min(1.0, (time.time() - begin) / limit)
-            if done >= 1:
-                break
-            rate = RATE * min(1.0, (step + 1) / 60) * (1 - done)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=options.bf16):
-                logits = model(**inputs_of([ids[n] for n in batch], device)).logits
-            belongings = [(LABELS.index(items[n]["label"]), items[n]["weight"], None) for n in batch]
-            loss = labelled_loss(logits.float(), belongings, device)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step, mean = step + 1, loss.item() if mean is None else 0.97 * mean + 0.03 * loss.item()
-            if step % 50 == 0:
-                row = [step, f"{(time.time() - begin) / 60:.1f}", f"{rate:.2e}", f"{mean:.4f}"]
-                log.writerow(row)
-                print(*row, flush=True)
-        epoch += 1
-    model.save_pretrained(options.out / "tutor")
-    tokenizer.save(str(options.out / "tutor/tokenizer.json"))
+        plan = batches([len(ids[n]) for n in chosen], options.tokens, rng)
+        return ids, [[chosen[n] for n in batch] for batch in plan], loss_of
 
+    def loss_of(logits, batch):
+        return labelled_loss(logits, [(LABELS.index(items[n]["label"]), items[n]["weight"], None) for n in batch], device)
 
-def probabilities(model, ids, device, bf16):
-    found = torch.zeros(len(ids), len(LABELS))
-    plan = batches([len(row) for row in ids], 4096, random.Random(0))
-    for number, batch in enumerate(plan):
-        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-            logits = model(**inputs_of([ids[n] for n in batch], device)).logits
-        found[batch] = functional.softmax(logits.float(), dim=-1).cpu()
-        if number % 100 == 99:
-            print(f"{number + 1} of {len(plan)} batches", flush=True)
-    return found
+    mpnet.fit(model, epoch_of, options, device, FROZEN)
+    mpnet.save(model, tokenizer, options.out / "tutor")
 
 
 def say(options, device):
-    model = MPNetForSequenceClassification.from_pretrained(options.out / "tutor").to(device).eval()
-    tokenizer = tokenizer_of(options.out / "tutor")
+    model = mpnet.load(options.out / "tutor").to(device).eval()
+    tokenizer = mpnet.tokenizer_of(options.out / "tutor", LENGTH, "only_first")
+    probabilities = lambda ids: mpnet.logits_of(model, ids, batches, device, options.bf16).softmax(dim=-1)
     for part in options.report:
         whole = items_of(options.pairs / f"{part}.jsonl")
         items, ids = tokens_of(tokenizer, random.Random(SEED).sample(whole, min(1500, len(whole))))
-        said = probabilities(model, ids, device, options.bf16).argmax(1)
+        said = probabilities(ids).argmax(1)
         labels = torch.tensor([LABELS.index(item["label"]) for item in items])
         print(f"{part}: accuracy {(said == labels).float().mean():.4f} over {len(items)} pairs", flush=True)
     labelled = items_of(options.pairs / "train.jsonl")
     more = items_of(options.pairs / "unlabelled.jsonl")
     more = random.Random(SEED).sample(more, min(len(more), options.unlabelled))
     asked, ids = tokens_of(tokenizer, [item for item in labelled if item["source"] in PUBLIC] + more)
-    said = probabilities(model, ids, device, options.bf16)
+    said = probabilities(ids)
     with open(options.out / "said.jsonl", "w", encoding="utf-8") as file:
         for item, row in zip(asked, said.tolist(), strict=True):
             file.write(json.dumps({**item, "said": [round(value, 4) for value in row]}, ensure_ascii=False) + "\n")
@@ -142,11 +89,9 @@ def main():
     parser.add_argument("--mpnet", type=pathlib.Path, help="what tools/golden/fetch_mpnet.sh left")
     parser.add_argument("--pairs", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--tokens", type=int, default=1280, help="tokens a batch")
+    mpnet.arguments(parser, 30)
     parser.add_argument("--unlabelled", type=int, default=40000, help="pairs without labels to be asked about")
     parser.add_argument("--report", nargs="*", default=["calibrate"], metavar="PART")
-    parser.add_argument("--bf16", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
