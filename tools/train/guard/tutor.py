@@ -7,6 +7,7 @@
 FOLDER is what tools/golden/fetch_mpnet.sh left, or TUTOR/tutor, to train it on; --epoch 1 then begins with texts that epoch 0
 did not choose. `train` learns the labelled texts, `say` writes TUTOR/said.jsonl for
 `train.py --said`: texts with "said", the tutor's probability for each head, also where the source says nothing of a head.
+Texts that stand in said.jsonl with its word are not asked about again.
 With --report it is asked about parts or files as report.py takes them, and tells how far it can be trusted.
 """
 
@@ -55,6 +56,8 @@ def train(options, device):
         plan = batches([len(row) for row in ids], options.tokens, rng)
         return ids, plan, lambda logits, batch: loss_of(logits, [chosen[n] for n in batch], device)
 
+    # What it said before would be taken for its word of now.
+    (options.out / "said.jsonl").unlink(missing_ok=True)
     mpnet.fit(model, epoch_of, options, device, FROZEN)
     mpnet.save(model, tokenizer, options.out / "tutor")
 
@@ -75,10 +78,16 @@ def say(options, device):
     # From the end of each source: what training has not begun with.
     rows = rows_of(options.parts / "train.jsonl")
     chosen = texts_of_epoch(rows, 1, random.Random(SEED), SAID, {})
-    said = logits_of(chosen).sigmoid()
-    with open(options.out / "said.jsonl", "w", encoding="utf-8") as file:
-        for item, row in zip(chosen, said.tolist(), strict=True):
-            file.write(json.dumps({**item, "said": [round(value, 4) for value in row]}, ensure_ascii=False) + "\n")
+    path = options.out / "said.jsonl"
+    said = {item["text"]: item["said"] for item in rows_of(path)} if path.exists() else {}
+    new = [item for item in chosen if item["text"] not in said]
+    print(f"{len(new)} of {len(chosen)} texts are new", flush=True)
+    for item, row in zip(new, logits_of(new).sigmoid().tolist(), strict=True):
+        said[item["text"]] = [round(value, 4) for value in row]
+    with open(path.with_suffix(".part"), "w", encoding="utf-8") as file:
+        for item in chosen:
+            file.write(json.dumps({**item, "said": said[item["text"]]}, ensure_ascii=False) + "\n")
+    path.with_suffix(".part").rename(path)
 
 
 def main():
