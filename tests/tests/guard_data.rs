@@ -18,6 +18,7 @@ type Labels = &'static [(&'static str, &'static [u64])];
 const FILES: &[(&str, usize, Labels)] = &[
     ("overdefense", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("injections", 250, &[("jailbreak", &[1])]),
+    ("everyday", 200, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("identity", 250, &[("toxicity", &[0]), ("jailbreak", &[0])]),
     ("toxicity", 300, &[("toxicity", &[0, 1])]),
     ("pii", 100, &[]),
