@@ -10,6 +10,7 @@ use super::chars::is_invisible;
 use super::escapes::{hex, unescape};
 use super::triggers::{MIN_PAIRS, MIN_RUN};
 use super::view::{Edit, Editor};
+use crate::text::bytes::alphanumeric_end;
 
 /// Lines of wrapped base64 have 64 or 76 characters; a shorter line is the last one.
 const MIN_LINE: usize = 60;
@@ -67,7 +68,10 @@ static IS_BASE64: [bool; 256] = {
 fn short_token(bytes: &[u8], start: usize) -> usize {
     /// Padding that counts as part of a token.
     const PADDING: usize = 2;
-    let len = bytes[start..].iter().take(MIN_RUN).take_while(|b| is_base64(**b)).count();
+    // Most tokens are one run of letters and digits.
+    let run = alphanumeric_end(bytes, start);
+    let more = bytes[run..].iter().take(MIN_RUN).take_while(|b| is_base64(**b)).count();
+    let len = run - start + more;
     let pair = len == 2 || len == 4 && bytes[start..].starts_with(b"0x");
     if len + PADDING < MIN_RUN && !pair { start + len } else { start }
 }

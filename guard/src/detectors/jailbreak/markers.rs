@@ -72,7 +72,8 @@ const BEFORE_COLON: &[&str] = &[
 ///
 /// One look at such signs, which are few, spares most texts the automaton.
 fn may_hold(bytes: &[u8]) -> bool {
-    let sign = |b: u8| matches!(b, b'<' | b'[' | b'#' | b':');
+    // Not `matches!`, of which compilers make a table of bits, one byte at a time.
+    let sign = |b: u8| (b == b'<') | (b == b'[') | (b == b'#') | (b == b':');
     let mut from = 0;
     while let Some(at) = find_byte(bytes, from, sign) {
         from = at + 1;

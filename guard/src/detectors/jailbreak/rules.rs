@@ -13,7 +13,7 @@ use super::Family::{
     SpecialMode,
 };
 use super::lexicon::CLASSES;
-use super::matcher::{Vocabulary, WordSet};
+use super::matcher::{RareSet, Vocabulary, WordSet};
 use super::{Family, markers};
 use crate::normalise::commonness;
 
@@ -221,13 +221,26 @@ pub(super) struct Rule {
     pub(super) steps: Vec<Step>,
 }
 
-/// A rule that may begin with some word.
+/// A rule of several steps that may begin with some word.
 #[derive(Clone, Copy)]
 pub(super) struct Opening {
     /// Its place in [`Rules::all`].
     pub(super) rule: usize,
-    /// Its rarest step after the first, by the place in [`Rules::rare`], and how many words further that stands at most.
-    pub(super) rare: Option<(u16, usize)>,
+    /// Its rarest step after the first, by the place in [`Rules::rare`].
+    pub(super) rare: u16,
+    /// How many words further that stands at most.
+    pub(super) within: usize,
+}
+
+/// The rules that may begin with some word.
+#[derive(Clone, Default)]
+pub(super) struct Openings {
+    /// Those of one step, by their place in [`Rules::all`].
+    pub(super) alone: Vec<usize>,
+    /// Those of several, ordered by their rarest step.
+    pub(super) before: Vec<Opening>,
+    /// The rarest steps of these.
+    pub(super) needs: RareSet,
 }
 
 /// All rules, read, with the words they use.
@@ -236,7 +249,7 @@ pub(super) struct Rules {
     /// The number of each word; 0 stands for a word that no rule uses.
     pub(super) vocabulary: Vocabulary,
     /// By the number of a word: the rules that may begin with it.
-    pub(super) by_opener: Vec<Vec<Opening>>,
+    pub(super) by_opener: Vec<Openings>,
     /// The rarest step of each rule that has several, each once.
     pub(super) rare: Vec<WordSet>,
     /// By the number of a word: those of them that it is in.
@@ -302,7 +315,7 @@ impl Rules {
         let mut rules = Self {
             all,
             vocabulary: numbers.table(),
-            by_opener: vec![Vec::new(); words],
+            by_opener: vec![Openings::default(); words],
             rare: Vec::new(),
             rare_of: vec![Vec::new(); words],
             denials,
@@ -332,7 +345,15 @@ impl Rules {
                 (place as u16, within)
             });
             for id in rule.steps[0].words.iter() {
-                self.by_opener[id].push(Opening { rule: index, rare });
+                let openings = &mut self.by_opener[id];
+                match rare {
+                    Some((rare, within)) => {
+                        let behind = openings.before.partition_point(|o| o.rare <= rare);
+                        openings.before.insert(behind, Opening { rule: index, rare, within });
+                        openings.needs.insert(rare);
+                    }
+                    None => openings.alone.push(index),
+                }
             }
         }
         for (place, words) in self.rare.iter().enumerate() {
@@ -442,6 +463,7 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), words.len());
         assert!(words.len() < WordSet::CAPACITY);
+        assert!(rules.rare.len() <= RareSet::CAPACITY, "{} steps", rules.rare.len());
     }
 
     fn assert_word(word: &str, place: &str) {
