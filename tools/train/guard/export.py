@@ -24,8 +24,9 @@ from model import from_minilm
 from report import scores_of
 from train import WINDOW
 
-# Fewer would be truer of most chats, and leave the default thresholds of 0.5 and 0.6 blind.
-PRIORS = {"toxicity": 0.25, "jailbreak": 0.4, "indirect": 0.5}
+# Fewer would be truer of most chats, and leave the default thresholds of 0.5 and 0.6 blind. Toxicity had 0.25 up to
+# revision 3: at that, one in twelve harmless texts that name people by who they are was taken for abuse.
+PRIORS = {"toxicity": 0.15, "jailbreak": 0.4, "indirect": 0.5}
 
 
 def platt(logits, labels, weights):
