@@ -140,8 +140,9 @@ impl RareSet {
 
 /// Where the nearest word of each rule's rarest step stands, of the words gone through so far.
 struct Ahead {
+    /// By the place of the step: the word's, or `usize::MAX`.
     nearest: Vec<usize>,
-    /// Those of the last few words, at least of the last [`LONGEST`], and at most of twice as many.
+    /// Those of the last few words: all of the last [`LONGEST`], and some further ones, which `nearest` tells apart.
     near: RareSet,
     /// Those of the words since `near` was last begun again.
     latest: RareSet,
